@@ -1,0 +1,80 @@
+"""Frames: `u32 length | u8 type | body`, little-endian, `length` counting type and body.
+
+Unknown types are skipped by the receiver. A frame that breaks a limit ends its connection with a reason (GOODBYE) and
+harms no other.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any, Dict, List, Tuple
+
+HELLO = 1  # agent → operator, JSON: who is calling
+WELCOME = 2  # operator → agent, JSON: interval, bands, limits; sent again when they change
+REPORT = 3  # agent → operator, see `report`
+EVENT = 5  # agent → operator, JSON: rare things
+ACK = 6  # operator → agent, u64: highest sequence number that is safely in the model
+GOODBYE = 7  # either way, JSON {code, message}: why the connection ends
+
+PREFIX = struct.Struct("<IB")
+ACK_BODY = struct.Struct("<Q")
+MAX_FRAME_BYTES = 65536
+"""Largest `length` that a receiver accepts."""
+
+
+class FrameError(ValueError):
+    """The peer broke the framing or a limit; the connection cannot go on."""
+
+
+def encode(kind: int, body: bytes) -> bytes:
+    """One frame, ready to be sent; raises FrameError when it would break the receiver's limit."""
+    length = len(body) + 1
+    if length > MAX_FRAME_BYTES:
+        raise FrameError(f"frame of type {kind} has {length} bytes, the limit is {MAX_FRAME_BYTES}")
+    return PREFIX.pack(length, kind) + body
+
+
+def encode_json(kind: int, body: Dict[str, Any]) -> bytes:
+    """One frame with a JSON body."""
+    return encode(kind, json.dumps(body, separators=(",", ":")).encode())
+
+
+def decode_json(body: bytes) -> Dict[str, Any]:
+    """The object in a JSON body; raises FrameError when it is not one."""
+    try:
+        value = json.loads(bytes(body))
+    except (ValueError, RecursionError) as error:
+        raise FrameError(f"body is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise FrameError(f"body is not a JSON object but {type(value).__name__}")
+    return value
+
+
+class Decoder:
+    """Cuts a byte stream into frames; holds at most one incomplete frame, so memory is bounded by `max_frame_bytes`."""
+
+    def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
+        self.max_frame_bytes = max_frame_bytes
+        self._rest = b""
+
+    def feed(self, data: bytes) -> List[Tuple[int, bytes]]:
+        """The (type, body) pairs completed by `data`; raises FrameError on an impossible length."""
+        buffer = self._rest + data if self._rest else bytes(data)
+        frames: List[Tuple[int, bytes]] = []
+        at = 0
+        while len(buffer) - at >= PREFIX.size:
+            length, kind = PREFIX.unpack_from(buffer, at)
+            if length < 1 or length > self.max_frame_bytes:
+                raise FrameError(f"frame length {length} is outside 1..{self.max_frame_bytes}")
+            end = at + 4 + length
+            if len(buffer) < end:
+                break
+            frames.append((kind, buffer[at + PREFIX.size : end]))
+            at = end
+        self._rest = buffer[at:]
+        if len(self._rest) >= 4:
+            (length,) = struct.unpack_from("<I", self._rest)
+            if length < 1 or length > self.max_frame_bytes:
+                raise FrameError(f"frame length {length} is outside 1..{self.max_frame_bytes}")
+        return frames

@@ -1,0 +1,58 @@
+"""The memory-mapped file that a probe writes: one per application worker, read twice a second by the agent.
+
+A file is a flight recorder: it outlives its worker, so what the worker was doing when it died can still be read. Liveness is
+a lock, not a process id (agent and application have different PID namespaces): the probe holds `flock(LOCK_EX)` on the file for
+as long as its process lives; whoever can take that lock knows that the worker is gone. All integers are little-endian and
+aligned to their size, so that a single store is seen whole by the reader; totals only ever grow.
+
+Imported by the probe inside the application's process too: Python 3.8, standard library only.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from .grid import BUCKETS
+
+MAGIC = b"ROLLCAL1"
+VERSION = 1
+SUFFIX = ".worker"
+"""A worker's file is `RUN_DIR/<runtime>-<pid>-<random>.worker`; while it is being prepared its name begins with a dot."""
+RUN_DIR = "/rollcall/run"
+"""Where the shared folder is mounted in application and agent container."""
+
+RUNTIME_PYTHON = 1
+RUNTIME_PHP = 2
+
+HEADER = struct.Struct("<8sIIQIIII")
+"""magic, version, pid, started_us, runtime, slot capacity, slots used (high-water mark), endpoints used."""
+OFF_SLOTS_USED = 32
+OFF_ENDPOINTS_USED = 36
+
+OFF_STARTED = 40
+OFF_FINISHED = 48
+OFF_ERRORS = 56
+OFF_DURATION_US = 64
+OFF_RESPONSES = 72
+"""Five counters: responses of class 1xx, 2xx, 3xx, 4xx, 5xx. An uncaught exception without a response counts as 5xx."""
+OFF_UNTRACKED = 112
+"""Requests in flight now that found no free slot."""
+
+OFF_HISTOGRAM = 128
+HISTOGRAM_BYTES = 4 * BUCKETS
+
+OFF_ENDPOINTS = OFF_HISTOGRAM + HISTOGRAM_BYTES
+ENDPOINTS = 64
+"""Endpoint 0 is `other`: what is not known yet and what found no place in the table."""
+ENDPOINT = struct.Struct("<QQQH126s")
+"""requests, errors, duration_us, length of the name in bytes, name as UTF-8 (`GET /feed/<user>`)."""
+
+OFF_SLOTS = OFF_ENDPOINTS + ENDPOINTS * ENDPOINT.size
+SLOTS = 1024
+SLOT = struct.Struct("<QIIQQ")
+"""One in-flight request: started_us by CLOCK_MONOTONIC (0 = free), endpoint, reserved, request number, reserved."""
+
+FILE_BYTES = OFF_SLOTS + SLOTS * SLOT.size
+
+assert HEADER.size == OFF_STARTED
+assert OFF_ENDPOINTS % 8 == 0 and ENDPOINT.size % 8 == 0 and SLOT.size % 8 == 0
