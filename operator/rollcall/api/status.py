@@ -1,0 +1,148 @@
+"""What the operator says about a MonitoredService: its status, small and rounded, for people and `kubectl wait`.
+
+Numbers that are not whole are texts ("0.1%", "87ms"), as Kubernetes' API conventions ask. Every field may be missing: no data
+is not 0. Nothing in it moves by itself, so that an idle service causes no writes.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from rollcall.api.fields import Int32, Int64, Part
+
+WORST_PODS = 10
+
+
+class Health(StrEnum):
+    """The answer to "does it work?"."""
+
+    HEALTHY = "Healthy"
+    DEGRADED = "Degraded"
+    DOWN = "Down"
+    UNKNOWN = "Unknown"
+
+
+class Summary(Part):
+    """The row that `kubectl get msvc` prints."""
+
+    pods: str | None = Field(default=None, description='Serving pods of desired pods, such as "6/6".')
+    health: Health | None = Field(default=None, description="Healthy, Degraded, Down or Unknown.")
+    rps: str | None = Field(default=None, description="Requests per second.")
+    p95: str | None = Field(default=None, description="Response time below which 95 of 100 requests stayed.")
+    errors: str | None = Field(default=None, description="Share of requests that failed.")
+    in_flight: Int64 | None = Field(default=None, description="Requests started and not finished.")
+
+
+class PodCounts(Part):
+    """Every matching pod in exactly one bucket: total = pending + serving + unready + silent + bare + leaving."""
+
+    desired: Int32 | None = Field(default=None, description="Pods that the owning workloads ask for.")
+    total: Int32 = Field(default=0, description="Pods that match the selector.")
+    serving: Int32 = Field(default=0, description="Running, ready, and reporting.")
+    unready: Int32 = Field(default=0, description="Reporting, but not ready.")
+    pending: Int32 = Field(default=0, description="Not running yet.")
+    silent: Int32 = Field(default=0, description="Running with an agent that does not report.")
+    bare: Int32 = Field(default=0, description="Running without an agent.")
+    leaving: Int32 = Field(default=0, description="Being deleted.")
+
+
+class ResponseTime(Part):
+    """Response time of the requests of the window, from merged histograms."""
+
+    mean: str | None = Field(default=None, description="Mean.")
+    p50: str | None = Field(default=None, description="Median.")
+    p95: str | None = Field(default=None, description="95th percentile.")
+    p99: str | None = Field(default=None, description="99th percentile.")
+
+
+class InFlight(Part):
+    """Requests started and not finished."""
+
+    total: Int64 = Field(default=0, description="All of them.")
+    bands: tuple[Int64, ...] = Field(
+        default=(),
+        max_length=4,
+        description="By age, youngest first, divided at spec.objectives.bands.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+
+
+class Traffic(Part):
+    """The traffic of the window, all reporting pods together."""
+
+    requests_per_second: str | None = Field(default=None, description="Requests finished per second.")
+    error_ratio: str | None = Field(default=None, description="Share of them that failed.")
+    response_time: ResponseTime | None = Field(default=None, description="Their response time.")
+    in_flight: InFlight | None = Field(default=None, description="Requests started and not finished.")
+
+
+class DepartedTotals(Part):
+    """What pods that no longer exist had counted; kept here so that totals survive a restart of the operator."""
+
+    pods: Int64 = Field(default=0, description="Departed pods that had reported.")
+    requests: Int64 = Field(default=0, description="Requests they had finished.")
+    errors: Int64 = Field(default=0, description="Requests of these that had failed.")
+    lost: Int64 = Field(default=0, description="Requests that had started in them and never finished.")
+    duration_microseconds: Int64 = Field(default=0, description="Sum of their requests' durations in microseconds.")
+
+
+class Totals(Part):
+    """Counts of all pods there ever were, the departed included."""
+
+    requests: Int64 = Field(default=0, description="Requests finished.")
+    errors: Int64 = Field(default=0, description="Requests of these that failed.")
+    lost: Int64 = Field(default=0, description="Requests that started and never finished, because their worker died.")
+    departed: DepartedTotals | None = Field(default=None, description="The part of these counts that comes from departed pods.")
+
+
+class WorstPod(Part):
+    """A pod to look at first."""
+
+    name: str = Field(description="The pod's name.")
+    reason: str = Field(description="Why it is in this list.")
+
+
+class ConditionStatus(StrEnum):
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Condition(Part):
+    """One aspect of the service that `kubectl wait --for=condition=...` can wait for."""
+
+    type: str = Field(max_length=63, description="Ready, Injecting, Covered, Reporting or Healthy.")
+    status: ConditionStatus = Field(description="True, False or Unknown.")
+    observed_generation: Int64 | None = Field(default=None, description="The generation of the spec that this was judged by.")
+    last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})] = Field(
+        description="When the status last changed."
+    )
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=128)] = Field(description="One word for a machine.")
+    message: str = Field(default="", max_length=1024, description="One sentence for a person.")
+
+
+class MonitoredServiceStatus(Part):
+    """What the operator sees, rounded, written only when it changed."""
+
+    observed_generation: Int64 | None = Field(default=None, description="The generation of the spec that this status follows.")
+    summary: Summary | None = Field(default=None, description="The row that `kubectl get msvc` prints.")
+    pods: PodCounts | None = Field(default=None, description="Every matching pod in exactly one bucket.")
+    traffic: Traffic | None = Field(default=None, description="The traffic of the window.")
+    totals: Totals | None = Field(default=None, description="Counts of all pods there ever were.")
+    bare: dict[str, Int32] | None = Field(default=None, description="Running pods without an agent: how many for which reason.")
+    worst: tuple[WorstPod, ...] = Field(
+        default=(),
+        max_length=WORST_PODS,
+        description="The pods to look at first.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    coverage: str | None = Field(default=None, description="Reporting pods of the pods that should report.")
+    conditions: tuple[Condition, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Ready, Injecting, Covered, Reporting and Healthy.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
