@@ -6,7 +6,6 @@ A new connection per request is on purpose: a Kubernetes service spreads connect
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})[ \r]")
@@ -90,8 +89,8 @@ class Exchange(asyncio.Protocol):
 async def exchange(host: str, port: int, request: bytes, timeout_s: float) -> int:
     """Send `request` to an address and return the status of the complete answer.
 
-    Raises ExchangeError: ConnectRefused, ConnectTimeout or ConnectFailed before there is a connection; Reset, Closed (before the
-    whole answer), NotHttp or Timeout after.
+    Raises ExchangeError: ConnectRefused, ConnectTimeout or ConnectFailed before there is a connection; Reset, Closed (before
+    the whole answer), NotHttp or Timeout after.
     """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[int] = loop.create_future()
@@ -109,5 +108,4 @@ async def exchange(host: str, port: int, request: bytes, timeout_s: float) -> in
     finally:
         if protocol is not None and not answer.done():
             protocol.abort()
-        with contextlib.suppress(asyncio.InvalidStateError):
-            answer.cancel()
+        answer.cancel()
