@@ -223,7 +223,8 @@ class Objectives(Part):
             **rules(
                 rule(
                     f"size(self) != 3 || self.exists(b, !b.matches('{DURATION_PATTERN}')) || "
-                    "(duration(self[1]) - duration(self[0]) >= duration('1ms') && duration(self[2]) - duration(self[1]) >= duration('1ms'))",
+                    "(duration(self[1]) - duration(self[0]) >= duration('1ms') && "
+                    "duration(self[2]) - duration(self[1]) >= duration('1ms'))",
                     BANDS_INCREASE,
                 )
             ),
