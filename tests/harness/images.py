@@ -1,0 +1,126 @@
+"""Builds the images of this repository from their ordinary Dockerfiles, with docker or with buildah.
+
+An image is built again only when a file that its Dockerfile copies has changed. The result is an archive in the cache that
+any node can import.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import base_images, context, packages, paths, wheels
+from .commands import run, succeeds
+from .errors import HarnessError
+from .progress import step
+
+_LOCAL_PYTHON, _DOCKER_PYTHON = "3.11", "3.13"
+"""The Python of the debootstrap base, and of the base that the Dockerfiles name themselves."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one image is made."""
+
+    dockerfile: str
+    base: str = "python"
+    """A name in `base_images.BASES`."""
+    requirements: Callable[[], Sequence[str]] = tuple
+    own: bool = False
+    """Whether the image holds our own distribution."""
+
+
+def _from(file: str) -> Callable[[], Sequence[str]]:
+    return lambda: wheels.listed(file)
+
+
+IMAGES = {
+    "operator": Recipe("operator/Dockerfile", requirements=lambda: wheels.extra("operator"), own=True),
+    "agent": Recipe("agent_sidecar/Dockerfile", own=True),
+    "newsfeed": Recipe("examples/newsfeed/Dockerfile", requirements=_from("examples/newsfeed/requirements.txt")),
+    "newsfeed-async": Recipe(
+        "examples/newsfeed-async/Dockerfile", requirements=_from("examples/newsfeed-async/requirements.txt")
+    ),
+    "legacy": Recipe("examples/legacy/Dockerfile", base="php"),
+    "load": Recipe("tests/harness/load/Dockerfile"),
+}
+
+
+@dataclass(frozen=True)
+class Image:
+    """A built image: what pods call it, its archive, and the digest of what it was built from."""
+
+    reference: str
+    archive: Path
+    inputs: str
+
+
+def build_image(name: str) -> Image:
+    """Build the image `name` of IMAGES unless it is up to date; its reference is docker.io/rollcall/NAME:dev.
+
+    Raises HarnessError when there is no such image or its build fails.
+    """
+    if name not in IMAGES:
+        raise HarnessError(f"there is no image {name}; there are {', '.join(IMAGES)}")
+    recipe = IMAGES[name]
+    return build(f"docker.io/rollcall/{name}:dev", name, recipe)
+
+
+def build(reference: str, name: str, recipe: Recipe) -> Image:
+    """Build any Dockerfile below the repository the same way; `name` names its archive and its wheels."""
+    dockerfile = paths.REPOSITORY / recipe.dockerfile
+    if not dockerfile.is_file():
+        raise HarnessError(f"cannot build {name}: there is no {recipe.dockerfile}")
+    docker = docker_answers()
+    requirements = recipe.requirements()
+    if requirements or recipe.own:
+        wheels.prepare(name, requirements, recipe.own, _DOCKER_PYTHON if docker else _LOCAL_PYTHON)
+    base = "" if docker else base_images.BASES[recipe.base].reference
+    inputs = context.digest(dockerfile, base, reference)
+    image = Image(reference, paths.images() / f"{name}-{inputs}.tar", inputs)
+    if not image.archive.exists():
+        with step(f"build {reference}"):
+            _build(docker, image, recipe, dockerfile)
+        for outdated in paths.images().glob(f"{name}-{'[0-9a-f]' * 16}.tar"):
+            if outdated != image.archive:
+                outdated.unlink()
+    return image
+
+
+def docker_answers() -> bool:
+    """Whether there is a Docker engine to build and run with."""
+    return succeeds(["docker", "info"])
+
+
+def _build(docker: bool, image: Image, recipe: Recipe, dockerfile: Path) -> None:
+    paths.images().mkdir(parents=True, exist_ok=True)
+    fresh = image.archive.with_suffix(".tmp")
+    fresh.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        context.stage(dockerfile, Path(folder))
+        if docker:
+            run(["docker", "build", "--file", dockerfile, "--tag", image.reference, folder])
+            run(["docker", "save", "--output", fresh, image.reference])
+        else:
+            base = base_images.BASES[recipe.base]
+            _pull_base(base)
+            _buildah("build", "--file", dockerfile, "--build-arg", f"BASE={base.reference}", "--tag", image.reference, folder)
+            _buildah("push", image.reference, f"docker-archive:{fresh}:{image.reference}")
+            _buildah("rmi", "--prune", "--force")
+    fresh.rename(image.archive)
+
+
+def _pull_base(base: base_images.Base) -> None:
+    archive = base_images.ensure(base)
+    if base.reference not in _buildah("images", "--format", "{{.Name}}:{{.Tag}}"):
+        _buildah("pull", f"docker-archive:{archive}")
+
+
+def _buildah(*arguments: str | Path) -> str:
+    packages.ensure_build_tools()
+    storage = paths.cache() / "buildah"
+    places: list[str | Path] = ["--root", storage / "root", "--runroot", storage / "run"]
+    # Chroot isolation needs no runtime and no network of its own; the build sees no package index.
+    environment = os.environ | {"BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "overlay"}
+    return run(["buildah", *places, *arguments], env=environment)

@@ -1,0 +1,42 @@
+"""Debian packages that the local cluster and image builds need; installed when a tool is missing."""
+
+import os
+import shutil
+
+from .commands import run
+from .errors import HarnessError
+from .progress import step
+
+_TOOLS = {
+    "containerd": "containerd",
+    "runc": "runc",
+    "/usr/lib/cni/ptp": "containernetworking-plugins",
+    "ip": "iproute2",
+    "iptables": "iptables",
+    "conntrack": "conntrack",
+    "nsenter": "util-linux",
+    "mount": "mount",
+}
+_BUILD_TOOLS = {"buildah": "buildah", "debootstrap": "debootstrap"}
+
+
+def ensure_node_tools() -> None:
+    """Install what nodes need: containerd, runc, CNI plugins, iproute2, iptables, conntrack."""
+    _ensure(_TOOLS)
+
+
+def ensure_build_tools() -> None:
+    """Install what image builds need: buildah and debootstrap."""
+    _ensure(_BUILD_TOOLS)
+
+
+def _ensure(tools: dict[str, str]) -> None:
+    missing = sorted({package for tool, package in tools.items() if shutil.which(tool) is None})
+    if not missing:
+        return
+    if shutil.which("apt-get") is None:
+        raise HarnessError(f"cannot install {', '.join(missing)}: this system has no apt-get; install them by hand")
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    with step(f"install {', '.join(missing)}"):
+        run(["apt-get", "update", "-q"], env=environment)
+        run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing], env=environment)
