@@ -6,11 +6,9 @@ One for `kubectl apply -f crds/`, one as a template of the Helm chart, because H
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from rollcall.api.crd import NAME, crd
+from rollcall.api.manifests import to_yaml
 from rollcall.api.monitoredservice import GROUP, PLURAL
 
 PLAIN = Path("crds") / f"{GROUP}_{PLURAL}.yaml"
@@ -26,19 +24,9 @@ _CHART_METADATA = """\
 """
 
 
-class _BlockDumper(yaml.SafeDumper):
-    """Indents lists below their key, as people do in Kubernetes manifests, and never uses anchors."""
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        super().increase_indent(flow, False)
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
 def plain_file() -> str:
     """The CRD as a manifest."""
-    return _HEADER + yaml.dump(crd(), Dumper=_BlockDumper, sort_keys=False, width=120, allow_unicode=True)
+    return _HEADER + to_yaml([crd()])
 
 
 def chart_file() -> str:

@@ -128,8 +128,7 @@ def _is_opted_out(pod: Mapping[str, Any]) -> bool:
 
 def _is_windows(pod: Mapping[str, Any]) -> bool:
     spec: Mapping[str, Any] = pod["spec"]
-    names_windows = "windows" in ((spec.get("os") or {}).get("name"), (spec.get("nodeSelector") or {}).get("kubernetes.io/os"))
-    return names_windows
+    return "windows" in ((spec.get("os") or {}).get("name"), (spec.get("nodeSelector") or {}).get("kubernetes.io/os"))
 
 
 def _is_name_taken(pod: Mapping[str, Any], service: MonitoredService) -> bool:
@@ -143,7 +142,7 @@ def _is_name_taken(pod: Mapping[str, Any], service: MonitoredService) -> bool:
 
 
 def _runs_to_completion(pod: Mapping[str, Any]) -> bool:
-    return pod["spec"].get("restartPolicy", "Always") != "Always"
+    return bool(pod["spec"].get("restartPolicy", "Always") != "Always")
 
 
 _RULES: tuple[tuple[Reason, Callable[[Mapping[str, Any], MonitoredService, bool], bool]], ...] = (

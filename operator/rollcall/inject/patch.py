@@ -42,9 +42,19 @@ def inject(pod: object, services: Sequence[MonitoredService], settings: InjectSe
     if decision.service is None:
         return Injection(decision, (), warnings)
     if not decision.inject:
-        return Injection(decision, tuple(_annotate(pod, {names.SKIPPED_ANNOTATION: decision.reason.value})), warnings)
+        return Injection(decision, tuple(annotate(pod, {names.SKIPPED_ANNOTATION: decision.reason.value})), warnings)
     patch, left_out = _patch(pod, decision, settings)
     return Injection(decision, tuple(patch), (*warnings, *left_out))
+
+
+def annotate(pod: Mapping[str, Any], annotations: Mapping[str, str]) -> list[Operation]:
+    """The operations that give a well-formed pod these annotations; none for those it has already."""
+    present = pod["metadata"].get("annotations")
+    if present is None:
+        return [_add("/metadata/annotations", dict(annotations))]
+    return [
+        _add(f"/metadata/annotations/{_escaped(key)}", value) for key, value in annotations.items() if present.get(key) != value
+    ]
 
 
 def _warnings(decision: Decision) -> tuple[str, ...]:
@@ -85,7 +95,7 @@ def _patch(pod: Mapping[str, Any], decision: Decision, settings: InjectSettings)
         annotations[names.LEFT_OUT_ANNOTATION] = "; ".join(left_out)
     if names.SKIPPED_ANNOTATION in (pod["metadata"].get("annotations") or {}):
         patch.append({"op": "remove", "path": f"/metadata/annotations/{_escaped(names.SKIPPED_ANNOTATION)}"})
-    return patch + _annotate(pod, annotations), [f"rollcall: {text}" for text in left_out]
+    return patch + annotate(pod, annotations), [f"rollcall: {text}" for text in left_out]
 
 
 def _environment(container: Mapping[str, Any], path: str, service: MonitoredService) -> tuple[list[Operation], list[str]]:
@@ -129,15 +139,6 @@ def _restored_restart_policy(pod: Mapping[str, Any]) -> list[Operation]:
         if container["name"] == names.AGENT_CONTAINER and container.get("restartPolicy") != "Always":
             return [_add(f"/spec/initContainers/{index}/restartPolicy", "Always")]
     return []
-
-
-def _annotate(pod: Mapping[str, Any], annotations: Mapping[str, str]) -> list[Operation]:
-    present = pod["metadata"].get("annotations")
-    if present is None:
-        return [_add("/metadata/annotations", dict(annotations))]
-    return [
-        _add(f"/metadata/annotations/{_escaped(key)}", value) for key, value in annotations.items() if present.get(key) != value
-    ]
 
 
 def _append(owner: Mapping[str, Any], key: str, path: str, items: Sequence[Any]) -> list[Operation]:

@@ -1,0 +1,154 @@
+"""The webhook over real HTTP: it never denies, whatever it is sent and whatever breaks behind it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import jsonpatch
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from tests.golden.injection import SERVICES, SETTINGS, Case, cases
+
+from rollcall.api import MonitoredService
+from rollcall.serve.webhook import MAX_BODY_BYTES, make_webhook_app
+
+POD = {"metadata": {"generateName": "newsfeed-", "labels": {"app": "newsfeed"}}, "spec": {"containers": [{"name": "web"}]}}
+
+
+class Backend:
+    """What the operator gives the webhook; `broken` makes its parts fail."""
+
+    def __init__(self) -> None:
+        self.decisions: list[tuple[str, str]] = []
+        self.asked: list[str] = []
+        self.ready = True
+        self.broken: set[str] = set()
+
+    def find_services(self, namespace: str) -> Sequence[MonitoredService]:
+        self.asked.append(namespace)
+        if "services" in self.broken:
+            raise RuntimeError("no services today")
+        return [service for service in SERVICES if service.namespace == namespace]
+
+    def on_decision(self, namespace: str, reason: str, seconds: float) -> None:
+        assert seconds >= 0
+        if "observer" in self.broken:
+            raise RuntimeError("no counting today")
+        self.decisions.append((namespace, reason))
+
+
+@pytest.fixture
+def backend() -> Backend:
+    return Backend()
+
+
+@pytest.fixture
+async def client(backend: Backend) -> AsyncIterator[TestClient]:
+    app = make_webhook_app(backend.find_services, lambda: SETTINGS, backend, lambda: backend.ready)
+    async with TestClient(TestServer(app)) as client:
+        yield client
+
+
+def review(pod: Any, **request: Any) -> dict[str, Any]:
+    asked = {"uid": "u-1", "operation": "CREATE", "namespace": "shop", "dryRun": False, "object": pod, **request}
+    return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": asked}
+
+
+async def answer(client: TestClient, body: Any) -> dict[str, Any]:
+    """The response part, after checking what holds for every answer."""
+    sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+    async with client.post("/inject", data=sent, headers={"Content-Type": "application/json"}) as response:
+        assert response.status == 200
+        got = await response.json()
+    assert got["apiVersion"] == "admission.k8s.io/v1"
+    assert got["kind"] == "AdmissionReview"
+    assert got["response"]["allowed"] is True
+    return got["response"]
+
+
+def patch_of(response: dict[str, Any]) -> list[dict[str, Any]]:
+    assert ("patch" in response) == (response.get("patchType") == "JSONPatch")
+    return json.loads(base64.b64decode(response.get("patch", base64.b64encode(b"[]"))))
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+async def test_golden_pods_get_their_golden_answer(client: TestClient, backend: Backend, case: Case) -> None:
+    response = await answer(client, review(case.pod))
+    assert response["uid"] == "u-1"
+    assert jsonpatch.apply_patch(case.pod, patch_of(response)) == case.expected_pod
+    assert response.get("warnings", []) == case.expected_warnings
+    assert response["auditAnnotations"] == {"decision": case.expected_reason}
+    assert backend.decisions == [("shop", case.expected_reason)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"not json",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"request": null}',
+        b'{"request": {"uid": 7, "namespace": [], "object": "pod"}}',
+        b'{"request": {"uid": "u", "object": {"metadata": 1}}}',
+        b'{"request": {"uid": "u", "object": {"metadata": {}, "spec": {"containers": [null]}}}}',
+        b'{"a":' * 100_000,
+        b"\xff\xfe",
+    ],
+    ids=["empty", "text", "null", "list", "no request", "null request", "types", "metadata", "container", "deep", "bytes"],
+)
+async def test_a_malformed_body_is_allowed_and_counted(client: TestClient, backend: Backend, body: bytes) -> None:
+    response = await answer(client, body)
+    assert patch_of(response) == []
+    assert response["warnings"]
+    assert [reason for _, reason in backend.decisions] == ["Malformed"]
+
+
+async def test_a_body_above_the_limit_is_allowed_unpatched(client: TestClient, backend: Backend) -> None:
+    response = await answer(client, b" " * (MAX_BODY_BYTES + 1))
+    assert patch_of(response) == []
+    assert [reason for _, reason in backend.decisions] == ["Malformed"]
+
+
+async def test_a_pod_of_seven_megabytes_is_injected(client: TestClient) -> None:
+    big = {"name": "web", "env": [{"name": "BLOB", "value": "x" * 7_000_000}]}
+    assert patch_of(await answer(client, review({**POD, "spec": {"containers": [big]}})))
+
+
+async def test_a_failure_behind_the_webhook_is_allowed_with_the_reason_on_the_pod(client: TestClient, backend: Backend) -> None:
+    backend.broken = {"services"}
+    response = await answer(client, review(POD))
+    assert jsonpatch.apply_patch(POD, patch_of(response))["metadata"]["annotations"] == {"rollcall.dev/skipped": "Failed"}
+    assert "Failed" in response["warnings"][0]
+    assert backend.decisions == [("shop", "Failed")]
+
+
+async def test_a_failing_counter_does_not_cost_the_patch(client: TestClient, backend: Backend) -> None:
+    backend.broken = {"observer"}
+    assert patch_of(await answer(client, review(POD)))
+
+
+async def test_the_namespace_of_the_request_counts(client: TestClient, backend: Backend) -> None:
+    await answer(client, review(POD, namespace="shop"))
+    await answer(client, review({**POD, "metadata": {**POD["metadata"], "namespace": "other"}}, namespace=""))
+    assert backend.asked == ["shop", "other"]
+
+
+async def test_a_dry_run_is_answered_and_not_counted(client: TestClient, backend: Backend) -> None:
+    assert patch_of(await answer(client, review(POD, dryRun=True)))
+    assert backend.decisions == []
+
+
+async def test_only_creation_is_patched(client: TestClient) -> None:
+    assert patch_of(await answer(client, review(POD, operation="UPDATE"))) == []
+
+
+async def test_readyz_follows_the_operator(client: TestClient, backend: Backend) -> None:
+    for ready, status in ((True, 200), (False, 503)):
+        backend.ready = ready
+        async with client.get("/readyz") as response:
+            assert response.status == status
