@@ -54,6 +54,16 @@ SIZE = LAYOUT.size
 assert SIZE % 8 == 0
 
 
+def offset(name: str) -> int:
+    """Where a field begins in the body, in bytes; raises KeyError for a name that the layout does not have."""
+    at = 0
+    for field in FIELDS:
+        if field.name == name:
+            return at
+        at += struct.calcsize("<" + field.code) * field.count
+    raise KeyError(f"no such report field: {name}")
+
+
 def pack(values: Dict[str, Any]) -> bytes:
     """The body of a report; `values` maps field names to an integer or, for arrays, a sequence of `count` integers.
 

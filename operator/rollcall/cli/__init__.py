@@ -1,0 +1,10 @@
+"""The command line `rollcall`, also installed as `kubectl-rollcall`. It talks to the live API and to the API server, as the caller.
+
+`main`        commands and their options
+`connection`  from a kubeconfig to the live API, through a port-forward of its own
+`stream`      frames as they come, over reconnects
+`screen`      frames as tables
+`top`         the live screen
+`cost`        what monitoring itself uses
+`inject`      the webhook's patch, offline
+"""

@@ -1,0 +1,12 @@
+"""The live picture, as pure values and small classes: no I/O, no clock of its own (time is passed in, in seconds).
+
+`rows`      the latest report of every pod of a service, as one matrix
+`windows`   cumulative sums at fold times, and what happened between two of them
+`sketch`    quantiles of histograms on the wire's grid
+`states`    which bucket a pod is in, and why a pod is bare
+`health`    one word for a service, with its reason
+`pace`      what happens in each row right now
+`fleet`     one service: its pods, its rows, its windows; `fold` and `picture`
+`roll`      all services and all sessions of agents
+`picture`   the values that leave the model: what API, status, metrics and screens show
+"""

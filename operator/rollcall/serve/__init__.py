@@ -1,0 +1,8 @@
+"""What the operator serves over HTTP.
+
+`webhook`    the API server asks whether and how to inject
+`publisher`  one encoded frame per service and fold, shared by all readers
+`access`     who calls the live API and what they may read
+`live`       the live API: JSON and SSE
+`metrics`    Prometheus
+"""

@@ -1,0 +1,169 @@
+"""From the caller's kubeconfig to the live API: a port-forward of our own, and the caller's own identity.
+
+The certificate of the operator is checked against the ConfigMap `rollcall-ca`; the caller is known by the kubeconfig's token or
+client certificate, both of which the operator has the API server verify.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import shutil
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+import aiohttp
+from kubernetes import client as kube
+from kubernetes import config as kube_config
+from kubernetes.client.exceptions import ApiException
+
+_FORWARDING = re.compile(rb"Forwarding from 127\.0\.0\.1:(\d+)")
+_FORWARD_WITHIN_S = 10.0
+
+
+class CliError(Exception):
+    """A sentence for the user, on stderr; the command ends with `code`."""
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Target:
+    """Which cluster, and where in it the operator is."""
+
+    context: str | None = None
+    kubeconfig: str | None = None
+    namespace: str | None = None
+    operator_namespace: str = "rollcall-system"
+    operator_name: str = "rollcall"
+
+    @property
+    def server_name(self) -> str:
+        """The name in the certificate of the live API."""
+        return f"{self.operator_name}-api.{self.operator_namespace}.svc"
+
+    def kubectl(self, *args: str) -> list[str]:
+        """A kubectl command line against this cluster."""
+        found = shutil.which("kubectl")
+        if found is None:
+            raise CliError("kubectl is not in PATH; rollcall uses it to reach the operator")
+        options = [f"--context={self.context}"] if self.context else []
+        options += [f"--kubeconfig={self.kubeconfig}"] if self.kubeconfig else []
+        return [found, *options, *args]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The caller's identity, and the trust in the operator's certificate."""
+
+    target: Target
+    tls: ssl.SSLContext
+    headers: dict[str, str]
+
+
+def identify(target: Target) -> Caller:
+    """Read the kubeconfig and the operator's CA; raises CliError that says what is missing."""
+    settings = kube.Configuration()
+    try:
+        kube_config.load_kube_config(config_file=target.kubeconfig, context=target.context, client_configuration=settings)
+        _, active = kube_config.list_kube_config_contexts(config_file=target.kubeconfig)
+    except (kube_config.ConfigException, OSError) as error:
+        raise CliError(f"no usable kubeconfig: {error}") from None
+    if target.namespace is None:
+        target = replace(target, namespace=(active or {}).get("context", {}).get("namespace") or "default")
+    tls = ssl.create_default_context(cadata=_read_ca(target, settings))
+    if settings.cert_file:
+        tls.load_cert_chain(settings.cert_file, settings.key_file)
+    token = settings.get_api_key_with_prefix("authorization")
+    return Caller(target, tls, {"Authorization": token} if token else {})
+
+
+def _read_ca(target: Target, settings: kube.Configuration) -> str:
+    where = f"namespace {target.operator_namespace}"
+    try:
+        with kube.ApiClient(settings) as api:
+            found = kube.CoreV1Api(api).read_namespaced_config_map("rollcall-ca", target.operator_namespace, _request_timeout=10)
+        return str(found.data["ca.crt"])
+    except ApiException as error:
+        if error.status == 404:
+            raise CliError(f"Rollcall is not installed in {where}; install the chart, or name its namespace by --operator-namespace") from None
+        if error.status in (401, 403):
+            raise CliError(f"you may not get configmaps/rollcall-ca in {where}: {error.reason}") from None
+        raise CliError(f"the API server answered {error.status} {error.reason}") from None
+    except Exception as error:  # urllib3 raises many kinds when the server cannot be reached
+        raise CliError(f"the API server cannot be reached: {_root(error)}") from None
+
+
+def _root(error: BaseException) -> str:
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return str(error) or type(error).__name__
+
+
+@asynccontextmanager
+async def port_forward(target: Target) -> AsyncIterator[int]:
+    """A local port that leads to the live API as long as the context lasts; raises CliError when kubectl cannot open it."""
+    command = target.kubectl("port-forward", "-n", target.operator_namespace, f"svc/{target.operator_name}-api", ":443", "--address=127.0.0.1")
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    drain: asyncio.Task[bytes] | None = None
+    try:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            line = await asyncio.wait_for(process.stdout.readline(), _FORWARD_WITHIN_S)
+        except TimeoutError:
+            raise CliError("kubectl port-forward did not answer within 10 s") from None
+        match = _FORWARDING.search(line)
+        if match is None:
+            said = (await process.stderr.read()).decode(errors="replace").strip()
+            raise CliError(f"the operator cannot be reached: {said or 'kubectl port-forward ended'}")
+        drain = asyncio.create_task(process.stdout.read())
+        yield int(match[1])
+    finally:
+        if drain is not None:
+            drain.cancel()
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+@asynccontextmanager
+async def live_api(caller: Caller) -> AsyncIterator[LiveApi]:
+    """The live API, ready for requests."""
+    limits = aiohttp.ClientTimeout(total=None, connect=10, sock_read=10)
+    async with port_forward(caller.target) as port, aiohttp.ClientSession(timeout=limits) as session:
+        yield LiveApi(session, f"https://127.0.0.1:{port}", caller)
+
+
+class LiveApi:
+    """Requests to the live API; every failure is a CliError with the operator's own sentence."""
+
+    def __init__(self, session: aiohttp.ClientSession, base: str, caller: Caller) -> None:
+        self._session = session
+        self._base = base
+        self._caller = caller
+
+    @asynccontextmanager
+    async def get(self, path: str) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A response with status 200."""
+        try:
+            async with self._session.get(
+                self._base + path, ssl=self._caller.tls, server_hostname=self._caller.target.server_name, headers=self._caller.headers
+            ) as response:
+                if response.status != 200:
+                    raise CliError(await _sentence(response), code=4 if response.status in (401, 403) else 1)
+                yield response
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise CliError(f"the operator does not answer: {error or type(error).__name__}") from None
+
+
+async def _sentence(response: aiohttp.ClientResponse) -> str:
+    try:
+        return str((await response.json())["error"])
+    except (ValueError, KeyError, TypeError, aiohttp.ClientError):
+        return f"the operator answered {response.status}"

@@ -1,0 +1,96 @@
+"""`rollcall`: commands and their options. No traceback ever reaches the user: an expected failure is one sentence and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import Annotated
+
+import typer
+
+from rollcall import __version__
+from rollcall.cli.connection import Caller, CliError, Target, identify
+from rollcall.cli.cost import run_cost
+from rollcall.cli.inject import inject_command
+from rollcall.cli.top import path_of, run_top
+
+app = typer.Typer(
+    name="rollcall",
+    help="Every pod answers, every second: a live picture of autoscaled services on Kubernetes.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Context = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
+Kubeconfig = Annotated[str | None, typer.Option("--kubeconfig", envvar="KUBECONFIG", help="Path of the kubeconfig.")]
+Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Namespace of the service; default: that of the context.")]
+AllNamespaces = Annotated[bool, typer.Option("--all-namespaces", "-A", help="All namespaces.")]
+OperatorNamespace = Annotated[str, typer.Option(envvar="ROLLCALL_NAMESPACE", help="Namespace that the operator runs in.")]
+OperatorName = Annotated[str, typer.Option(envvar="ROLLCALL_NAME", help="Name of the Helm release's services.")]
+
+
+@app.command()
+def top(
+    service: Annotated[str | None, typer.Argument(help="A MonitoredService; all of them when left out.")] = None,
+    namespace: Namespace = None,
+    all_namespaces: AllNamespaces = False,
+    once: Annotated[bool, typer.Option("--once", help="Print one picture and end.")] = False,
+    output: Annotated[str, typer.Option("--output", "-o", help="table or json; json prints one picture.")] = "table",
+    seconds: Annotated[float | None, typer.Option(help="End after so many seconds.", min=0)] = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    operator_namespace: OperatorNamespace = "rollcall-system",
+    operator_name: OperatorName = "rollcall",
+) -> None:
+    """The live screen of a service and its pods, twice a second; without a terminal, a line per second."""
+    if output not in ("table", "json"):
+        raise CliError(f"--output is {output!r}; use table or json", code=2)
+    caller = identify(Target(context, kubeconfig, namespace, operator_namespace, operator_name))
+    path = path_of(service, caller.target.namespace, all_namespaces=all_namespaces)
+    run_top(caller, path, single=once, output=output, seconds=seconds)
+
+
+@app.command()
+def cost(
+    namespace: Namespace = None,
+    all_namespaces: AllNamespaces = False,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    operator_namespace: OperatorNamespace = "rollcall-system",
+    operator_name: OperatorName = "rollcall",
+) -> None:
+    """What monitoring itself uses: CPU and memory of agents and operator."""
+    caller: Caller = identify(Target(context, kubeconfig, namespace, operator_namespace, operator_name))
+    run_cost(caller, None if all_namespaces else caller.target.namespace)
+
+
+app.command(name="inject")(inject_command)
+
+
+@app.command()
+def version() -> None:
+    """The version of this command line."""
+    print(__version__)
+
+
+def main() -> None:
+    """Entry point of `rollcall` and `kubectl-rollcall`."""
+    try:
+        app(standalone_mode=False)
+    except CliError as error:
+        print(f"rollcall: {error}", file=sys.stderr)
+        sys.exit(error.code)
+    except typer.Exit as error:
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(130)
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
+        sys.exit(0)
+    except Exception as error:
+        if type(error).__module__.startswith(("click", "typer")):
+            error.show()  # type: ignore[attr-defined]
+            sys.exit(2)
+        raise

@@ -1,0 +1,111 @@
+"""`rollcall top`: the live screen, twice a second; where there is no terminal, a line per second."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from rollcall.cli import screen
+from rollcall.cli.connection import Caller, live_api
+from rollcall.cli.stream import Frame, frames
+
+DRAW_S = 0.5
+LINE_S = 1.0
+
+
+def path_of(service: str | None, namespace: str | None, *, all_namespaces: bool) -> str:
+    """The resource of the live API that a command is about."""
+    if service is not None:
+        return f"/v1/services/{namespace}/{service}"
+    return "/v1/services" if all_namespaces else f"/v1/services?namespace={namespace}"
+
+
+def stream_of(path: str) -> str:
+    """The stream that belongs to a resource."""
+    resource, question, query = path.partition("?")
+    return f"{resource}/stream{question}{query}"
+
+
+async def once(caller: Caller, path: str) -> dict[str, Any]:
+    """One picture."""
+    async with live_api(caller) as api, api.get(path) as response:
+        picture: dict[str, Any] = await response.json()
+        return picture
+
+
+def render(picture: dict[str, Any], height: int) -> RenderableType:
+    """A picture of one or of all services."""
+    return screen.services_table(picture["services"]) if "services" in picture else screen.service_screen(picture, height)
+
+
+async def show(caller: Caller, path: str, seconds: float | None) -> None:
+    """The live screen until ctrl-c, or for so many seconds."""
+    console = Console()
+    newest = frames(caller, stream_of(path))
+    try:
+        if console.is_terminal:
+            await _draw(console, newest, seconds)
+        else:
+            await _print_lines(newest, seconds)
+    finally:
+        await newest.aclose()  # type: ignore[attr-defined]
+
+
+async def _draw(console: Console, newest: AsyncIterator[Frame], seconds: float | None) -> None:
+    started_s, drawn_s = time.monotonic(), 0.0
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        async for frame in newest:
+            now_s = time.monotonic()
+            if now_s - drawn_s >= DRAW_S or frame.trouble:
+                drawn_s = now_s
+                body = render(frame.picture, console.height) if frame.picture else Text("connecting …", style="bright_black")
+                live.update(Group(body, screen.footer(frame.at_s, frame.trouble)), refresh=True)
+            if seconds is not None and now_s - started_s >= seconds:
+                return
+
+
+async def _print_lines(newest: AsyncIterator[Frame], seconds: float | None) -> None:
+    started_s, printed_s = time.monotonic(), 0.0
+    async for frame in newest:
+        now_s = time.monotonic()
+        if now_s - printed_s >= LINE_S or frame.trouble:
+            printed_s = now_s
+            if frame.trouble:
+                print(f"{time.strftime('%H:%M:%S')} STALE {frame.trouble}", flush=True)
+            elif frame.picture:
+                for picture in frame.picture.get("services", [frame.picture]):
+                    print(time.strftime("%H:%M:%S"), line(picture), flush=True)
+        if seconds is not None and now_s - started_s >= seconds:
+            return
+
+
+def line(picture: dict[str, Any]) -> str:
+    """A service on one line, for logs."""
+    traffic, pods = picture["traffic"], picture["pods"]
+    states = " ".join(f"{state}={pods[state]}" for state in ("pending", "serving", "unready", "silent", "bare", "leaving"))
+    in_flight = traffic["inFlight"]
+    return (
+        f"{picture['namespace']}/{picture['name']:<14} {picture['health']['state']:<8} pods={pods['total']}/{pods['desired']} {states} "
+        f"rps={screen.rate(traffic['requestsPerSecond'])} p95={screen.duration(traffic['responseTime']['p95'])} "
+        f"errors={screen.ratio(traffic['errorRatio'])} inflight={'–' if in_flight is None else in_flight['bands']}"
+    )
+
+
+def run_top(caller: Caller, path: str, *, single: bool, output: str, seconds: float | None) -> None:
+    """The command itself."""
+    if output == "json":
+        json.dump(asyncio.run(once(caller, path)), sys.stdout, indent=2)
+        print()
+    elif single:
+        console = Console()
+        console.print(render(asyncio.run(once(caller, path)), 10_000))
+    else:
+        asyncio.run(show(caller, path, seconds))

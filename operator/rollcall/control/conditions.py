@@ -1,0 +1,153 @@
+"""From a picture to the status of a MonitoredService: rounded, small, with conditions. Pure.
+
+Nothing in it moves by itself. Rates and times are rounded to what a person can use, because each different value is a write to
+etcd; totals are exact, but do not cause a write of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rollcall.api.durations import format_duration_ms
+from rollcall.api.percentages import format_ratio
+from rollcall.api.status import WORST_PODS
+from rollcall.model.health import HealthState
+from rollcall.model.picture import Picture, PodPicture, Totals
+from rollcall.model.states import PodState
+
+_BAD = {PodState.BARE: 0, PodState.SILENT: 1, PodState.UNREADY: 2, PodState.PENDING: 3}
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the status needs besides the picture."""
+
+    generation: int
+    departed: Totals
+    departed_pods: int
+    injecting: tuple[bool, str, str]
+    """Whether new pods are injected; reason; sentence."""
+    now: str
+    """RFC 3339, for conditions that flip."""
+
+
+def status_of(picture: Picture, context: Context, known: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The status as it is applied; `known` are the conditions that stand now, whose transition times are kept."""
+    pods = {name: getattr(picture.pods, name) for name in ("total", *PodState)}
+    if picture.pods.desired is not None:
+        pods["desired"] = picture.pods.desired
+    status: dict[str, Any] = {
+        "observedGeneration": context.generation,
+        "summary": _summary(picture),
+        "pods": pods,
+        "traffic": _traffic(picture),
+        "totals": _totals(picture.totals) | {"departed": {"pods": context.departed_pods} | _totals(context.departed, whole=True)},
+        "bare": picture.bare,
+        "worst": [{"name": pod.name, "reason": pod.reason or pod.state} for pod in _worst(picture.roll or [])],
+        "conditions": _conditions(picture, context, known),
+    }
+    if picture.coverage is not None:
+        status["coverage"] = format_ratio(picture.coverage)
+    return status
+
+
+def essence(status: dict[str, Any]) -> dict[str, Any]:
+    """The part of a status whose change is worth a write: all but running totals and times."""
+    rest = {key: value for key, value in status.items() if key not in ("totals", "conditions")}
+    conditions = [{key: c[key] for key in ("type", "status", "reason")} for c in status["conditions"]]
+    return rest | {"departed": status["totals"]["departed"], "conditions": conditions}
+
+
+def flips(status: dict[str, Any]) -> list[tuple[str, str]]:
+    """The part whose change is written at once."""
+    return [(condition["type"], condition["status"]) for condition in status["conditions"]]
+
+
+def _summary(picture: Picture) -> dict[str, Any]:
+    traffic, counts = picture.traffic, picture.pods
+    summary: dict[str, Any] = {
+        "pods": f"{counts.serving}/{counts.total if counts.desired is None else counts.desired}",
+        "health": picture.health.state.value,
+    }
+    if traffic.window_requests_per_second is not None:
+        summary["rps"] = rounded_rate(traffic.window_requests_per_second)
+    if traffic.response_time.p95 is not None:
+        summary["p95"] = format_duration_ms(traffic.response_time.p95 * 1000)
+    if traffic.error_ratio is not None:
+        summary["errors"] = format_ratio(traffic.error_ratio)
+    if traffic.in_flight is not None:
+        summary["inFlight"] = traffic.in_flight.total
+    return summary
+
+
+def rounded_rate(rate: float) -> str:
+    """Requests per second with two digits below 100, else three: "0", "0.4", "12", "1240"."""
+    if rate < 0.05:
+        return "0"
+    if rate < 10:
+        return f"{rate:.1f}".removesuffix(".0")
+    digits = 10 ** max(0, len(str(int(rate))) - 3)
+    return str(round(rate / digits) * digits)
+
+
+def _traffic(picture: Picture) -> dict[str, Any]:
+    traffic, summary = picture.traffic, _summary(picture)
+    times = {
+        name: format_duration_ms(value * 1000)
+        for name in ("mean", "p50", "p95", "p99")
+        if (value := getattr(traffic.response_time, name)) is not None
+    }
+    result: dict[str, Any] = {"responseTime": times} if times else {}
+    if "rps" in summary:
+        result["requestsPerSecond"] = summary["rps"]
+    if "errors" in summary:
+        result["errorRatio"] = summary["errors"]
+    if traffic.in_flight is not None:
+        result["inFlight"] = {"total": traffic.in_flight.total, "bands": traffic.in_flight.bands}
+    return result
+
+
+def _totals(totals: Totals, *, whole: bool = False) -> dict[str, int]:
+    result = {"requests": totals.requests, "errors": totals.errors, "lost": totals.lost}
+    return result | {"durationMicroseconds": totals.duration_microseconds} if whole else result
+
+
+def _worst(roll: Sequence[PodPicture]) -> list[PodPicture]:
+    bad = [pod for pod in roll if pod.state in _BAD]
+    return sorted(bad, key=lambda pod: (_BAD[PodState(pod.state)], pod.name))[:WORST_PODS]
+
+
+def _conditions(picture: Picture, context: Context, known: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    since = {(c["type"], c["status"]): c["lastTransitionTime"] for c in known}
+    return [
+        {
+            "type": kind,
+            "status": value,
+            "reason": reason,
+            "message": message,
+            "observedGeneration": context.generation,
+            "lastTransitionTime": since.get((kind, value), context.now),
+        }
+        for kind, value, reason, message in _judgements(picture, context)
+    ]
+
+
+def _judgements(picture: Picture, context: Context) -> list[tuple[str, str, str, str]]:
+    counts, health = picture.pods, picture.health
+    injecting, why, sentence = context.injecting
+    some = counts.total > counts.pending + counts.leaving
+    bare = ", ".join(f"{count} {reason}" for reason, count in sorted(picture.bare.items()))
+    healthy = {HealthState.HEALTHY: "True", HealthState.UNKNOWN: "Unknown"}.get(health.state, "False")
+    covered = ("True", "AllPodsInjected", "every running pod has an agent") if not counts.bare else ("False", "BarePods", f"bare pods: {bare}")
+    silent = f"{counts.silent} of {counts.total} pods do not report"
+    reporting = ("True", "AllAgentsReport", "every agent reports") if not counts.silent else ("False", "SilentPods", silent)
+    nothing = ("Unknown", "NoPods", "no pod is running")
+    return [
+        ("Ready", "True", "Watching", "the operator watches this service"),
+        ("Injecting", "True" if injecting else "False", why, sentence),
+        ("Covered", *(covered if some else nothing)),
+        ("Reporting", *(reporting if some else nothing)),
+        ("Healthy", healthy, health.reason, health.message),
+    ]

@@ -1,0 +1,148 @@
+"""The MonitoredServices that exist: for the webhook a look-up by namespace, for the model a watch each.
+
+Every replica keeps this, so that a standby answers the webhook and begins to lead with all pods already known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from rollcall.api.monitoredservice import InvalidMonitoredServiceError, MonitoredService
+from rollcall.control.watch import NamespaceWorkloads, ServiceWatch
+from rollcall.kube.client import Client
+from rollcall.kube.informer import Informer
+from rollcall.kube.objects import INJECT_LABEL, Namespace
+from rollcall.model.roll import Key, Roll
+
+_log = logging.getLogger(__name__)
+
+
+class Services:
+    """Start with `run`; feed with `put` and `remove` (kopf does)."""
+
+    def __init__(self, client: Client, roll: Roll, on_change: Callable[[], None] = lambda: None) -> None:
+        self._client = client
+        self._roll = roll
+        self._on_change = on_change
+        self._watches: dict[Key, ServiceWatch] = {}
+        self._workloads: dict[str, NamespaceWorkloads] = {}
+        self._enabled: dict[str, bool] = {}
+        self._namespaces = Informer(
+            client, "/api/v1/namespaces", Namespace, on_change=self._namespace_changed, on_delete=self._namespace_deleted
+        )
+
+    def __iter__(self) -> Iterator[ServiceWatch]:
+        return iter(self._watches.values())
+
+    def get(self, key: Key) -> ServiceWatch | None:
+        """The watch of one service."""
+        return self._watches.get(key)
+
+    def of_namespace(self, namespace: str) -> list[MonitoredService]:
+        """The services of a namespace by name, for the webhook."""
+        return [watch.service for key, watch in sorted(self._watches.items()) if key[0] == namespace]
+
+    @property
+    def namespaces(self) -> set[str]:
+        """Namespaces that have a service."""
+        return {namespace for namespace, _ in self._watches}
+
+    @property
+    def agent_namespaces(self) -> set[str]:
+        """Namespaces in which agents run or may start any moment."""
+        return self.namespaces | {namespace for namespace, enabled in self._enabled.items() if enabled}
+
+    @property
+    def synced(self) -> bool:
+        """Whether everything that is watched was listed once."""
+        return self._namespaces.synced.is_set() and all(watch.synced for watch in self._watches.values())
+
+    async def run(self) -> None:
+        """Follow namespaces until cancelled."""
+        try:
+            await self._namespaces.run()
+        finally:
+            await asyncio.gather(*(watch.stop() for watch in self._watches.values()))
+            await asyncio.gather(*(workloads.stop() for workloads in self._workloads.values()))
+
+    def put(self, manifest: Mapping[str, Any]) -> None:
+        """A MonitoredService appeared or changed. One that cannot be read (an older schema let it in) is logged and left out."""
+        try:
+            service = MonitoredService.from_object(manifest)
+        except InvalidMonitoredServiceError as error:
+            meta = manifest.get("metadata", {})
+            _log.error("MonitoredService %s/%s is left out: %s", meta.get("namespace"), meta.get("name"), error)
+            return
+        key = (service.namespace, service.name)
+        watch = self._watches.get(key)
+        if watch is not None and watch.service.metadata.uid == service.metadata.uid:
+            if watch.service.metadata.generation != service.metadata.generation:
+                watch.update(service)
+            else:
+                watch.service = service
+            return
+        if watch is not None:
+            self.remove(key)
+        self._begin(key, service)
+
+    def _begin(self, key: Key, service: MonitoredService) -> None:
+        namespace = service.namespace
+        if namespace not in self._workloads:
+            self._workloads[namespace] = NamespaceWorkloads(
+                self._client, namespace, lambda: self._workloads_changed(namespace)
+            )
+        watch = ServiceWatch(self._client, self._roll, service, self._workloads[namespace])
+        watch.namespace_enabled = self._enabled.get(namespace, False)
+        watch.refresh()
+        watch.workloads_changed()
+        self._watches[key] = watch
+        _log.info("watching %s/%s", *key)
+        self._on_change()
+
+    def remove(self, key: Key) -> None:
+        """A MonitoredService was deleted."""
+        watch = self._watches.pop(key, None)
+        if watch is None:
+            return
+        _stop_soon(watch.stop())
+        if key[0] not in self.namespaces:
+            _stop_soon(self._workloads.pop(key[0]).stop())
+        _log.info("not watching %s/%s any more", *key)
+        self._on_change()
+
+    def begin_term(self) -> None:
+        """This replica leads from now on."""
+        for watch in self._watches.values():
+            watch.begin_term()
+
+    def _workloads_changed(self, namespace: str) -> None:
+        for key, watch in self._watches.items():
+            if key[0] == namespace:
+                watch.workloads_changed()
+
+    def _namespace_changed(self, namespace: Namespace) -> None:
+        self._set_enabled(namespace.metadata.name, namespace.metadata.labels.get(INJECT_LABEL) == "enabled")
+
+    def _namespace_deleted(self, namespace: Namespace) -> None:
+        self._set_enabled(namespace.metadata.name, False)
+
+    def _set_enabled(self, namespace: str, enabled: bool) -> None:
+        if enabled != self._enabled.get(namespace, False):
+            self._on_change()
+        self._enabled[namespace] = enabled
+        for key, watch in self._watches.items():
+            if key[0] == namespace and watch.namespace_enabled != enabled:
+                watch.namespace_enabled = enabled
+                watch.refresh()
+
+
+_stopping: set[asyncio.Task[None]] = set()
+
+
+def _stop_soon(stop: Any) -> None:
+    task = asyncio.ensure_future(stop)
+    _stopping.add(task)
+    task.add_done_callback(_stopping.discard)

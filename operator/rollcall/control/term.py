@@ -1,0 +1,136 @@
+"""What a replica does while it leads: take in agents, fold, write statuses, publish the CA. A term begins and ends as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+
+import aiohttp
+
+from rollcall.control.bundle import Bundle
+from rollcall.control.services import Services
+from rollcall.control.status import StatusWriter
+from rollcall.ingest.server import IngestServer
+from rollcall.kube.client import MERGE_PATCH, Client, KubeError
+from rollcall.model.roll import Roll
+from rollcall.serve.publisher import Publisher
+
+FOLD_S = 0.25
+PUBLISH_S = 5.0
+SYNC_WITHIN_S = 10.0
+LEADER_LABEL = "rollcall.dev/leader"
+_log = logging.getLogger(__name__)
+
+
+class LeaderLabel:
+    """The label on our own pod by which the Services for agents and people find the leader."""
+
+    def __init__(self, client: Client, namespace: str, pod: str) -> None:
+        self._client = client
+        self._pod = pod
+        self._path = f"/api/v1/namespaces/{namespace}/pods/{pod}"
+
+    async def set(self, leading: bool) -> None:
+        """Put the label on or take it off; outside a cluster there is no pod and nothing to do."""
+        if not self._pod:
+            return
+        patch = {"metadata": {"labels": {LEADER_LABEL: "true" if leading else None}}}
+        try:
+            await self._client.request("PATCH", self._path, patch, content_type=MERGE_PATCH)
+        except (KubeError, aiohttp.ClientError, OSError, TimeoutError) as error:
+            _log.warning("leader label: %s", error or type(error).__name__)
+
+
+class Term:
+    """Begins when `lead(True)` is called and ends with `lead(False)`; `run` does the work in between, again and again."""
+
+    def __init__(
+        self,
+        roll: Roll,
+        services: Services,
+        publisher: Publisher,
+        ingest: IngestServer,
+        status: StatusWriter,
+        bundle: Bundle,
+        label: LeaderLabel,
+        ca: Callable[[], str],
+        observe_fold: Callable[[float], None],
+    ) -> None:
+        self._roll = roll
+        self._services = services
+        self._publisher = publisher
+        self._ingest = ingest
+        self._status = status
+        self._bundle = bundle
+        self._label = label
+        self._ca = ca
+        self._observe_fold = observe_fold
+        self._turn = asyncio.Event()
+        self._leading = False
+        self.namespaces_changed = asyncio.Event()
+
+    def lead(self, leading: bool) -> None:
+        """The lease was won or lost."""
+        self._leading = leading
+        self._turn.set()
+
+    async def run(self) -> None:
+        """Serve terms until cancelled."""
+        await self._label.set(False)  # a container that was restarted finds the label of its former life
+        while True:
+            await self._turn.wait()
+            self._turn.clear()
+            if self._leading:
+                await self._serve()
+
+    async def _serve(self) -> None:
+        await self._begin()
+        work = [asyncio.create_task(job) for job in (self._fold(), self._status.run(), self._publish())]
+        try:
+            ended = asyncio.create_task(self._turn.wait())
+            await asyncio.wait([*work, ended], return_when=asyncio.FIRST_COMPLETED)
+            ended.cancel()
+        finally:
+            await self._end(work)
+
+    async def _begin(self) -> None:
+        until_s = time.monotonic() + SYNC_WITHIN_S
+        while not self._services.synced and time.monotonic() < until_s:
+            await asyncio.sleep(0.05)
+        self._services.begin_term()
+        self._bundle.forget()
+        self._roll.fold(time.monotonic(), time.time())
+        self._publisher.leading = True
+        await self._ingest.start()
+        await self._label.set(True)
+
+    async def _end(self, work: list[asyncio.Task[None]]) -> None:
+        self._publisher.leading = False
+        self._publisher.turn()
+        await self._label.set(False)
+        await self._ingest.stop()
+        for task in work:
+            task.cancel()
+        for task in work:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _fold(self) -> None:
+        due_s = time.monotonic()
+        while True:
+            started_s = time.monotonic()
+            self._roll.fold(started_s, time.time())
+            self._publisher.turn()
+            self._observe_fold(time.monotonic() - started_s)
+            due_s = max(due_s + FOLD_S, started_s)
+            await asyncio.sleep(due_s - time.monotonic())
+
+    async def _publish(self) -> None:
+        while True:
+            self.namespaces_changed.clear()
+            await self._bundle.publish(self._ca(), self._services.agent_namespaces)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.namespaces_changed.wait(), PUBLISH_S)

@@ -1,0 +1,181 @@
+"""One MonitoredService at work: its pods and workloads flow from informers into its fleet.
+
+Workloads are matched by the labels of their pod template, so that `desired` is known before the first pod exists.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+
+from rollcall.api.durations import parse_duration_ms
+from rollcall.api.monitoredservice import MonitoredService
+from rollcall.api.percentages import parse_ratio
+from rollcall.api.spec import InjectionMode
+from rollcall.inject.selectors import matches, to_query
+from rollcall.kube.client import Client
+from rollcall.kube.informer import Informer
+from rollcall.kube.objects import Pod, Workload, unix
+from rollcall.model.fleet import Fleet, FleetSettings
+from rollcall.model.health import Objectives
+from rollcall.model.picture import Totals
+from rollcall.model.roll import Roll
+from rollcall.model.states import ServiceFacts
+
+WORKLOADS = ("deployments", "statefulsets", "daemonsets", "replicasets")
+
+
+def settings_of(service: MonitoredService, namespace_enabled: bool) -> FleetSettings:
+    """What the model needs of a spec."""
+    spec = service.spec
+    return FleetSettings(
+        objectives=Objectives(
+            p95_s=parse_duration_ms(spec.objectives.p95) / 1000 if spec.objectives.p95 else None,
+            error_ratio=parse_ratio(spec.objectives.errors),
+            minimum_coverage=parse_ratio(spec.minimum_coverage),
+        ),
+        bands_ms=tuple(parse_duration_ms(bound) for bound in spec.objectives.bands),
+        facts=ServiceFacts(
+            created_at=unix(service.metadata.creation_timestamp) or 0.0,
+            namespace_enabled=namespace_enabled,
+            injection_off=spec.injection.mode is InjectionMode.OFF,
+        ),
+    )
+
+
+def departed_of(service: MonitoredService) -> tuple[Totals, int]:
+    """The totals of departed pods, and their number, that an earlier leader kept in the status."""
+    kept = service.status.totals.departed if service.status.totals else None
+    if kept is None:
+        return Totals(), 0
+    return Totals(kept.requests, kept.errors, kept.lost, kept.duration_microseconds), kept.pods
+
+
+class NamespaceWorkloads:
+    """Everything in one namespace that asks for pods, shared by the services there."""
+
+    def __init__(self, client: Client, namespace: str, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
+        self._informers = [
+            Informer(
+                client,
+                f"/apis/apps/v1/namespaces/{namespace}/{plural}",
+                Workload,
+                on_change=self._changed,
+                on_delete=self._changed,
+            )
+            for plural in WORKLOADS
+        ]
+        self._tasks = [asyncio.create_task(informer.run()) for informer in self._informers]
+
+    def _changed(self, _: Workload) -> None:
+        self._on_change()
+
+    @property
+    def synced(self) -> bool:
+        """Whether every kind was listed once."""
+        return all(informer.synced.is_set() for informer in self._informers)
+
+    def desired(self, selector: dict[str, object]) -> int | None:
+        """Pods asked for by workloads whose template matches; None when no workload does. An owned ReplicaSet is its owner's affair."""
+        wanted = [
+            workload.desired()
+            for informer in self._informers
+            for workload in informer.objects.values()
+            if not workload.metadata.owner_references and matches(selector, workload.spec.template.metadata.labels)
+        ]
+        return sum(wanted) if wanted else None
+
+    async def stop(self) -> None:
+        """End the informers."""
+        await _cancel(self._tasks)
+
+
+class ServiceWatch:
+    """Follows one MonitoredService; `fleet` is what the model knows of it."""
+
+    def __init__(self, client: Client, roll: Roll, service: MonitoredService, workloads: NamespaceWorkloads) -> None:
+        self._client = client
+        self._roll = roll
+        self._workloads = workloads
+        self.service = service
+        self.namespace_enabled = True
+        self.fleet = self._new_fleet()
+        self._informer, self._task = self._follow()
+
+    def _new_fleet(self) -> Fleet:
+        settings = settings_of(self.service, self.namespace_enabled)
+        fleet = Fleet(self.service.namespace, self.service.name, settings, *departed_of(self.service))
+        self._roll.drop((fleet.namespace, fleet.name))
+        self._roll.add(fleet)
+        return fleet
+
+    def begin_term(self) -> None:
+        """This replica leads from now on: begin with the totals that the last leader kept, and the pods that are known here."""
+        self.fleet = self._new_fleet()
+        for pod in self._informer.objects.values():
+            self._pod_changed(pod)
+        self.workloads_changed()
+
+    @property
+    def synced(self) -> bool:
+        """Whether pods and workloads were listed once."""
+        return self._informer.synced.is_set() and self._workloads.synced
+
+    @property
+    def selector(self) -> dict[str, object]:
+        """The selector as a manifest has it."""
+        return self.service.spec.selector.model_dump(by_alias=True, mode="json", exclude_none=True)
+
+    def update(self, service: MonitoredService) -> None:
+        """The object changed: settings take effect at once, another selector lists anew."""
+        before = self.selector
+        self.service = service
+        self.refresh()
+        if self.selector != before:
+            self._task.cancel()
+            for uid in list(self.fleet.pods):
+                self.fleet.remove(uid, time.monotonic())
+            self._informer, self._task = self._follow()
+        self.workloads_changed()
+
+    def refresh(self) -> None:
+        """Take over the settings, after the object or its namespace changed."""
+        self.fleet.settings = settings_of(self.service, self.namespace_enabled)
+
+    def workloads_changed(self) -> None:
+        """Count again what is asked for."""
+        self.fleet.desired = self._workloads.desired(self.selector)
+
+    def _follow(self) -> tuple[Informer[Pod], asyncio.Task[None]]:
+        informer = Informer(
+            self._client,
+            f"/api/v1/namespaces/{self.service.namespace}/pods",
+            Pod,
+            on_change=self._pod_changed,
+            on_delete=self._pod_deleted,
+            selector=to_query(self.selector),
+        )
+        return informer, asyncio.create_task(informer.run())
+
+    def _pod_changed(self, pod: Pod) -> None:
+        self.fleet.upsert(pod.facts())
+        self._roll.pod_known(self.fleet, pod.metadata.uid, time.monotonic())
+
+    def _pod_deleted(self, pod: Pod) -> None:
+        self.fleet.remove(pod.metadata.uid, time.monotonic())
+
+    async def stop(self) -> None:
+        """The object was deleted: forget the service."""
+        await _cancel([self._task])
+        self._roll.drop((self.service.namespace, self.service.name))
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

@@ -1,0 +1,195 @@
+"""One agent's connection: HELLO, identity, then reports into rows; nothing that it sends can harm another connection.
+
+The hot path is `data_received` with one REPORT in it: a length check and a copy. Everything else (HELLO, limits, errors) is
+rare and may cost more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from rollcall.model.roll import Roll, Session
+from rollcall_agent.wire import WIRE_VERSION, frames, report
+
+HELLO_WITHIN_S = 5.0
+ACK_EVERY_S = 2.0
+SMALLEST_REPORT = 64
+"""A body shorter than its first fields is no report."""
+_SEQ = slice(0, 8)
+_FLAGS = report.offset("flags")
+_log = logging.getLogger(__name__)
+
+
+class Identified(Protocol):
+    """The pod that a token is bound to."""
+
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def uid(self) -> str: ...
+
+
+@dataclass
+class IngestCounters:
+    """What happened at the door, for our own metrics."""
+
+    reports: int = 0
+    bytes: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Door:
+    """What all connections share. `identify` returns the pod of a token, or None when the token is not good for us; it raises
+    when nobody could be asked."""
+
+    roll: Roll
+    identify: Callable[[str], Awaitable[Identified | None]]
+    now_s: Callable[[], float]
+    version: str
+    interval_ms: int = 500
+    counters: IngestCounters = field(default_factory=IngestCounters)
+    connections: set[AgentConnection] = field(default_factory=set)
+
+
+class AgentConnection(asyncio.Protocol):
+    """See the module's docstring."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._decoder = frames.Decoder()
+        self._transport: asyncio.Transport | None = None
+        self._session: Session | None = None
+        self._greeting: asyncio.Task[None] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._acked_s = 0.0
+        self._greeted = False
+
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._door.connections.add(self)
+        self._deadline = asyncio.get_running_loop().call_later(HELLO_WITHIN_S, self._too_late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._door.connections.discard(self)
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self._greeting is not None:
+            self._greeting.cancel()
+        if self._session is not None:
+            self._door.roll.close(self._session)
+        self._transport = None
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for kind, body in self._decoder.feed(data):
+                if kind == frames.REPORT:
+                    self._report(body)
+                elif kind == frames.HELLO:
+                    self._hello(body)
+                elif kind == frames.GOODBYE:
+                    self._close()
+                # other types are of later versions: skipped
+        except frames.FrameError as error:
+            self.reject("BadFrame", str(error))
+
+    # --- frames
+
+    def _report(self, body: bytes) -> None:
+        session = self._session
+        if session is None or len(body) < SMALLEST_REPORT:
+            raise frames.FrameError("REPORT before WELCOME" if session is None else f"REPORT of {len(body)} bytes")
+        now_s = self._door.now_s()
+        session.accept(body, now_s)
+        counters = self._door.counters
+        counters.reports += 1
+        counters.bytes += len(body)
+        if now_s - self._acked_s >= ACK_EVERY_S or self._is_final(body):
+            self._acked_s = now_s
+            self._send(frames.encode(frames.ACK, body[_SEQ]))
+
+    @staticmethod
+    def _is_final(body: bytes) -> bool:
+        return bool(len(body) > _FLAGS and body[_FLAGS] & report.FLAG_FINAL)
+
+    def _hello(self, body: bytes) -> None:
+        if self._greeted:
+            raise frames.FrameError("a second HELLO")
+        self._greeted = True
+        hello = frames.decode_json(body)
+        self._greeting = asyncio.get_running_loop().create_task(self._greet(hello))
+
+    async def _greet(self, hello: dict[str, object]) -> None:
+        try:
+            identity = await self._door.identify(str(hello.get("token", "")))
+        except Exception as error:  # nobody could be asked: the agent may try again soon
+            _log.warning("an agent could not be identified: %s", error)
+            self.reject("Unavailable", "the token could not be reviewed; try again")
+            return
+        problem = _problem(hello, identity)
+        if problem is not None:
+            self.reject(*problem)
+            return
+        assert identity is not None
+        age_ms = hello.get("uptime_ms")
+        self._session = self._door.roll.open(
+            identity.uid, identity.namespace, identity.name, str(hello.get("epoch", ""))[:64], age_ms if isinstance(age_ms, int) else 0
+        )
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self.welcome()
+
+    def welcome(self) -> None:
+        """Tell the agent its interval and bands; again whenever they change."""
+        if self._session is None:
+            return
+        bands = next((fleet.settings.bands_ms for fleet in self._session.fleets), (1000, 3000, 8000))
+        body = {
+            "wire": WIRE_VERSION,
+            "operator": self._door.version,
+            "interval_ms": self._door.interval_ms,
+            "bands_ms": list(bands),
+            "max_frame": frames.MAX_FRAME_BYTES,
+        }
+        self._send(frames.encode_json(frames.WELCOME, body))
+
+    # --- endings
+
+    def reject(self, code: str, message: str) -> None:
+        """Say why and close."""
+        self._door.counters.rejected[code] = self._door.counters.rejected.get(code, 0) + 1
+        self._send(frames.encode_json(frames.GOODBYE, {"code": code, "message": message}))
+        self._close()
+
+    def _too_late(self) -> None:
+        if self._session is None:
+            self.reject("NoHello", f"no identity within {HELLO_WITHIN_S:.0f} s")
+
+    def _send(self, frame: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(frame)
+
+    def _close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+def _problem(hello: dict[str, object], identity: Identified | None) -> tuple[str, str] | None:
+    """Why an agent is not let in, as (code, message); None when it may come in."""
+    if identity is None:
+        return "TokenRejected", "the token is missing, expired, or not made for the audience rollcall.dev"
+    if hello.get("pod_uid") not in (None, "", identity.uid):
+        return "PodMismatch", f"the token belongs to pod {identity.namespace}/{identity.name}, not to the pod that the agent names"
+    wire = hello.get("wire")
+    if not isinstance(wire, int) or not 1 <= wire <= WIRE_VERSION:
+        return "WireVersion", f"this operator speaks wire versions 1 to {WIRE_VERSION}, the agent speaks {wire!r}"
+    return None

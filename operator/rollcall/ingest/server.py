@@ -1,0 +1,48 @@
+"""The listener for agents. It is open only while this replica leads: the ingest Service points at the lease holder, and an agent
+that still has a connection to a former leader is told to go (GOODBYE NotLeader) and reconnects."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+from rollcall.ingest.agent import AgentConnection, Door
+
+HANDSHAKE_S = 10.0
+BACKLOG = 4096
+
+
+class IngestServer:
+    """Start and stop; `door` holds what all connections share."""
+
+    def __init__(self, door: Door, port: int, tls: ssl.SSLContext | None) -> None:
+        self.door = door
+        self._port = port
+        self._tls = tls
+        self._server: asyncio.Server | None = None
+
+    @property
+    def port(self) -> int:
+        """The port in use, also when 0 was asked for; 0 while stopped."""
+        return int(self._server.sockets[0].getsockname()[1]) if self._server else 0
+
+    async def start(self) -> None:
+        """Listen on all addresses."""
+        if self._server is None:
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: AgentConnection(self.door),
+                None,
+                port=self._port,
+                ssl=self._tls,
+                backlog=BACKLOG,
+                ssl_handshake_timeout=HANDSHAKE_S if self._tls else None,
+            )
+
+    async def stop(self, code: str = "Shutdown", message: str = "this replica does not lead any more") -> None:
+        """Close the listener and send every agent away; they come back to the next leader."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+        for connection in list(self.door.connections):
+            connection.reject(code, message)
+        await asyncio.sleep(0)

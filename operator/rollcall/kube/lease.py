@@ -1,0 +1,113 @@
+"""Who leads: a coordination.k8s.io Lease, renewed every two seconds, taken over when it was not renewed for six.
+
+The clock that decides is our own monotonic one, counted from when we saw the lease change, so that clocks of nodes need not
+agree (as in client-go's leaderelection). Losing it for any reason ends leadership before another may begin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+
+from rollcall.kube.client import Client, KubeError
+
+DURATION_S = 6
+RENEW_S = 2.0
+RETRY_S = 1.0
+_log = logging.getLogger(__name__)
+
+
+class Lease:
+    """Leadership of one name. `leading` is set while it is ours; `on_change(leading)` is called at each turn."""
+
+    def __init__(
+        self,
+        client: Client,
+        namespace: str,
+        name: str,
+        identity: str,
+        on_change: Callable[[bool], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.leading = False
+        self._client = client
+        self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+        self._name = name
+        self._identity = identity
+        self._on_change = on_change
+        self._clock = clock
+        self._seen: tuple[str, float] = ("", 0.0)
+        self._renewed_s = 0.0
+
+    async def run(self) -> None:
+        """Compete until cancelled; on cancellation a held lease is released, so that the next leader need not wait."""
+        try:
+            while True:
+                await self._step()
+                await asyncio.sleep(RENEW_S if self.leading else RETRY_S)
+        finally:
+            if self.leading:
+                self._turn(False)
+                await self._release()
+
+    async def _step(self) -> None:
+        try:
+            won = await self._try()
+        except (KubeError, aiohttp.ClientError, OSError, TimeoutError) as error:
+            _log.warning("lease %s: %s", self._name, error or type(error).__name__)
+            won = self.leading and self._clock() - self._renewed_s < DURATION_S - RENEW_S
+        self._turn(won)
+
+    def _turn(self, leading: bool) -> None:
+        if leading != self.leading:
+            self.leading = leading
+            _log.info("this replica %s", "leads now" if leading else "does not lead any more")
+            self._on_change(leading)
+
+    async def _try(self) -> bool:
+        """One attempt to renew or take the lease; True when it is ours afterwards."""
+        try:
+            lease = await self._client.request("GET", f"{self._collection}/{self._name}")
+        except KubeError as error:
+            if error.status != 404:
+                raise
+            return await self._write("POST", self._collection, {"metadata": {"name": self._name}, "spec": {}})
+        holder = lease["spec"].get("holderIdentity") or ""
+        version = lease["metadata"]["resourceVersion"]
+        if self._seen[0] != version:
+            self._seen = (version, self._clock())
+        if holder and holder != self._identity and self._clock() - self._seen[1] < DURATION_S:
+            return False
+        return await self._write("PUT", f"{self._collection}/{self._name}", lease)
+
+    async def _write(self, method: str, path: str, lease: dict[str, Any]) -> bool:
+        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        spec = lease["spec"]
+        if spec.get("holderIdentity") != self._identity:
+            spec["acquireTime"] = now
+            spec["leaseTransitions"] = spec.get("leaseTransitions", 0) + 1
+        spec |= {"holderIdentity": self._identity, "leaseDurationSeconds": DURATION_S, "renewTime": now}
+        started_s = self._clock()
+        try:
+            await self._client.request(method, path, {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"} | lease)
+        except KubeError as error:
+            if error.status == 409:
+                return False
+            raise
+        self._renewed_s = started_s
+        return True
+
+    async def _release(self) -> None:
+        try:
+            lease = await self._client.request("GET", f"{self._collection}/{self._name}")
+            if lease["spec"].get("holderIdentity") == self._identity:
+                lease["spec"]["holderIdentity"] = ""
+                await self._client.request("PUT", f"{self._collection}/{self._name}", lease)
+        except (KubeError, aiohttp.ClientError, OSError, TimeoutError) as error:
+            _log.warning("lease %s was not released: %s", self._name, error)

@@ -1,0 +1,114 @@
+"""Who is calling, and what they may do: TokenReview and SubjectAccessReview, remembered for a short while.
+
+The identity of an agent is what the review says, never what the agent says: a token bound to a pod carries the pod's name
+and UID in `extra`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from rollcall.kube.client import Client
+
+AUDIENCE = "rollcall.dev"
+REMEMBER_S = 120.0
+REMEMBER_NO_S = 5.0
+MOST = 50_000
+_POD_NAME, _POD_UID = "authentication.kubernetes.io/pod-name", "authentication.kubernetes.io/pod-uid"
+_SERVICE_ACCOUNT = "system:serviceaccount:"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An authenticated caller."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PodIdentity:
+    """The pod that a token is bound to."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+class _Memory:
+    """Answers by key, each until its time is over; the oldest go first when there are too many."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._answers: OrderedDict[bytes, tuple[float, Any]] = OrderedDict()
+
+    def get(self, key: bytes) -> tuple[bool, Any]:
+        until, answer = self._answers.get(key, (0.0, None))
+        return until > self._clock(), answer
+
+    def put(self, key: bytes, answer: Any, keep_s: float) -> None:
+        self._answers[key] = (self._clock() + keep_s, answer)
+        while len(self._answers) > MOST:
+            self._answers.popitem(last=False)
+
+
+class Reviews:
+    """Asks the API server; raises KubeError or aiohttp.ClientError when it cannot be asked (nobody is let in then)."""
+
+    def __init__(self, client: Client, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._users = _Memory(clock)
+        self._rights = _Memory(clock)
+
+    async def user(self, token: str, audience: str | None = None) -> User | None:
+        """Whose token this is, None when it is nobody's or made for another audience."""
+        key = hashlib.sha256(f"{audience}\0{token}".encode()).digest()
+        known, answer = self._users.get(key)
+        if known:
+            return cast("User | None", answer)
+        spec: dict[str, Any] = {"token": token} | ({"audiences": [audience]} if audience else {})
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec}
+        status = (await self._client.request("POST", "/apis/authentication.k8s.io/v1/tokenreviews", review))["status"]
+        user: User | None = None
+        if status.get("authenticated") and (audience is None or audience in status.get("audiences", ())):
+            found = status.get("user", {})
+            extra = tuple((name, tuple(values)) for name, values in (found.get("extra") or {}).items())
+            user = User(found.get("username", ""), tuple(found.get("groups") or ()), extra)
+        self._users.put(key, user, REMEMBER_S if user else REMEMBER_NO_S)
+        return user
+
+    async def pod(self, token: str) -> PodIdentity | None:
+        """The pod that an agent's token is bound to, None when the token is not good for us."""
+        user = await self.user(token, AUDIENCE)
+        if user is None or not user.name.startswith(_SERVICE_ACCOUNT):
+            return None
+        extra = dict(user.extra)
+        if _POD_NAME not in extra or _POD_UID not in extra:
+            return None
+        namespace = user.name.removeprefix(_SERVICE_ACCOUNT).partition(":")[0]
+        return PodIdentity(namespace, extra[_POD_NAME][0], extra[_POD_UID][0])
+
+    async def may_read(self, user: User, namespace: str | None, name: str = "") -> bool:
+        """Whether a user may `get` monitoredservices/live; namespace None asks for all namespaces."""
+        key = repr((user.name, user.groups, namespace, name)).encode()
+        known, allowed = self._rights.get(key)
+        if known:
+            return bool(allowed)
+        resource = {"group": "rollcall.dev", "resource": "monitoredservices", "subresource": "live", "verb": "get", "name": name}
+        spec: dict[str, Any] = {
+            "user": user.name,
+            "groups": list(user.groups),
+            "extra": {key: list(values) for key, values in user.extra},
+            "resourceAttributes": resource | ({"namespace": namespace} if namespace else {}),
+        }
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+        answer = await self._client.request("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+        allowed = bool(answer["status"].get("allowed"))
+        self._rights.put(key, allowed, 30.0 if allowed else REMEMBER_NO_S)
+        return allowed

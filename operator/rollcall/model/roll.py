@@ -1,0 +1,98 @@
+"""The roll: every service, and every agent that is connected.
+
+An agent may report before the API server has told us of its pod, and a pod may match several services. A session keeps
+the agent's newest report until its pod is known; each service that lists the pod gets a copy in a row of its own, so
+every service is a complete picture by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .fleet import Fleet
+
+Key = tuple[str, str]
+"""(namespace, name) of a service."""
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One connected agent. `live` says, per service, whether its next report is traffic of now."""
+
+    uid: str
+    namespace: str
+    pod: str
+    epoch: str
+    agent_age_ms: int
+    fleets: list[Fleet]
+    newest: bytes | None = None
+    live: bool = True
+
+    def accept(self, body: bytes, now_s: float) -> None:
+        """Take a report in: a copy into each row, nothing else."""
+        self.newest = body
+        for fleet in self.fleets:
+            fleet.accept(self.uid, body, now_s, live=self.live)
+        if self.fleets:
+            self.live = True
+
+
+class Roll:
+    """All fleets and sessions."""
+
+    def __init__(self) -> None:
+        self.fleets: dict[Key, Fleet] = {}
+        self.sessions: dict[str, Session] = {}
+
+    def __iter__(self) -> Iterator[Fleet]:
+        return iter(self.fleets.values())
+
+    def add(self, fleet: Fleet) -> None:
+        """A MonitoredService appeared."""
+        self.fleets[(fleet.namespace, fleet.name)] = fleet
+
+    def drop(self, key: Key) -> None:
+        """A MonitoredService was deleted; its agents idle."""
+        fleet = self.fleets.pop(key, None)
+        for session in self.sessions.values():
+            if fleet in session.fleets:
+                session.fleets.remove(fleet)
+
+    def open(self, uid: str, namespace: str, pod: str, epoch: str, agent_age_ms: int) -> Session:
+        """An agent was identified; a second connection of the same pod replaces the first."""
+        session = Session(uid, namespace, pod, epoch, agent_age_ms, [])
+        self.sessions[uid] = session
+        for fleet in self.fleets.values():
+            self._attach(session, fleet, 0.0)
+        return session
+
+    def close(self, session: Session) -> None:
+        """The connection ended; rows stay and become silent by themselves."""
+        if self.sessions.get(session.uid) is session:
+            del self.sessions[session.uid]
+
+    def pod_known(self, fleet: Fleet, uid: str, now_s: float) -> None:
+        """A pod was listed for a service: an agent that waits for it gets its row."""
+        session = self.sessions.get(uid)
+        if session is not None and fleet not in session.fleets:
+            self._attach(session, fleet, now_s)
+
+    def _attach(self, session: Session, fleet: Fleet, now_s: float) -> None:
+        if not fleet.knows(session.uid):
+            return
+        live = fleet.attach(session.uid, session.epoch, session.agent_age_ms)
+        session.fleets.append(fleet)
+        if session.newest is not None:
+            fleet.accept(session.uid, session.newest, now_s, live=live)
+        else:
+            session.live = session.live and live
+
+    def fold(self, now_s: float, unix_s: float) -> None:
+        """Fold every service."""
+        for fleet in self.fleets.values():
+            fleet.fold(now_s, unix_s)
+
+    def waiting(self) -> int:
+        """Agents whose pod no service lists."""
+        return sum(not session.fleets for session in self.sessions.values())

@@ -1,0 +1,136 @@
+"""The latest report of every pod of one service, as the rows of one matrix.
+
+A REPORT is not decoded when it arrives: its body is copied into the pod's row, and the fold sums columns. Reports are
+cumulative, so a row is always the whole truth of its pod, and a report that is lost or sent twice changes nothing.
+
+Two sums go with the matrix. `retired` holds what pods that left have counted, so that totals never fall. `excluded` holds
+what belongs to the totals but not to any live window: requests of before the operator knew the pod (its restart), and of
+a time in which the pod was silent. They are counted, but never shown as traffic of this moment.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from rollcall_agent.wire import report
+
+LATE_S = 1.5
+"""A report that comes later than this after the one before (three intervals) does not count as traffic of now."""
+
+_TYPES = {"Q": "<u8", "I": "<u4"}
+REPORT_DTYPE = np.dtype([(f.name, _TYPES[f.code], (f.count,)) if f.count > 1 else (f.name, _TYPES[f.code]) for f in report.FIELDS])
+assert REPORT_DTYPE.itemsize == report.SIZE
+
+COUNTERS = ("started", "finished", "errors", "duration_us", "lost")
+Histogram = npt.NDArray[np.int64]
+
+
+class Sums:
+    """What one or many pods have counted: the scalar counters by name, responses by class, and the histogram."""
+
+    __slots__ = ("histogram", "responses", "scalars")
+
+    def __init__(self, scalars: dict[str, int] | None = None, histogram: Histogram | None = None) -> None:
+        self.scalars: dict[str, int] = dict.fromkeys(COUNTERS, 0) | (scalars or {})
+        self.responses: Histogram = np.zeros(5, dtype=np.int64)
+        self.histogram: Histogram = np.zeros(REPORT_DTYPE["histogram"].shape, dtype=np.int64) if histogram is None else histogram
+
+    @classmethod
+    def of(cls, reports: npt.NDArray[np.void]) -> Sums:
+        """The sum over an array of reports, shape (n,)."""
+        sums = cls({name: int(reports[name].sum()) for name in COUNTERS}, reports["histogram"].sum(axis=0, dtype=np.int64))
+        sums.responses = reports["responses"].sum(axis=0, dtype=np.int64)
+        return sums
+
+    def plus(self, other: Sums, sign: int = 1) -> Sums:
+        """A new sum: this one plus (or, with sign -1, minus) another."""
+        result = Sums(
+            {name: value + sign * other.scalars[name] for name, value in self.scalars.items()},
+            self.histogram + sign * other.histogram,
+        )
+        result.responses = self.responses + sign * other.responses
+        return result
+
+    def minus(self, other: Sums) -> Sums:
+        """A new sum: this one minus another."""
+        return self.plus(other, -1)
+
+
+class Rows:
+    """The matrix: `take` and `release` rows, `accept` reports into them, read them as columns."""
+
+    def __init__(self, capacity: int = 16) -> None:
+        self._allocate(capacity)
+        self._free = list(range(capacity - 1, -1, -1))
+        self.retired = Sums()
+        self.excluded = Sums()
+
+    def _allocate(self, capacity: int) -> None:
+        self.reports = np.zeros(capacity, dtype=REPORT_DTYPE)
+        self.received_s = np.full(capacity, -np.inf)
+        self._memory = self.reports.view(np.uint8).data
+
+    def __len__(self) -> int:
+        """Rows in use."""
+        return len(self.reports) - len(self._free)
+
+    def take(self) -> int:
+        """A free row, all zero; the matrix doubles when it is full."""
+        if not self._free:
+            self._grow()
+        return self._free.pop()
+
+    def _grow(self) -> None:
+        old_reports, old_received = self.reports, self.received_s
+        size = len(old_reports)
+        self._allocate(2 * size)
+        self.reports[:size] = old_reports
+        self.received_s[:size] = old_received
+        self._free = list(range(2 * size - 1, size - 1, -1))
+
+    def release(self, row: int) -> None:
+        """Let go of a row: what it counted moves to `retired`, so no total and no window changes."""
+        self.retired = self.retired.plus(self.sums(row))
+        self.reports[row] = 0
+        self.received_s[row] = -np.inf
+        self._free.append(row)
+
+    def restart(self, row: int) -> None:
+        """The same pod begins to count anew (its agent's epoch changed): keep what it counted, empty its row."""
+        self.retired = self.retired.plus(self.sums(row))
+        self.reports[row] = 0
+        self.received_s[row] = -np.inf
+
+    def sums(self, row: int) -> Sums:
+        """What one row has counted."""
+        return Sums.of(self.reports[row : row + 1])
+
+    def accept(self, row: int, body: bytes, now_s: float, *, live: bool = True) -> bool:
+        """Copy the body of a REPORT into a row; True when what it adds counts as traffic of now.
+
+        `live=False`, or a gap since the last report, excludes the difference from windows.
+        """
+        on_time = live and now_s - self.received_s[row] <= LATE_S
+        first_and_live = live and self.received_s[row] == -np.inf
+        if on_time or first_and_live:
+            self._copy(row, body)
+        else:
+            before = self.sums(row)
+            self._copy(row, body)
+            self.excluded = self.excluded.plus(self.sums(row).minus(before))
+        self.received_s[row] = now_s
+        return on_time or first_and_live
+
+    def _copy(self, row: int, body: bytes) -> None:
+        at = row * report.SIZE
+        size = len(body)
+        if size >= report.SIZE:
+            self._memory[at : at + report.SIZE] = body if size == report.SIZE else body[: report.SIZE]
+        else:
+            self._memory[at : at + size] = body
+            self._memory[at + size : at + report.SIZE] = bytes(report.SIZE - size)
+
+    def total(self) -> Sums:
+        """Everything ever counted: rows and retired pods."""
+        return Sums.of(self.reports).plus(self.retired)

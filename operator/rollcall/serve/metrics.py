@@ -1,0 +1,186 @@
+"""Prometheus metrics: the services as they are at the moment of the scrape, and the operator's own process.
+
+A collector reads the model when it is asked, so what left is gone from the next page and nothing has to be kept in step.
+Every name is explained in docs/metrics.md; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, GCCollector, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from rollcall.ingest.agent import Door
+from rollcall.model.fleet import Fleet
+from rollcall.model.health import HealthState
+from rollcall.model.states import PodState
+from rollcall.serve.publisher import Publisher
+from rollcall_agent.wire import grid
+
+SERVICE = ("namespace", "service")
+_EXPORTED = [bucket for bucket in range(grid.BUCKETS) if (grid.LOWEST + bucket + 1) % 8 == 0]
+"""Every eighth bucket of the grid, so two per power of two: exact, because a coarser grid's bounds are bounds of the finer."""
+
+
+class ServiceCollector(Collector):
+    """The service-level series; nothing while this replica does not lead, so that no number is there twice."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+
+    def collect(self) -> Iterator[Metric]:
+        fleets = list(self._publisher.roll) if self._publisher.leading else []
+        yield from self._pods(fleets)
+        yield from self._traffic(fleets)
+        yield from self._totals(fleets)
+        yield self._response_times(fleets)
+
+    def _pods(self, fleets: Iterable[Fleet]) -> Iterator[Metric]:
+        pods = GaugeMetricFamily("rollcall_service_pods", "Pods by state; every pod is in exactly one", labels=(*SERVICE, "state"))
+        desired = GaugeMetricFamily("rollcall_service_desired_pods", "Pods that the workloads ask for", labels=SERVICE)
+        bare = GaugeMetricFamily("rollcall_service_bare_pods", "Running pods without an agent, by reason", labels=(*SERVICE, "reason"))
+        coverage = GaugeMetricFamily("rollcall_service_coverage_ratio", "Reporting pods / pods that should report", labels=SERVICE)
+        health = GaugeMetricFamily("rollcall_service_health", "1 for the state that the service is in", labels=(*SERVICE, "state"))
+        for fleet in fleets:
+            who, last = (fleet.namespace, fleet.name), fleet.last
+            for state in PodState:
+                pods.add_metric((*who, state.value), last.counts[state])
+            if fleet.desired is not None:
+                desired.add_metric(who, fleet.desired)
+            for reason, count in last.bare.items():
+                bare.add_metric((*who, reason), count)
+            if last.coverage is not None:
+                coverage.add_metric(who, last.coverage)
+            for state_of_health in HealthState:
+                health.add_metric((*who, state_of_health.value), float(last.health.state is state_of_health))
+        yield from (pods, desired, bare, coverage, health)
+
+    def _traffic(self, fleets: Iterable[Fleet]) -> Iterator[Metric]:
+        rate = GaugeMetricFamily("rollcall_service_requests_per_second", "Requests per second in the last half-second", labels=SERVICE)
+        in_flight = GaugeMetricFamily(
+            "rollcall_service_requests_in_flight", "Requests started and not finished, by band of elapsed time", labels=(*SERVICE, "band")
+        )
+        oldest = GaugeMetricFamily("rollcall_service_oldest_request_seconds", "Elapsed time of the oldest request in flight", labels=SERVICE)
+        ranks = GaugeMetricFamily(
+            "rollcall_service_response_time_seconds", "Response time of the last 10 seconds' requests", labels=(*SERVICE, "quantile")
+        )
+        for fleet in fleets:
+            who, last = (fleet.namespace, fleet.name), fleet.last
+            if last.requests_per_second is not None:
+                rate.add_metric(who, last.requests_per_second)
+            if last.in_flight is not None:
+                for band, count in zip(_band_names(fleet.settings.bands_ms), last.in_flight[1], strict=True):
+                    in_flight.add_metric((*who, band), count)
+                oldest.add_metric(who, last.in_flight[2])
+            for quantile, value in zip(("0.5", "0.95", "0.99"), last.ranks, strict=True):
+                if value is not None:
+                    ranks.add_metric((*who, quantile), value)
+        yield from (rate, in_flight, oldest, ranks)
+
+    def _totals(self, fleets: Iterable[Fleet]) -> Iterator[Metric]:
+        requests = CounterMetricFamily("rollcall_service_requests", "Requests finished, over all pods that ever were", labels=SERVICE)
+        errors = CounterMetricFamily("rollcall_service_errors", "Requests that failed", labels=SERVICE)
+        lost = CounterMetricFamily("rollcall_service_lost_requests", "Requests in flight when their worker died", labels=SERVICE)
+        for fleet in fleets:
+            who, totals = (fleet.namespace, fleet.name), fleet.totals()
+            requests.add_metric(who, totals.requests)
+            errors.add_metric(who, totals.errors)
+            lost.add_metric(who, totals.lost)
+        yield from (requests, errors, lost)
+
+    def _response_times(self, fleets: Iterable[Fleet]) -> Metric:
+        family = HistogramMetricFamily("rollcall_service_response_seconds", "Response times of finished requests", labels=SERVICE)
+        for fleet in fleets:
+            sums = fleet.rows.total()
+            cumulative = sums.histogram.cumsum()
+            buckets = [(f"{grid.upper_bound_s(i):.9g}", float(cumulative[i])) for i in _EXPORTED if i < grid.BUCKETS - 1]
+            buckets.append(("+Inf", float(cumulative[-1])))
+            family.add_metric((fleet.namespace, fleet.name), buckets, sums.scalars["duration_us"] / 1e6)
+        return family
+
+
+class OperatorMetrics(Collector):
+    """The operator's own figures: what it takes in, decides and writes."""
+
+    def __init__(self, door: Door, publisher: Publisher) -> None:
+        self._door = door
+        self._publisher = publisher
+        self.decisions: Counter[str] = Counter()
+        self.status_writes: Counter[str] = Counter()
+        self.certificate_seconds_left: Callable[[], float | None] = lambda: None
+        self.registry = CollectorRegistry()
+        self.webhook_seconds = Histogram(
+            "rollcall_webhook_seconds",
+            "Time to answer the API server about one pod",
+            buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 3),
+            registry=self.registry,
+        )
+        self.fold_seconds = Histogram(
+            "rollcall_fold_seconds",
+            "Time to fold all services once",
+            buckets=(0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1),
+            registry=self.registry,
+        )
+        self.registry.register(self)
+        self.registry.register(ServiceCollector(publisher))
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+
+    def on_decision(self, namespace: str, reason: str, seconds: float) -> None:
+        """The webhook answered; `namespace` is not a label, because its values are without bound."""
+        self.decisions[reason] += 1
+        self.webhook_seconds.observe(seconds)
+
+    def collect(self) -> Iterator[Metric]:
+        counters = self._door.counters
+        yield GaugeMetricFamily("rollcall_leader", "1 while this replica leads", value=float(self._publisher.leading))
+        yield GaugeMetricFamily("rollcall_agents_connected", "Agents with a connection", value=len(self._door.roll.sessions))
+        yield GaugeMetricFamily("rollcall_agents_waiting", "Connected agents whose pod no service lists", value=self._door.roll.waiting())
+        yield CounterMetricFamily("rollcall_reports", "Reports taken in", value=counters.reports)
+        yield CounterMetricFamily("rollcall_report_bytes", "Bytes of reports taken in", value=counters.bytes)
+        yield _by_label("rollcall_agents_rejected", "Connections that were refused, by reason", "code", counters.rejected)
+        yield _by_label("rollcall_webhook_decisions", "Pods that the webhook was asked about, by decision", "reason", self.decisions)
+        yield _by_label("rollcall_status_writes", "Writes of MonitoredService status, by result", "result", self.status_writes)
+        left = self.certificate_seconds_left()
+        if left is not None:
+            yield GaugeMetricFamily("rollcall_certificate_expiry_seconds", "Time until the serving certificate expires", value=left)
+
+
+def _by_label(name: str, text: str, label: str, values: dict[str, int]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=(label,))
+    for key, value in values.items():
+        family.add_metric((key,), value)
+    return family
+
+
+def _band_names(bounds_ms: tuple[int, ...]) -> list[str]:
+    """`0-1s`, `1s-3s`, `3s-8s`, `8s-`: the classes as text."""
+    bounds = [f"{bound / 1000:g}s" for bound in bounds_ms]
+    return [f"{low}-{high}" for low, high in zip(["0", *bounds], [*bounds, ""], strict=True)]
+
+
+def make_metrics_app(metrics: OperatorMetrics, ready: Callable[[], list[str]]) -> web.Application:
+    """/metrics, /healthz and /readyz on plain HTTP; `ready` lists what is not ready yet."""
+
+    async def page(request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(metrics.registry), headers={"Content-Type": content_type})
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        missing = ready()
+        return web.Response(status=503, text="not ready: " + ", ".join(missing) + "\n") if missing else web.Response(text="ok\n")
+
+    app = web.Application()
+    app.router.add_get("/metrics", page)
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    return app
