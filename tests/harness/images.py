@@ -4,10 +4,12 @@ An image is built again only when a file that its Dockerfile copies has changed.
 any node can import.
 """
 
+import fcntl
 import os
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import base_images, context, packages, paths, wheels
@@ -26,22 +28,20 @@ class Recipe:
     dockerfile: str
     base: str = "python"
     """A name in `base_images.BASES`."""
-    requirements: Callable[[], Sequence[str]] = tuple
-    own: bool = False
-    """Whether the image holds our own distribution."""
+    wheels: Mapping[str, Callable[[], Sequence[str]]] = field(default_factory=dict)
+    """Folders of build/wheels that the Dockerfile copies, each with the requirements it is filled for."""
 
 
-def _from(file: str) -> Callable[[], Sequence[str]]:
-    return lambda: wheels.listed(file)
+def _listed(sample: str) -> Recipe:
+    folder = f"examples/{sample}"
+    return Recipe(f"{folder}/Dockerfile", wheels={sample: lambda: wheels.listed(f"{folder}/requirements.txt")})
 
 
 IMAGES = {
-    "operator": Recipe("operator/Dockerfile", requirements=lambda: wheels.extra("operator"), own=True),
-    "agent": Recipe("agent_sidecar/Dockerfile", own=True),
-    "newsfeed": Recipe("examples/newsfeed/Dockerfile", requirements=_from("examples/newsfeed/requirements.txt")),
-    "newsfeed-async": Recipe(
-        "examples/newsfeed-async/Dockerfile", requirements=_from("examples/newsfeed-async/requirements.txt")
-    ),
+    "operator": Recipe("operator/Dockerfile", wheels={"operator": lambda: wheels.extra("operator"), "own": lambda: wheels.OWN}),
+    "agent": Recipe("agent_sidecar/Dockerfile", wheels={"agent": lambda: wheels.OWN}),
+    "newsfeed": _listed("newsfeed"),
+    "newsfeed-async": _listed("newsfeed-async"),
     "legacy": Recipe("examples/legacy/Dockerfile", base="php"),
     "load": Recipe("tests/harness/load/Dockerfile"),
 }
@@ -73,18 +73,18 @@ def build(reference: str, name: str, recipe: Recipe) -> Image:
     if not dockerfile.is_file():
         raise HarnessError(f"cannot build {name}: there is no {recipe.dockerfile}")
     docker = docker_answers()
-    requirements = recipe.requirements()
-    if requirements or recipe.own:
-        wheels.prepare(name, requirements, recipe.own, _DOCKER_PYTHON if docker else _LOCAL_PYTHON)
-    base = "" if docker else base_images.BASES[recipe.base].reference
-    inputs = context.digest(dockerfile, base, reference)
-    image = Image(reference, paths.images() / f"{name}-{inputs}.tar", inputs)
-    if not image.archive.exists():
-        with step(f"build {reference}"):
-            _build(docker, image, recipe, dockerfile)
-        for outdated in paths.images().glob(f"{name}-{'[0-9a-f]' * 16}.tar"):
-            if outdated != image.archive:
-                outdated.unlink()
+    with _locked():
+        for folder, requirements in recipe.wheels.items():
+            wheels.prepare(folder, requirements(), _DOCKER_PYTHON if docker else _LOCAL_PYTHON)
+        base = "" if docker else base_images.BASES[recipe.base].reference
+        inputs = context.digest(dockerfile, base, reference)
+        image = Image(reference, paths.images() / f"{name}-{inputs}.tar", inputs)
+        if not image.archive.exists():
+            with step(f"build {reference}"):
+                _build(docker, image, recipe, dockerfile)
+            for outdated in paths.images().glob(f"{name}-{'[0-9a-f]' * 16}.tar"):
+                if outdated != image.archive:
+                    outdated.unlink()
     return image
 
 
@@ -93,8 +93,16 @@ def docker_answers() -> bool:
     return succeeds(["docker", "info"])
 
 
-def _build(docker: bool, image: Image, recipe: Recipe, dockerfile: Path) -> None:
+@contextmanager
+def _locked() -> Iterator[None]:
+    """One build at a time: they share folders below build/wheels and the archives."""
     paths.images().mkdir(parents=True, exist_ok=True)
+    with (paths.images() / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build(docker: bool, image: Image, recipe: Recipe, dockerfile: Path) -> None:
     fresh = image.archive.with_suffix(".tmp")
     fresh.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -105,9 +113,18 @@ def _build(docker: bool, image: Image, recipe: Recipe, dockerfile: Path) -> None
         else:
             base = base_images.BASES[recipe.base]
             _pull_base(base)
-            _buildah("build", "--file", dockerfile, "--build-arg", f"BASE={base.reference}", "--tag", image.reference, folder)
+            _buildah(
+                "build",
+                "--layers",
+                "--file",
+                dockerfile,
+                "--build-arg",
+                f"BASE={base.reference}",
+                "--tag",
+                image.reference,
+                folder,
+            )
             _buildah("push", image.reference, f"docker-archive:{fresh}:{image.reference}")
-            _buildah("rmi", "--prune", "--force")
     fresh.rename(image.archive)
 
 

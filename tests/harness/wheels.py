@@ -1,4 +1,4 @@
-"""Wheels for an image, made outside of its build into build/wheels/IMAGE: inside a build there is no package index.
+"""Wheels for an image, made outside of its build into build/wheels: inside a build there is no package index.
 
 Downloaded and own wheels are kept apart: the first change with a requirement list, the second with every edit.
 """
@@ -18,23 +18,24 @@ from .context import tree_digest
 from .errors import HarnessError
 from .progress import step
 
-OWN_SOURCES = ("pyproject.toml", "operator/rollcall", "agent_sidecar/rollcall_agent")
+OWN = ["."]
+"""The requirement list that stands for this repository's own distribution, without what it depends on."""
+_OWN_SOURCES = ("pyproject.toml", "operator/rollcall", "agent_sidecar/rollcall_agent")
 
 
-def prepare(image: str, requirements: Sequence[str], own: bool, python: str) -> None:
-    """Fill build/wheels/`image` with wheels for `requirements` (and our distribution if `own`) for Python `python`, e.g. 3.11.
+def prepare(folder_name: str, requirements: Sequence[str], python: str) -> None:
+    """Fill build/wheels/`folder_name` with what `requirements` need for Python `python`, e.g. 3.11; OWN is our distribution.
 
     Raises HarnessError when there is no such Python here, or a wheel cannot be had.
     """
-    folder = paths.REPOSITORY / "build" / "wheels" / image
-    wanted = [wheel for part in _sources(image, requirements, own, python) for wheel in sorted(part.glob("*.whl"))]
-    present = {file.name: file.stat().st_size for file in folder.glob("*.whl")}
-    if present == {wheel.name: wheel.stat().st_size for wheel in wanted} and not own:
-        return
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for wheel in wanted:
-        shutil.copy2(wheel, folder)
+    source = _own() if list(requirements) == OWN else _downloaded(folder_name, requirements, python)
+    folder = paths.REPOSITORY / "build" / "wheels" / folder_name
+    wanted = {wheel.name: wheel.read_bytes() for wheel in source.glob("*.whl")}
+    if {wheel.name: wheel.read_bytes() for wheel in folder.glob("*.whl")} != wanted:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for name, content in wanted.items():
+            (folder / name).write_bytes(content)
 
 
 def extra(name: str) -> list[str]:
@@ -49,26 +50,17 @@ def listed(file: str) -> list[str]:
     return [line for line in lines if line]
 
 
-def _sources(image: str, requirements: Sequence[str], own: bool, python: str) -> list[Path]:
-    found = []
-    if requirements:
-        found.append(_downloaded(image, requirements, python))
-    if own:
-        found.append(_own(python))
-    return found
-
-
-def _downloaded(image: str, requirements: Sequence[str], python: str) -> Path:
+def _downloaded(what: str, requirements: Sequence[str], python: str) -> Path:
     key = hashlib.sha256("\n".join([python, *sorted(requirements)]).encode()).hexdigest()[:16]
     folder = paths.cache() / "wheels" / key
     if not folder.exists():
-        with step(f"wheels for {image} (once per requirement list)"):
+        with step(f"wheels for {what} (once per requirement list)"):
             _pip_wheel(folder, list(requirements), python)
     return folder
 
 
-def _own(python: str) -> Path:
-    state = hashlib.sha256("".join(tree_digest(paths.REPOSITORY / source) for source in OWN_SOURCES).encode())
+def _own() -> Path:
+    state = hashlib.sha256("".join(tree_digest(paths.REPOSITORY / source) for source in _OWN_SOURCES).encode())
     folder = paths.cache() / "wheels" / f"own-{state.hexdigest()[:16]}"
     if not folder.exists():
         for outdated in folder.parent.glob("own-*"):
