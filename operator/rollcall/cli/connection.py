@@ -88,7 +88,7 @@ def _read_ca(target: Target, settings: kube.Configuration) -> str:
     try:
         with kube.ApiClient(settings) as api:
             found = kube.CoreV1Api(api).read_namespaced_config_map("rollcall-ca", target.operator_namespace, _request_timeout=10)
-        return str(found.data["ca.crt"])
+        return str((found.data or {})["ca.crt"])
     except ApiException as error:
         if error.status == 404:
             raise CliError(f"Rollcall is not installed in {where}; install the chart, or name its namespace by --operator-namespace") from None

@@ -25,6 +25,10 @@ def registry_for(services: Services) -> kopf.OperatorRegistry:
         settings.watching.connect_timeout = 10
         settings.networking.request_timeout = 30
 
+    # kopf finds its own way to the API server: as a pod, or by KUBECONFIG
+    kopf.on.login(registry=registry, id="service-account")(kopf.login_with_service_account)
+    kopf.on.login(registry=registry, id="kubeconfig")(kopf.login_with_kubeconfig)
+
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     def on_service(event: kopf.RawEvent, **_: Any) -> None:
         manifest: Any = event["object"]

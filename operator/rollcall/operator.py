@@ -1,0 +1,247 @@
+"""The operator's process: everything is put together here, and nothing is decided here.
+
+Every replica answers the webhook and follows objects and pods; the lease holder also serves its term (`control.term`): agents,
+folds, statuses, live API. All of it is one asyncio loop, so that the model needs no locks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import aiohttp
+import kopf
+from aiohttp import web
+
+from rollcall import __version__
+from rollcall.api.monitoredservice import GROUP, PLURAL, VERSION
+from rollcall.control.bundle import Bundle
+from rollcall.control.certificates import CertificateKeeper, CertificateStoreError, dns_names
+from rollcall.control.handlers import quieten, registry_for
+from rollcall.control.services import Services
+from rollcall.control.status import StatusWriter
+from rollcall.control.term import LeaderLabel, Term
+from rollcall.facts import ProcessFacts
+from rollcall.ingest.agent import Door
+from rollcall.ingest.server import IngestServer
+from rollcall.inject.render import InjectSettings
+from rollcall.kube.client import Access, Client, KubeError
+from rollcall.kube.lease import Lease
+from rollcall.kube.review import Reviews
+from rollcall.kube.secrets import SecretStore
+from rollcall.model.roll import Roll
+from rollcall.serve import access as live_access
+from rollcall.serve.live import make_live_app
+from rollcall.serve.metrics import OperatorMetrics, make_metrics_app
+from rollcall.serve.publisher import Publisher
+from rollcall.serve.webhook import make_webhook_app
+from rollcall.settings import Settings
+
+NATIVE_SINCE = (1, 29)
+CERTIFICATES_S = 60.0
+LINGER_S = 3.0
+"""After SIGTERM the webhook goes on for so long, until every node has heard that this pod is leaving."""
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+class Operator:
+    """One replica. `run` until SIGTERM or SIGINT."""
+
+    def __init__(self, settings: Settings, client: Client) -> None:
+        self._settings = settings
+        self._client = client
+        self._reviews = Reviews(client)
+        self._roll = Roll()
+        self._door = Door(self._roll, self._reviews.pod, time.monotonic, __version__)
+        self._publisher = Publisher(self._roll)
+        self._metrics = OperatorMetrics(self._door, self._publisher)
+        self._services = Services(client, self._roll, self._namespaces_changed)
+        self._facts = ProcessFacts()
+        self._keeper = CertificateKeeper(
+            SecretStore(client, settings.namespace, f"{settings.name}-certs"), dns_names(settings.name, settings.namespace)
+        )
+        self._metrics.certificate_seconds_left = lambda: (self._keeper.current.expires - datetime.now(UTC)).total_seconds()
+        self._term: Term | None = None
+        self._primed = False
+        self._listening = False
+        self._leaving = False
+        self._native = True
+
+    def _namespaces_changed(self) -> None:
+        if self._term is not None:
+            self._term.namespaces_changed.set()
+
+    # --- readiness
+
+    def not_ready(self) -> list[str]:
+        """What a pod of ours still waits for before it may answer the webhook."""
+        waits = {
+            "shutting down": self._leaving,
+            "certificates": not self._listening,
+            "MonitoredService objects": not self._primed,
+            "namespaces": not self._services.synced,
+        }
+        return [name for name, waiting in waits.items() if waiting]
+
+    # --- life
+
+    async def run(self) -> None:
+        """Start everything, serve, and end in an order in which nothing is lost."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await self._retry("certificates", self._refresh_certificates)
+        self._native = await self._retry("API server version", self._supports_native_sidecars)
+        runners = await self._listen()
+        term = self._term = self._make_term()
+        identity = self._settings.pod_name or f"{self._settings.name}-{id(self):x}"
+        lease = Lease(self._client, self._settings.namespace, self._settings.name, identity, term.lead)
+        kopf_stop = asyncio.Event()
+        jobs = {
+            "services": self._services.run(),
+            "kopf": self._run_kopf(kopf_stop),
+            "term": term.run(),
+            "certificates": self._keep_certificates(),
+            "facts": self._keep_facts(),
+        }
+        tasks = [asyncio.create_task(job, name=name) for name, job in jobs.items()]
+        await self._retry("MonitoredService objects", self._prime)
+        tasks.append(asyncio.create_task(lease.run(), name="lease"))
+        stopping = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        _log.info("ending: %s", ", ".join("signal" if task is stopping else task.get_name() for task in done))
+        await self._end(tasks, kopf_stop, runners)
+        for task in done - {stopping}:
+            task.result()
+
+    async def _end(self, tasks: list[asyncio.Task[None]], kopf_stop: asyncio.Event, runners: list[web.AppRunner]) -> None:
+        """First the term with its last status write, then the lease, then the webhook, so that a successor finds all totals."""
+        self._leaving = True
+        by_name = {task.get_name(): task for task in tasks}
+        for name in ("term", "lease"):
+            await _cancel(by_name[name])
+        await asyncio.sleep(LINGER_S)
+        kopf_stop.set()
+        for name in ("certificates", "facts", "services"):
+            await _cancel(by_name[name])
+        await asyncio.wait({by_name["kopf"]}, timeout=5)
+        for runner in runners:
+            await runner.cleanup()
+
+    def _make_term(self) -> Term:
+        settings = self._settings
+        return Term(
+            self._roll,
+            self._services,
+            self._publisher,
+            IngestServer(self._door, settings.ports.ingest, self._keeper.new_context()),
+            StatusWriter(self._client, self._services, self._metrics.status_writes),
+            Bundle(self._client, settings.namespace, settings.name),
+            LeaderLabel(self._client, settings.namespace, settings.pod_name),
+            lambda: self._keeper.current.bundle.decode(),
+            self._metrics.fold_seconds.observe,
+        )
+
+    async def _listen(self) -> list[web.AppRunner]:
+        ports = self._settings.ports
+        api_tls = self._keeper.new_context()
+        if not await live_access.trust_cluster_users(self._client, api_tls):
+            _log.warning("the cluster publishes no client CA: the live API takes bearer tokens only")
+        webhook = make_webhook_app(self._services.of_namespace, self._inject_settings, self._metrics, lambda: not self.not_ready())
+        live = make_live_app(self._publisher, live_access.Access(self._reviews), self._facts.read)
+        metrics = make_metrics_app(self._metrics, self.not_ready)
+        runners = [
+            await _serve(webhook, ports.webhook, self._keeper.new_context()),
+            await _serve(live, ports.api, api_tls),
+            await _serve(metrics, ports.metrics, None),
+        ]
+        self._listening = True
+        return runners
+
+    def _inject_settings(self) -> InjectSettings:
+        agent = self._settings.agent
+        return InjectSettings(
+            agent_image=agent.image,
+            pull_policy=agent.pull_policy,
+            operator_address=self._settings.ingest_address,
+            native=self._native,
+        )
+
+    # --- jobs
+
+    async def _run_kopf(self, stop: asyncio.Event) -> None:
+        quieten()
+        await kopf.operator(
+            registry=registry_for(self._services),
+            standalone=True,
+            clusterwide=True,
+            stop_flag=stop,
+        )
+
+    async def _prime(self) -> None:
+        """Know every service before the webhook is asked: kopf does not say when its first list is complete."""
+        found = await self._client.request("GET", f"/apis/{GROUP}/{VERSION}/{PLURAL}")
+        for manifest in found["items"]:
+            self._services.put(manifest)
+        self._primed = True
+
+    async def _refresh_certificates(self) -> None:
+        await self._keeper.refresh(datetime.now(UTC))
+
+    async def _keep_certificates(self) -> None:
+        while True:
+            await asyncio.sleep(CERTIFICATES_S)
+            before = self._keeper.current.bundle
+            await self._retry("certificates", self._refresh_certificates)
+            if self._keeper.current.bundle != before:
+                self._namespaces_changed()
+
+    async def _keep_facts(self) -> None:
+        while True:
+            self._facts.sample()
+            await asyncio.sleep(1)
+
+    async def _supports_native_sidecars(self) -> bool:
+        version = await self._client.request("GET", "/version")
+        return (int(version["major"]), int(version["minor"].rstrip("+"))) >= NATIVE_SINCE
+
+    async def _retry(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
+        pause_s = 0.5
+        while True:
+            try:
+                return await call()
+            except (KubeError, CertificateStoreError, aiohttp.ClientError, OSError, TimeoutError) as error:
+                _log.warning("%s: %s; again in %.1f s", what, error or type(error).__name__, pause_s)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, 10.0)
+
+
+async def _serve(app: web.Application, port: int, tls: ssl.SSLContext | None) -> web.AppRunner:
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    await runner.setup()
+    await web.TCPSite(runner, None, port, ssl_context=tls, backlog=1024, reuse_address=True).start()
+    return runner
+
+
+async def _cancel(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def serve(settings: Settings) -> Coroutine[Any, Any, None]:
+    """The whole life of the process as one coroutine."""
+
+    async def life() -> None:
+        async with Client(Access.find()) as client:
+            await Operator(settings, client).run()
+
+    return life()
