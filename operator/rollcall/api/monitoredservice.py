@@ -29,7 +29,7 @@ class ObjectMeta(Part):
     """The part of Kubernetes' metadata that is read here."""
 
     name: str
-    namespace: str = "default"
+    namespace: str = ""
     uid: str = ""
     generation: int = 0
     resource_version: str = ""

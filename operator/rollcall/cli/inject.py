@@ -64,8 +64,8 @@ def inject_file(
 ) -> InjectedFile:
     """Injects into every pod and pod template of a file, "-" for stdin.
 
-    MonitoredServices in the file count together with `services`. As Output.PATCH the text holds one JSON Patch for each object that
-    has pods, one per line and in the file's order; as Output.YAML it is the whole file, patched. Raises InjectFileError.
+    MonitoredServices in the file count together with `services`. As Output.PATCH the text holds one JSON Patch for each object
+    that has pods, one per line in the file's order; as Output.YAML it is the whole file, patched. Raises InjectFileError.
     """
     documents = list(_flattened(_read(source)))
     known = [*services, *(_service(document) for document in documents if _is_service(document))]
@@ -156,10 +156,8 @@ def _service(document: dict[str, Any]) -> MonitoredService:
 
 def _in_namespace(services: Sequence[MonitoredService], document: dict[str, Any]) -> list[MonitoredService]:
     """The services that may select the object's pods; a manifest that names no namespace is taken to be in the other's."""
-    namespace = _metadata(document).get("namespace")
-    return [
-        service for service in services if None in (namespace, service.metadata.namespace) or service.namespace == namespace
-    ]
+    namespace = _metadata(document).get("namespace") or ""
+    return [service for service in services if "" in (namespace, service.namespace) or service.namespace == namespace]
 
 
 def _at(document: Any, steps: Sequence[str]) -> Any:

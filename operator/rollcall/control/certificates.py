@@ -97,9 +97,9 @@ def dns_names(name: str, namespace: str) -> tuple[str, ...]:
 def renewed(current: Certificates | None, names: Sequence[str], now: datetime) -> Certificates:
     """The certificates that should be in use at `now`: the current ones, themselves when nothing is due.
 
-    The CA is renewed after two thirds of its life, the serving certificate after two thirds of its own or when it does not cover
-    `names`. A new CA has been published for a day before it signs, so that those who verify have it by then. CAs that have ended
-    leave the bundle.
+    The CA is renewed after two thirds of its life, the serving certificate after two thirds of its own or when it does not
+    cover `names`. A new CA has been published for a day before it signs, so that those who verify have it by then. CAs that
+    have ended leave the bundle.
     """
     if current is None or _has_ended(current.ca_certificate, now):
         ca_key, ca = _new_ca(now)
