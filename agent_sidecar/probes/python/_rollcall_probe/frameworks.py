@@ -1,0 +1,155 @@
+"""Where the probe goes into frameworks: route templates always, and counting where no known server counts.
+
+The name of a route is taken when the framework has matched it, so a request that hangs in its handler has a name already.
+The raw path is never used: it would be unbounded and may hold personal data.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from . import recorder, servers, wsgi
+
+KEY = wsgi.KEY
+
+
+def _named(carrier, route) -> None:
+    """Give the request in `carrier` (environ or scope) its route; a leading ^ of a pattern is not shown."""
+    request = carrier.get(KEY)
+    if request is not None and isinstance(route, str):
+        route = route.lstrip("^")
+        request.name(route if route.startswith("/") else "/" + route)
+
+
+def _wsgi_entry(owner) -> None:
+    original = owner.__call__
+
+    @functools.wraps(original)
+    def entry(self, environ, start_response):
+        if servers.active:
+            return original(self, environ, start_response)
+        return wsgi.call(functools.partial(original, self), environ, start_response)
+
+    owner.__call__ = entry
+
+
+def _asgi_entry(owner) -> None:
+    from . import asgi
+
+    original = owner.__call__
+
+    @functools.wraps(original)
+    async def entry(self, scope, receive, send):
+        if servers.active:
+            await original(self, scope, receive, send)
+        else:
+            await asgi.call(functools.partial(original, self), scope, receive, send)
+
+    owner.__call__ = entry
+
+
+def flask(module) -> None:
+    """Flask as a WSGI application."""
+    _wsgi_entry(module.Flask)
+
+
+def flask_routes(module) -> None:
+    """`match_request` sets `request.url_rule`; the context that has it is called differently across versions."""
+    owner = module.RequestContext
+    if "match_request" not in vars(owner):
+        owner = module.AppContext
+    original = owner.match_request
+
+    @functools.wraps(original)
+    def match_request(self, *args, **kwargs):
+        result = original(self, *args, **kwargs)
+        try:
+            rule = self.request.url_rule
+            if rule is not None:
+                _named(self.request.environ, rule.rule)
+        except Exception as error:
+            recorder.disable(error)
+        return result
+
+    owner.match_request = match_request
+
+
+def django_wsgi(module) -> None:
+    """Django as a WSGI application."""
+    _wsgi_entry(module.WSGIHandler)
+
+
+def django_asgi(module) -> None:
+    """Django as an ASGI application."""
+    _asgi_entry(module.ASGIHandler)
+
+
+def django_routes(module) -> None:
+    """`resolve_request` has set `request.resolver_match` when it returns (Django 3.1 and later)."""
+    original = module.BaseHandler.resolve_request
+
+    @functools.wraps(original)
+    def resolve_request(self, request):
+        match = original(self, request)
+        try:
+            carrier = getattr(request, "environ", None)
+            if carrier is None:
+                carrier = request.scope
+            _named(carrier, match.route)
+        except Exception as error:
+            recorder.disable(error)
+        return match
+
+    module.BaseHandler.resolve_request = resolve_request
+
+
+def starlette(module) -> None:
+    """Starlette and FastAPI as ASGI applications."""
+    _asgi_entry(module.Starlette)
+
+
+def starlette_routes(module) -> None:
+    """A route is named when it is about to handle; a mount puts its path in front of what follows."""
+    _named_route(module.Route)
+    original = module.Mount.handle
+
+    @functools.wraps(original)
+    def handle(self, scope, receive, send):
+        request = scope.get(KEY)
+        if request is not None:
+            request.prefix += self.path
+        return original(self, scope, receive, send)
+
+    module.Mount.handle = handle
+
+
+def fastapi_routes(module) -> None:
+    """FastAPI's routes handle by themselves in newer versions."""
+    if "handle" in vars(module.APIRoute):
+        _named_route(module.APIRoute)
+
+
+def _named_route(owner) -> None:
+    original = owner.handle
+
+    @functools.wraps(original)
+    def handle(self, scope, receive, send):
+        try:
+            request = scope.get(KEY)
+            if request is not None:
+                request.name(_template(scope, self))
+        except Exception as error:
+            recorder.disable(error)
+        return original(self, scope, receive, send)
+
+    owner.handle = handle
+
+
+def _template(scope, route) -> str:
+    """The path template of a route; a route of a router that FastAPI includes lazily has its whole path in its context."""
+    fastapi = scope.get("fastapi")
+    if fastapi:
+        context = fastapi.get("effective_route_context")
+        if context is not None and context.original_route is route:
+            return context.path_format
+    return route.path

@@ -1,0 +1,98 @@
+"""Puts the probe in when a web server or framework is imported, and stays out of every other import.
+
+A finder at the head of `sys.meta_path` knows a few module names. For those it lets the other finders find, and replaces the
+loader's `exec_module` once, on that loader only, so that the module itself, its spec and its loader are the real ones.
+"""
+
+from __future__ import annotations
+
+import sys
+
+PATCHES = {
+    "gunicorn.workers.base": ("servers", "gunicorn"),
+    "gunicorn.workers.gasgi": ("servers", "gunicorn_asgi"),
+    "uvicorn.config": ("servers", "uvicorn"),
+    "werkzeug.serving": ("servers", "werkzeug"),
+    "waitress.server": ("servers", "waitress"),
+    "wsgiref.handlers": ("servers", "wsgiref"),
+    "flask.app": ("frameworks", "flask"),
+    "flask.ctx": ("frameworks", "flask_routes"),
+    "django.core.handlers.base": ("frameworks", "django_routes"),
+    "django.core.handlers.wsgi": ("frameworks", "django_wsgi"),
+    "django.core.handlers.asgi": ("frameworks", "django_asgi"),
+    "starlette.applications": ("frameworks", "starlette"),
+    "starlette.routing": ("frameworks", "starlette_routes"),
+    "fastapi.routing": ("frameworks", "fastapi_routes"),
+}
+"""Module that is imported: module and function of ours that patch it."""
+
+
+class Finder:
+    """Finds nothing itself; marks the modules of PATCHES on their way in."""
+
+    def __init__(self) -> None:
+        self._asking = set()  # names that are being asked of the other finders, which may ask us back
+
+    def find_spec(self, name, path=None, target=None):
+        patch = PATCHES.get(name)
+        if patch is None or name in self._asking:
+            return None
+        self._asking.add(name)
+        try:
+            for finder in list(sys.meta_path):
+                find = getattr(finder, "find_spec", None)
+                if finder is self or find is None:
+                    continue
+                spec = find(name, path, target)
+                if spec is not None:
+                    _mark(spec, patch)
+                    return spec
+            return None
+        finally:
+            self._asking.discard(name)
+
+
+def _mark(spec, patch) -> None:
+    """Have `patch` applied after the module of `spec` has been executed."""
+    loader = spec.loader
+    try:
+        execute = loader.exec_module
+
+        def exec_module(module):
+            if module.__name__ == spec.name:
+                del loader.exec_module
+                execute(module)
+                apply(patch, module)
+            else:
+                execute(module)
+
+        loader.exec_module = exec_module
+    except Exception as error:
+        _complain(patch, error)
+
+
+def apply(patch, module) -> None:
+    """Apply one of PATCHES to `module`; a failure leaves the module as it is and costs one line on stderr."""
+    try:
+        from importlib import import_module
+
+        place, function = patch
+        getattr(import_module("." + place, __package__), function)(module)
+    except Exception as error:
+        _complain(patch, error)
+
+
+def _complain(patch, error) -> None:
+    try:
+        sys.stderr.write("rollcall: no probe in %s: %r\n" % (patch[1], error))
+    except Exception:
+        return
+
+
+def arm() -> None:
+    """Start to look at imports; modules that are there already are patched now."""
+    for name, patch in PATCHES.items():
+        module = sys.modules.get(name)
+        if module is not None:
+            apply(patch, module)
+    sys.meta_path.insert(0, Finder())

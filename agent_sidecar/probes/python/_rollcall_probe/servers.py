@@ -1,0 +1,102 @@
+"""Where the probe goes into servers: in front of the application that a server is about to call.
+
+A server's hook is better than a framework's: it sees every request of every application, routed or not.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from . import wsgi
+
+active = False
+"""A server of this process counts; frameworks then only name routes, so a sub-request is not taken for a request."""
+
+_WSGI_WORKERS = frozenset("gunicorn.workers." + name for name in ("sync", "gthread", "base_async", "ggevent", "geventlet"))
+
+
+def _wrapped_wsgi(app):
+    global active
+    wrapped = wsgi.wrap(app)
+    active = active or wrapped is not app
+    return wrapped
+
+
+def _wrapped_asgi(app):
+    from . import asgi
+
+    global active
+    active = True
+    return asgi.wrap(app)
+
+
+def gunicorn(module) -> None:
+    """sync, gthread, gevent and eventlet workers call `self.wsgi`; uvicorn's worker has it served by uvicorn."""
+    original = module.Worker.load_wsgi
+
+    @functools.wraps(original)
+    def load_wsgi(self):
+        original(self)
+        if _WSGI_WORKERS.intersection(kind.__module__ for kind in type(self).__mro__):
+            self.wsgi = _wrapped_wsgi(self.wsgi)
+
+    module.Worker.load_wsgi = load_wsgi
+
+
+def gunicorn_asgi(module) -> None:
+    """gunicorn's own ASGI worker."""
+    original = module.ASGIWorker.load_wsgi
+
+    @functools.wraps(original)
+    def load_wsgi(self):
+        original(self)
+        self.asgi = _wrapped_asgi(self.asgi)
+
+    module.ASGIWorker.load_wsgi = load_wsgi
+
+
+def uvicorn(module) -> None:
+    """All of uvicorn's protocols call `config.loaded_app`, which is an ASGI 3 application once loaded."""
+    original = module.Config.load
+
+    @functools.wraps(original)
+    def load(self):
+        original(self)
+        self.loaded_app = _wrapped_asgi(self.loaded_app)
+
+    module.Config.load = load
+
+
+def werkzeug(module) -> None:
+    """The development server (`flask run`)."""
+    original = module.BaseWSGIServer.__init__
+
+    @functools.wraps(original)
+    def init(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        self.app = _wrapped_wsgi(self.app)
+
+    module.BaseWSGIServer.__init__ = init
+
+
+def waitress(module) -> None:
+    """waitress keeps the application on its server."""
+    original = module.BaseWSGIServer.__init__
+
+    @functools.wraps(original)
+    def init(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        self.application = _wrapped_wsgi(self.application)
+
+    module.BaseWSGIServer.__init__ = init
+
+
+def wsgiref(module) -> None:
+    """wsgiref, and with it Django's runserver."""
+    original = module.BaseHandler.run
+
+    @functools.wraps(original)
+    def run(self, application):
+        return original(self, _wrapped_wsgi(application))
+
+    module.BaseHandler.run = run

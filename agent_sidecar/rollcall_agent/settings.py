@@ -1,0 +1,71 @@
+"""What the agent is told by its environment; nothing here reads a file or opens a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from .wire import layout
+
+
+class Settings(NamedTuple):
+    """One agent's settings; durations in seconds."""
+
+    run_dir: str
+    operator_host: str
+    operator_port: int
+    tls: bool
+    ca_file: str
+    token_file: str
+    pod_uid: str
+    drain_s: float
+    """From SIGTERM to the end: time for the application's workers to end and for the last report to be acknowledged."""
+
+    @property
+    def state_dir(self) -> str:
+        """The agent's own folder inside the shared one."""
+        return f"{self.run_dir}/agent"
+
+    @property
+    def php_socket(self) -> str:
+        """Where PHP probes connect to."""
+        return f"{self.run_dir}/php.sock"
+
+
+class SettingsError(ValueError):
+    """An environment variable cannot be understood."""
+
+
+def from_environment(env: Mapping[str, str]) -> Settings:
+    """Settings from `ROLLCALL_*`; raises SettingsError naming the variable at fault."""
+    host, port = _address(env.get("ROLLCALL_OPERATOR", "rollcall-ingest.rollcall-system.svc:10251"))
+    return Settings(
+        run_dir=env.get("ROLLCALL_RUN") or layout.RUN_DIR,
+        operator_host=host,
+        operator_port=port,
+        tls=env.get("ROLLCALL_TLS", "on").lower() != "off",
+        ca_file=env.get("ROLLCALL_CA_FILE") or "/rollcall/ca/ca.crt",
+        token_file=env.get("ROLLCALL_TOKEN_FILE") or "/rollcall/token/token",
+        pod_uid=env.get("ROLLCALL_POD_UID", ""),
+        drain_s=_seconds(env, "ROLLCALL_DRAIN_S", 10.0),
+    )
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise SettingsError(f"ROLLCALL_OPERATOR={text!r}: host:port is needed")
+    return host.strip("[]"), int(port)
+
+
+def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
+    text = env.get(name)
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 3600:
+        raise SettingsError(f"{name}={text!r}: seconds between 0 and 3600 are needed")
+    return value

@@ -1,0 +1,129 @@
+"""The shared folder's worker files: finds new ones, reads the live ones, folds the dead ones into the agent's state.
+
+Folding is exactly once: state with the file's name is written first, then the file is unlinked; whoever finds a file whose name
+is in the state only unlinks it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from ..log import say
+from ..state import State
+from ..totals import Totals
+from ..wire import layout
+from .worker_file import BadWorkerFileError, InFlight, WorkerFile
+
+MAX_FILES = 512
+
+
+class WorkerFolder:
+    """All worker files of a pod."""
+
+    def __init__(self, folder: str, state: State) -> None:
+        self._folder = folder
+        self._state = state
+        self._live: dict[str, WorkerFile] = {}
+        self._ignored: set[str] = set()
+        self._unremovable: set[str] = set()
+        self._finish_earlier_folds()
+
+    def _finish_earlier_folds(self) -> None:
+        for name in self._state.folded:
+            self._unlink(name)
+        self._state.folded = sorted(self._unremovable)
+
+    def scan(self, now_us: int, bounds_ms: Sequence[int]) -> None:
+        """Bring everything up to date; `now_us` is CLOCK_MONOTONIC in µs."""
+        self._find_new()
+        dead = []
+        for name, file in list(self._live.items()):
+            try:
+                is_dead = file.is_dead()  # before reading, so that nothing can be written after what is read
+                file.read(now_us, bounds_ms)
+            except (OSError, BadWorkerFileError) as error:
+                self._ignore(name, error)
+                del self._live[name]
+                file.close()
+                continue
+            if is_dead:
+                dead.append(file)
+        if dead:
+            self._fold(dead)
+
+    def _find_new(self) -> None:
+        try:
+            names = os.listdir(self._folder)
+        except OSError as error:
+            say(f"cannot list {self._folder}: {error}", "folder")
+            return
+        self._ignored.intersection_update(names)
+        for name in names:
+            if not name.endswith(layout.SUFFIX) or name[0] == "." or name in self._live or name in self._ignored:
+                continue
+            if len(self._live) >= MAX_FILES:
+                say(f"more than {MAX_FILES} worker files, the rest is not read", "folder")
+                return
+            try:
+                self._live[name] = WorkerFile(os.path.join(self._folder, name))
+                self._note_probe(self._live[name])
+            except (OSError, BadWorkerFileError) as error:
+                self._ignore(name, error)
+
+    def _note_probe(self, file: WorkerFile) -> None:
+        if file.runtime == layout.RUNTIME_PYTHON:
+            self._state.probe_seen = True
+
+    def _ignore(self, name: str, error: Exception) -> None:
+        self._ignored.add(name)
+        say(f"worker file {name[:100]!r} is ignored: {error}", "file " + name[:40])
+
+    def _fold(self, dead: list[WorkerFile]) -> None:
+        """Move the totals of `dead` files into the state; when that cannot be written they stay as they are for now."""
+        state = self._state
+        before = state.totals, state.folded, state.endpoints
+        state.totals = state.totals.copy()
+        state.endpoints = dict(state.endpoints)
+        for file in dead:
+            state.totals.add(file.final())
+            state.add_endpoints({name: counts for name, counts in file.endpoints() if counts[0]})
+        state.folded = [file.name for file in dead] + sorted(self._unremovable)
+        try:
+            state.save()
+        except OSError as error:
+            state.totals, state.folded, state.endpoints = before
+            say(f"cannot write the state file: {error}", "state")
+            return
+        for file in dead:
+            self._unlink(file.name)
+            file.close()
+            del self._live[file.name]
+
+    def _unlink(self, name: str) -> None:
+        try:
+            os.unlink(os.path.join(self._folder, os.path.basename(name)))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._ignored.add(name)
+            self._unremovable.add(name)  # stays in the state, or the next process would fold it again
+            say(f"cannot remove {name!r}: {error}", "folder")
+
+    @property
+    def workers(self) -> int:
+        """Live application workers that write a file of their own."""
+        return sum(1 for file in self._live.values() if file.runtime != layout.RUNTIME_PHP)
+
+    def runtimes(self) -> list[str]:
+        """Names of the runtimes seen so far in live files."""
+        return ["python"] if any(file.runtime == layout.RUNTIME_PYTHON for file in self._live.values()) else []
+
+    def sum(self) -> tuple[Totals, InFlight]:
+        """Totals since the epoch, dead workers included, and what is in flight now."""
+        totals = self._state.totals.copy()
+        in_flight = InFlight()
+        for file in self._live.values():
+            totals.add(file.totals)
+            in_flight.add(file.in_flight)
+        return totals, in_flight

@@ -1,0 +1,152 @@
+"""Reads one worker file of a probe (see `wire.layout`). The application owns the file: nothing in it is trusted.
+
+Reading costs one `pread` while the worker is idle, and a second one, of the slots in use, while requests are in flight.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import struct
+from collections.abc import Iterator, Sequence
+
+from ..totals import Totals
+from ..wire import layout
+from ..wire.bands import BANDS, band_of_ms
+
+_COUNTERS = struct.Struct("<10Q")
+_HISTOGRAM = struct.Struct(f"<{layout.HISTOGRAM_BYTES // 4}I")
+_U32_MAX = 0xFFFFFFFF
+assert layout.OFF_STARTED + 9 * 8 == layout.OFF_UNTRACKED
+
+
+class BadWorkerFileError(ValueError):
+    """The file is not one of a probe that this agent knows."""
+
+
+class InFlight:
+    """Requests that are in flight: how many, in which band, and the age of the oldest."""
+
+    __slots__ = ("bands", "oldest_ms", "total")
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.bands = [0] * BANDS
+        self.oldest_ms = 0
+
+    def add(self, other: InFlight) -> None:
+        """Add those of another worker."""
+        self.total += other.total
+        self.bands = [a + b for a, b in zip(self.bands, other.bands, strict=True)]
+        self.oldest_ms = max(self.oldest_ms, other.oldest_ms)
+
+
+class WorkerFile:
+    """One open worker file. Raises OSError or BadWorkerFileError when it cannot be opened or is not valid."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.name = os.path.basename(path)
+        # Neither a link nor a FIFO laid out by someone may lead or hold us anywhere.
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            self.pid, self.runtime = self._check()
+        except BaseException:
+            os.close(self._fd)
+            raise
+        self._head = b""
+        self.totals = Totals()
+        self.in_flight = InFlight()
+
+    def _check(self) -> tuple[int, int]:
+        status = os.fstat(self._fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_size < layout.FILE_BYTES:
+            raise BadWorkerFileError(f"no regular file of {layout.FILE_BYTES} bytes")
+        magic, version, pid, _, runtime, capacity, _, _ = layout.HEADER.unpack(os.pread(self._fd, layout.HEADER.size, 0))
+        if magic != layout.MAGIC or version != layout.VERSION or capacity != layout.SLOTS:
+            raise BadWorkerFileError(f"magic {magic!r}, version {version}, {capacity} slots")
+        return pid, runtime
+
+    def is_dead(self) -> bool:
+        """Whether its worker has ended; if so, this process holds the file's lock from now on."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def read(self, now_us: int, bounds_ms: Sequence[int]) -> None:
+        """Bring `totals` and `in_flight` up to date; raises BadWorkerFileError when the file has become too short.
+
+        `lost` of a PHP file (one for all of its workers) counts requests whose connection ended before they did.
+        """
+        head = os.pread(self._fd, layout.OFF_ENDPOINTS, 0)
+        if len(head) < layout.OFF_ENDPOINTS:
+            raise BadWorkerFileError("it was truncated")
+        started, finished, errors, duration_us, *responses, untracked = _COUNTERS.unpack_from(head, layout.OFF_STARTED)
+        if head != self._head:
+            self._head = head
+            totals = self.totals
+            totals.started, totals.finished, totals.errors, totals.duration_us = started, finished, errors, duration_us
+            totals.responses = responses
+            totals.histogram = list(_HISTOGRAM.unpack_from(head, layout.OFF_HISTOGRAM))
+        elif started == finished and not self.in_flight.total:
+            return
+        self.in_flight = self._read_in_flight(head, now_us, bounds_ms, untracked)
+        if self.runtime == layout.RUNTIME_PHP:
+            self.totals.lost = max(0, started - finished - self.in_flight.total)
+
+    def _read_in_flight(self, head: bytes, now_us: int, bounds_ms: Sequence[int], untracked: int) -> InFlight:
+        found = InFlight()
+        for started_us, _ in self._slots(head):
+            elapsed_ms = max(0, now_us - started_us) // 1000
+            found.bands[band_of_ms(elapsed_ms, bounds_ms)] += 1
+            found.total += 1
+            found.oldest_ms = min(max(found.oldest_ms, elapsed_ms), _U32_MAX)
+        # Their start is not known, so they are taken as young; a number that cannot be true is cut.
+        untracked = min(untracked, layout.SLOTS * 64)
+        found.total += untracked
+        found.bands[0] += untracked
+        return found
+
+    def _slots(self, head: bytes) -> Iterator[tuple[int, int]]:
+        """(started_us, endpoint) of each slot in use."""
+        used = min(int.from_bytes(head[layout.OFF_SLOTS_USED : layout.OFF_SLOTS_USED + 4], "little"), layout.SLOTS)
+        if used:
+            table = os.pread(self._fd, used * layout.SLOT.size, layout.OFF_SLOTS)
+            whole = len(table) - len(table) % layout.SLOT.size
+            for started_us, endpoint, _, _, _ in layout.SLOT.iter_unpack(table[:whole]):
+                if started_us:
+                    yield started_us, endpoint
+
+    def final(self) -> Totals:
+        """A dead worker's totals: what it had not finished is lost."""
+        totals = self.totals.copy()
+        totals.lost = max(0, totals.started - totals.finished)
+        return totals
+
+    def endpoints(self) -> list[tuple[str, list[int]]]:
+        """Each endpoint's name and its requests, errors and duration_us, in the order of the table."""
+        used = min(int.from_bytes(os.pread(self._fd, 4, layout.OFF_ENDPOINTS_USED), "little"), layout.ENDPOINTS)
+        table = os.pread(self._fd, used * layout.ENDPOINT.size, layout.OFF_ENDPOINTS)
+        whole = len(table) - len(table) % layout.ENDPOINT.size
+        found = []
+        for requests, errors, duration_us, length, name in layout.ENDPOINT.iter_unpack(table[:whole]):
+            text = name[: min(length, len(name))].decode("utf-8", "replace")
+            found.append((text, [requests, errors, duration_us]))
+        return found
+
+    def requests_in_flight(self, now_us: int) -> list[tuple[int, str]]:
+        """(elapsed ms, endpoint) of each tracked request in flight, the oldest first."""
+        names = [name for name, _ in self.endpoints()]
+        head = os.pread(self._fd, layout.OFF_ENDPOINTS, 0)
+        found = [
+            (max(0, now_us - started_us) // 1000, names[endpoint] if endpoint < len(names) else "other")
+            for started_us, endpoint in self._slots(head)
+        ]
+        return sorted(found, reverse=True)
+
+    def close(self) -> None:
+        """Close the file, and with it let go of its lock if it was taken."""
+        os.close(self._fd)

@@ -1,0 +1,214 @@
+"""The agent's worker process: one epoll loop that reads the sources and reports on a timer that does not drift.
+
+It may be killed at any moment: everything that counts is in the worker files, in the state file, or in memory that it shares
+with the supervisor, which starts another one.
+"""
+
+from __future__ import annotations
+
+import gc
+import select
+import signal
+import socket
+import time
+from typing import Any, NamedTuple
+
+from . import __version__, control, report
+from .ledger import Ledger
+from .log import say
+from .settings import Settings
+from .sources.cost import Cost
+from .sources.folder import WorkerFolder
+from .sources.php import PhpSource
+from .state import State
+from .uplink import Uplink
+from .wire.report import FLAG_FINAL, FLAG_PROBE
+
+PHP_PAUSE_S = 0.05
+"""After PHP messages were read, others wait this long: under load that makes 20 wake-ups a second out of a thousand."""
+DRAIN_TICK_S = 0.1
+FINAL_RESERVE_S = 2.0
+"""The part of the drain time that is kept for the last report and its acknowledgement."""
+SAVE_EVERY_S = 30.0
+
+
+class Inheritance(NamedTuple):
+    """What the supervisor hands to a worker by forking."""
+
+    supervisor_pid: int
+    supervisor_id: str
+    started_s: float
+    channel: socket.socket
+    heartbeat: memoryview
+    ledger: Ledger | None
+    connections: dict[int, socket.socket]
+    drain_deadline: float | None
+
+
+def run(settings: Settings, given: Inheritance) -> int:
+    """Work until the supervisor ends or the drain is over; returns the exit code."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the supervisor is asked to end, and asks us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    worker = Worker(settings, given)
+    gc.collect()
+    gc.freeze()
+    return worker.loop()
+
+
+class Worker:
+    """One worker process's loop and what it drives."""
+
+    def __init__(self, settings: Settings, given: Inheritance) -> None:
+        self._given = given
+        self._epoll = select.epoll()
+        self._state = State(settings.state_dir)
+        self._state.load()
+        self._state.adopt(given.supervisor_id)
+        self._folder = WorkerFolder(settings.run_dir, self._state)
+        self._php = self._open_php(given)
+        self._php_paused_until = 0.0
+        now = time.monotonic()
+        self._cost = Cost(given.supervisor_pid, self._state.cpu_base_us, now)
+        self._pod_uid = settings.pod_uid
+        self._uplink = Uplink(settings, self._epoll, self._hello)
+        self._epoll.register(given.channel.fileno(), select.EPOLLIN)
+        self._tick_at = now
+        self._save_at = now
+        self._deadline = given.drain_deadline
+        self._final_seq = 0
+        self._ended = False
+
+    def _open_php(self, given: Inheritance) -> PhpSource | None:
+        if given.ledger is None:
+            return None
+        php = PhpSource(given.ledger, self._tell_closed)
+        for number, connection in given.connections.items():
+            php.add(number, connection)
+        self._epoll.register(php.fileno, select.EPOLLIN)
+        return php
+
+    def _tell_closed(self, number: int) -> None:
+        try:
+            control.send_closed(self._given.channel, number)
+        except OSError as error:
+            say(f"cannot tell the supervisor: {error}", "control")
+
+    def _hello(self) -> dict[str, Any]:
+        return {
+            "agent": __version__,
+            "epoch": self._state.epoch,
+            "pod_uid": self._pod_uid,
+            "runtimes": self._folder.runtimes() + (["php"] if self._php and self._php.workers else []),
+            "uptime_ms": int((time.monotonic() - self._given.started_s) * 1000),
+        }
+
+    def loop(self) -> int:
+        """Turn until the end; returns the exit code."""
+        while not self._ended:
+            now = time.monotonic()
+            due = min(self._tick_at, self._uplink.deadline())
+            if self._php_paused_until:
+                due = min(due, self._php_paused_until)
+            for fd, _ in self._epoll.poll(max(0.0, due - now)):
+                self._dispatch(fd)
+            now = time.monotonic()
+            if self._php is not None and self._php_paused_until and now >= self._php_paused_until:
+                self._php_paused_until = 0.0
+                self._epoll.modify(self._php.fileno, select.EPOLLIN)
+            if now >= self._tick_at:
+                self._tick(now)
+            self._uplink.step(now)
+        return 0
+
+    def _dispatch(self, fd: int) -> None:
+        now = time.monotonic()
+        if fd == self._uplink.fileno:
+            was_live = self._uplink.live
+            self._uplink.on_ready(now)
+            if self._uplink.live and not was_live:
+                self._tick_at = now  # the first report goes out with the welcome
+        elif fd == self._uplink.wakeup:
+            self._uplink.on_wakeup(now)
+        elif fd == self._given.channel.fileno():
+            self._obey(now)
+        elif self._php is not None and fd == self._php.fileno:
+            self._php.read(time.monotonic_ns() // 1000)
+            self._epoll.modify(fd, 0)
+            self._php_paused_until = now + PHP_PAUSE_S
+
+    def _obey(self, now: float) -> None:
+        while (order := control.receive_order(self._given.channel)) is not None:
+            kind, value, descriptor = order
+            if kind == "connection" and self._php is not None and descriptor >= 0:
+                self._php.add(int(value), socket.socket(fileno=descriptor))
+            elif kind == "drain":
+                self._deadline = value
+                self._tick_at = now
+                self._uplink.hurry(now)
+            elif kind == "end":
+                self._ended = True
+                return
+
+    def _tick(self, now: float) -> None:
+        interval = self._uplink.interval_s if self._deadline is None else min(DRAIN_TICK_S, self._uplink.interval_s)
+        self._tick_at += interval
+        if self._tick_at <= now:
+            self._tick_at = now + interval
+        now_us = time.monotonic_ns() // 1000
+        self._given.heartbeat[0] = now_us
+        if self._php is not None:
+            self._php.read(now_us)
+            if self._php.workers:
+                self._state.probe_seen = True
+        self._folder.scan(now_us, self._uplink.bounds_ms)
+        self._cost.refresh_memory(now)
+        self._save_now_and_then(now)
+        if self._deadline is not None:
+            self._drain(now, now_us)
+        elif self._uplink.ready:
+            self._report(now, now_us, 0)
+
+    def _report(self, now: float, now_us: int, flags: int) -> None:
+        totals, in_flight = self._folder.sum()
+        if self._state.probe_seen:
+            flags |= FLAG_PROBE
+        body = report.body(
+            self._uplink.next_seq(),
+            now_us,
+            totals,
+            in_flight,
+            self._workers,
+            self._cost.cpu_us(now),
+            self._cost.memory_kib,
+            flags,
+        )
+        self._uplink.send_report(body, now)
+
+    @property
+    def _workers(self) -> int:
+        return self._folder.workers + (self._php.workers if self._php is not None else 0)
+
+    def _drain(self, now: float, now_us: int) -> None:
+        """Wait for the application's workers to end, send the last report, wait for its acknowledgement."""
+        assert self._deadline is not None
+        if not self._uplink.live:
+            self._final_seq = 0  # a new connection numbers its reports anew
+        if (self._final_seq and self._uplink.acked >= self._final_seq) or now >= self._deadline:
+            if not self._final_seq:
+                say("ending without an acknowledged last report", "drain")
+            self._ended = True
+        elif self._uplink.ready and not self._final_seq:
+            last = not self._workers or now >= self._deadline - FINAL_RESERVE_S
+            self._report(now, now_us, FLAG_FINAL if last else 0)
+            if last:
+                self._final_seq = self._uplink.next_seq() - 1
+
+    def _save_now_and_then(self, now: float) -> None:
+        """Folding saves by itself; this keeps epoch, CPU time and the probe flag."""
+        if now >= self._save_at:
+            self._save_at = now + SAVE_EVERY_S
+            self._state.cpu_us = self._cost.cpu_us(now)
+            try:
+                self._state.save()
+            except OSError as error:
+                say(f"cannot write the state file: {error}", "state")
