@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 
-IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", "README*")
-
-
 def probes_dir(env_value: str | None) -> str:
     """Where this installation keeps the probes; `env_value` is ROLLCALL_PROBES. Raises FileNotFoundError."""
     here = os.path.dirname(os.path.abspath(__file__))
@@ -18,21 +15,26 @@ def probes_dir(env_value: str | None) -> str:
 
 
 def install(source: str, target: str) -> int:
-    """Copy `source` into `target`, links as the files they lead to, readable by any user; returns the number of files."""
-    os.makedirs(target, exist_ok=True)
-    shutil.copytree(source, target, symlinks=False, ignore=IGNORED, copy_function=_copy, dirs_exist_ok=True)
+    """Copy `source` into `target`, links as the files they lead to, readable by any user; returns the number of files.
+
+    `target` itself is left as it is: a volume's root belongs to somebody else.
+    """
     count = 0
-    for folder, _, files in os.walk(target):
-        if folder != target:
-            os.chmod(folder, 0o755)
-        count += len(files)
+    for folder, folders, files in os.walk(source, followlinks=True):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        copy = os.path.normpath(os.path.join(target, os.path.relpath(folder, source)))
+        if not os.path.isdir(copy):
+            os.makedirs(copy)
+            os.chmod(copy, 0o755)
+        for name in files:
+            _copy(os.path.join(folder, name), os.path.join(copy, name))
+            count += 1
     return count
 
 
-def _copy(source: str, target: str) -> str:
+def _copy(source: str, target: str) -> None:
     """Put a file in place whole, so that an application that starts meanwhile never reads half of it."""
     temporary = target + ".new"
     shutil.copyfile(source, temporary)
     os.chmod(temporary, 0o644)
     os.replace(temporary, target)
-    return target
