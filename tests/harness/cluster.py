@@ -79,7 +79,11 @@ class Cluster:
 
     def kubectl(self, *args: str | Path, input: str | None = None, check: bool = True) -> str:  # noqa: A002
         """Run kubectl and return its stdout; HarnessError when `check` and it fails."""
-        return run([binaries.kubectl(), *args], input=input, check=check, env=self.environment())
+        return run(self.command(*args), input=input, check=check, env=self.environment())
+
+    def command(self, *args: str | Path) -> list[str]:
+        """The kubectl command line, for what runs longer than one call: port-forward, logs -f, get -w."""
+        return [str(part) for part in (binaries.kubectl(), *args)]
 
     def wait(self, *args: str, timeout_s: float = 60) -> None:
         """`kubectl wait`, e.g. `cluster.wait("pod/web", "--for=condition=Ready", "-n", "shop")`."""

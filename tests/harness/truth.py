@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -45,6 +46,8 @@ class Served:
     """One request in the application's log. `id` is what the load generator gave it, unique within a run."""
 
     pod: str
+    at: datetime
+    """When the line was written, shortly after the answer; by the node's clock."""
     id: str
     path: str
     status: int
@@ -62,12 +65,14 @@ def parse_summary(output: str) -> Truth:
 
 
 def parse_log(pod: str, lines: Iterable[str]) -> list[Served]:
-    """The requests among the lines of an application's log; tracebacks and the server's own messages are passed over."""
+    """The requests in the output of `kubectl logs --timestamps`; tracebacks and the server's own messages are passed over."""
     served = []
     for line in lines:
-        if line.startswith("{") and '"latency_us"' in line:
-            entry = json.loads(line)
-            served.append(Served(pod, str(entry["id"]), entry["path"], entry["status"], entry["latency_us"]))
+        at, _, text = line.partition(" ")
+        if text.startswith("{") and '"latency_us"' in text:
+            entry = json.loads(text)
+            facts = (str(entry["id"]), entry["path"], entry["status"], entry["latency_us"])
+            served.append(Served(pod, datetime.fromisoformat(at), *facts))
     return served
 
 
@@ -171,6 +176,7 @@ class ApplicationLog:
         self._watch: subprocess.Popen[str] | None = None
         self._watcher: threading.Thread | None = None
         self._followers: dict[tuple[str, str], subprocess.Popen[str]] = {}
+        self._since = datetime.now(UTC)
 
     def __enter__(self) -> Self:
         running = f'{{.status.containerStatuses[?(@.name=="{self._container}")].state.running.startedAt}}'
@@ -196,11 +202,11 @@ class ApplicationLog:
             follower.wait()
 
     def served(self) -> list[Served]:
-        """Every request that was logged so far, of all pods."""
+        """Every request of all pods that was logged since this object was made."""
         found: list[Served] = []
         for pod, started in tuple(self._followers):
             with self._file(pod, started).open() as lines:
-                found += parse_log(pod, lines)
+                found += (request for request in parse_log(pod, lines) if request.at >= self._since)
         return found
 
     def served_all(self, count: int, timeout_s: float = 10) -> list[Served]:
@@ -210,7 +216,7 @@ class ApplicationLog:
         """
         deadline = time.monotonic() + timeout_s
         while len(found := self.served()) < count and time.monotonic() < deadline:
-            time.sleep(0.1)
+            time.sleep(0.3)
         return found
 
     def latencies_us(self) -> list[int]:
@@ -222,9 +228,8 @@ class ApplicationLog:
             pod, _, started = line.strip().partition(" ")
             if started and (pod, started) not in self._followers:
                 with self._file(pod, started).open("w") as output:
-                    self._followers[pod, started] = self._popen(
-                        output, "logs", "--follow", pod, f"--container={self._container}"
-                    )
+                    follow = ("logs", "--follow", "--timestamps", pod, f"--container={self._container}")
+                    self._followers[pod, started] = self._popen(output, *follow)
 
     def _file(self, pod: str, started: str) -> Path:
         return self._folder / f"{pod}.{started.replace(':', '')}.log"

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _MOUNT = Path("/sys/fs/cgroup")
-_CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb", "systemd", "perf_event")
 
 
 def create(path: str) -> None:
@@ -19,8 +18,12 @@ def create(path: str) -> None:
         for part in path.split("/"):
             parent, folder = folder, folder / part
             folder.mkdir(exist_ok=True)
-            _inherit_cpuset(parent, folder)
-            _delegate(parent)
+            if top == _MOUNT:
+                _delegate(parent)
+            elif top.name == "cpuset":
+                # It begins empty and then accepts no process.
+                for name in ("cpuset.cpus", "cpuset.mems"):
+                    (folder / name).write_text((parent / name).read_text().strip())
 
 
 def remove(path: str) -> None:
@@ -53,20 +56,12 @@ def _hierarchies() -> Iterator[Path]:
     if (_MOUNT / "cgroup.controllers").exists():
         yield _MOUNT
         return
-    for name in (*_CONTROLLERS, "unified"):
-        if (_MOUNT / name / "cgroup.procs").exists():
-            yield _MOUNT / name
-
-
-def _inherit_cpuset(parent: Path, child: Path) -> None:
-    # A version 1 cpuset begins empty and then accepts no process.
-    for name in ("cpuset.cpus", "cpuset.mems"):
-        if (child / name).exists() and not (child / "cgroup.controllers").exists():
-            (child / name).write_text((parent / name).read_text().strip())
+    for folder in sorted(_MOUNT.iterdir()):
+        if (folder / "cgroup.procs").exists() and not folder.is_symlink():
+            yield folder
 
 
 def _delegate(parent: Path) -> None:
-    if (parent / "cgroup.subtree_control").exists():
-        for controller in (parent / "cgroup.controllers").read_text().split():
-            with contextlib.suppress(OSError):
-                (parent / "cgroup.subtree_control").write_text(f"+{controller}")
+    for controller in (parent / "cgroup.controllers").read_text().split():
+        with contextlib.suppress(OSError):  # one that cannot be delegated is one that a kubelet does not need
+            (parent / "cgroup.subtree_control").write_text(f"+{controller}")

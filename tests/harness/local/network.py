@@ -39,7 +39,9 @@ def attach(plan: Plan, node: NodePlan, namespaces: Namespaces) -> None:
         *(f"route add {other.pod_range} via {other.address}" for other in plan.nodes if other != node),
     ]
     run([*namespaces.enter(), "ip", "-batch", "-"], input="\n".join(lines) + "\n")
-    run([*namespaces.enter(), "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])
+    # Without the second, only some of the packets to nowhere are refused at once and the others time out.
+    kernel = "echo 1 > /proc/sys/net/ipv4/ip_forward; echo 0 > /proc/sys/net/ipv4/icmp_ratelimit"
+    run([*namespaces.enter(), "sh", "-c", kernel])
 
 
 def set_link(node: NodePlan, up: bool) -> None:

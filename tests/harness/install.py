@@ -1,0 +1,69 @@
+"""Rollcall in a cluster of the harness: install by the chart as a user would, ask by the command line as a user would."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .cluster import Cluster
+from .errors import HarnessError
+from .paths import REPOSITORY
+from .progress import step
+
+NAMESPACE = "rollcall-system"
+IMAGES = ("operator", "agent")
+
+
+@dataclass(frozen=True)
+class Rollcall:
+    """An installed Rollcall."""
+
+    cluster: Cluster
+
+    def command(self, *args: str) -> list[str]:
+        """A `rollcall` command line for this cluster."""
+        return [str(Path(sys.executable).parent / "rollcall"), *args, f"--kubeconfig={self.cluster.kubeconfig}"]
+
+    def run(self, *args: str) -> str:
+        """The output of a `rollcall` command; raises HarnessError with its complaint."""
+        done = subprocess.run(self.command(*args), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        if done.returncode != 0:
+            raise HarnessError(f"rollcall {' '.join(args)}: {done.stderr.strip() or done.stdout.strip()}")
+        return done.stdout
+
+    def picture(self, namespace: str, service: str) -> dict[str, Any]:
+        """One service as the live API shows it now."""
+        picture: dict[str, Any] = json.loads(self.run("top", service, "-n", namespace, "-o", "json"))
+        return picture
+
+    def wait_for_row(self, namespace: str, service: str, timeout_s: float = 60) -> dict[str, Any]:
+        """The first picture in which a pod serves; raises HarnessError after `timeout_s`."""
+        deadline_s = time.monotonic() + timeout_s
+        last = "nothing"
+        while time.monotonic() < deadline_s:
+            try:
+                picture = self.picture(namespace, service)
+            except HarnessError as error:
+                last = str(error)
+            else:
+                if picture["pods"]["serving"]:
+                    return picture
+                last = str(picture["pods"])
+            time.sleep(0.2)
+        raise HarnessError(f"no pod of {namespace}/{service} serves within {timeout_s:.0f} s: {last}")
+
+
+def install(cluster: Cluster, *values: str) -> Rollcall:
+    """`helm upgrade --install` with the images of this checkout, waiting until the operator is ready."""
+    with step("helm install rollcall"):
+        sets = [f"--set={value}" for value in values]
+        cluster.helm(
+            "upgrade", "--install", "rollcall", REPOSITORY / "charts/rollcall", "--namespace", NAMESPACE, "--create-namespace",
+            "--values", REPOSITORY / "tests/harness/values.yaml", *sets, "--wait", "--timeout", "120s",
+        )  # fmt: skip
+    return Rollcall(cluster)
