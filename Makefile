@@ -1,0 +1,52 @@
+# Everything that people need is one of these targets; `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+
+.PHONY: help
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
+
+$(VENV)/ready: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Rollcall needs Python 3.11 or later with venv; none was found" >&2; exit 1; }
+	@echo "Python packages into $(VENV) ($(PYTHON))"
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { command -v apt-get >/dev/null && apt-get update -q && apt-get install -y -q python3-venv && $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python -m pip install -q --upgrade pip
+	@$(BIN)/python -m pip install -q -e '.[operator,cli,dev]'
+	@touch $@
+
+.PHONY: demo demo-down
+demo: $(VENV)/ready ## A local cluster with Rollcall, sample services and load: the live picture while it scales
+	@$(BIN)/python -m tests.harness.demo up
+demo-down: $(VENV)/ready ## Remove everything that demo made
+	@$(BIN)/python -m tests.harness.demo down
+
+.PHONY: test test-unit test-cluster
+test: $(VENV)/ready ## All tests, unit to cluster; installs and builds what is missing
+	@$(BIN)/python -m tests.harness.packages
+	@$(BIN)/python -m pytest -q tests
+test-unit: $(VENV)/ready ## The tests that need no cluster, in seconds
+	@$(BIN)/python -m pytest -q tests/unit
+test-cluster: $(VENV)/ready ## The tests against a real cluster
+	@$(BIN)/python -m pytest -q tests/cluster
+
+.PHONY: lint format generate
+lint: $(VENV)/ready ## Style, types, layers, chart
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+format: $(VENV)/ready ## Format the code
+	@$(BIN)/ruff check --fix-only -q .
+	@$(BIN)/ruff format -q .
+generate: $(VENV)/ready ## Write the CRD from its types
+	@$(BIN)/python -m rollcall.api.generate
+
+.PHONY: bench
+bench: $(VENV)/ready ## All benchmarks, each a table
+	@for b in ingest fold probe_overhead agent_cost; do echo; echo "== $$b"; $(BIN)/python benchmarks/$$b.py || exit 1; done
+
+include tests/harness/cluster.mk
