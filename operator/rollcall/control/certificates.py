@@ -126,20 +126,12 @@ def load_into(context: ssl.SSLContext, certificates: Certificates) -> None:
             os.unlink(path)
 
 
-def server_context(certificates: Certificates) -> ssl.SSLContext:
-    """A server's context with our certificate, TLS 1.2 and later."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    load_into(context, certificates)
-    return context
-
-
 class CertificateKeeper:
-    """The certificates of this replica, kept in step with the store; call `refresh` every few minutes.
+    """The certificates of this replica, kept in step with the store; call `refresh` every minute or so.
 
     >>> keeper = CertificateKeeper(store, dns_names("rollcall", "rollcall-system"))
-    >>> certificates = await keeper.refresh(datetime.now(UTC))
-    >>> context = keeper.new_context()    # one for each TLS listener
+    >>> await keeper.refresh(datetime.now(UTC))
+    >>> webhook_tls, api_tls = keeper.new_context(), keeper.new_context()
     """
 
     def __init__(self, store: CertificateStore, names: Sequence[str]) -> None:
@@ -150,27 +142,28 @@ class CertificateKeeper:
 
     @property
     def current(self) -> Certificates:
-        """What is in use. Needs one refresh before."""
+        """What the last refresh agreed on. Needs one refresh before."""
         assert self._current is not None, "refresh() first"
         return self._current
 
     def new_context(self) -> ssl.SSLContext:
-        """A server context for a listener; `refresh` swaps the certificate inside it. Needs one refresh before."""
-        context = server_context(self.current)
+        """A server's context, TLS 1.2 and later, for one listener; `refresh` swaps the certificate inside it from then on."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        load_into(context, self.current)
         self._contexts.append(context)
         return context
 
     async def refresh(self, now: datetime) -> Certificates:
-        """Takes what the store has, renews what is due, and swaps it into the context when it changed.
+        """Takes what the store has, renews what is due, and swaps a changed certificate into all contexts.
 
         Raises CertificateStoreError when others keep writing, and whatever the store raises.
         """
-        certificates = await self._agree(now)
-        if self._current is None or certificates.certificate != self._current.certificate:
+        before, self._current = self._current, await self._agree(now)
+        if before is not None and before.certificate != self._current.certificate:
             for context in self._contexts:
-                load_into(context, certificates)
-        self._current = certificates
-        return certificates
+                load_into(context, self._current)
+        return self._current
 
     async def _agree(self, now: datetime) -> Certificates:
         for _ in range(_WRITE_ATTEMPTS):

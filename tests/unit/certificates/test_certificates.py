@@ -16,9 +16,7 @@ from rollcall.control.certificates import (
     Certificates,
     CertificateStoreError,
     dns_names,
-    load_into,
     renewed,
-    server_context,
 )
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -181,11 +179,11 @@ async def served_serial(port: int, bundle: bytes) -> int:
     return x509.load_der_x509_certificate(served).serial_number
 
 
-async def test_a_live_listener_serves_the_new_certificate_without_a_restart() -> None:
+async def test_live_listeners_serve_the_new_certificate_without_a_restart() -> None:
     now = datetime.now(UTC)
-    first = renewed(None, NAMES, now)
-    second = renewed(first, (*NAMES, "extra.rollcall-system.svc"), now)
-    context = server_context(first)
+    shared: dict[str, object] = {"version": 0, "data": None}
+    keeper = CertificateKeeper(MemoryStore(shared), NAMES)
+    first = await keeper.refresh(now)
     release = asyncio.Event()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -196,15 +194,24 @@ async def test_a_live_listener_serves_the_new_certificate_without_a_restart() ->
             writer.write(b"still here")
         writer.close()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        assert await served_serial(port, first.bundle) == leaf(first).serial_number
+    async with (
+        await asyncio.start_server(handle, "127.0.0.1", 0, ssl=keeper.new_context()) as server,
+        await asyncio.start_server(handle, "127.0.0.1", 0, ssl=keeper.new_context()) as another,
+    ):
+        ports = [listener.sockets[0].getsockname()[1] for listener in (server, another)]
+        for port in ports:
+            assert await served_serial(port, first.bundle) == leaf(first).serial_number
         client = ssl.create_default_context(cadata=first.bundle.decode())
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client, server_hostname=NAMES[0])
+        reader, writer = await asyncio.open_connection("127.0.0.1", ports[0], ssl=client, server_hostname=NAMES[0])
         assert await reader.readexactly(2) == b"ok"
-        load_into(context, second)
-        assert await served_serial(port, first.bundle) == leaf(second).serial_number
+
+        # another replica renews; this one finds it in the store
+        await CertificateKeeper(MemoryStore(shared), (*NAMES, "extra.rollcall-system.svc")).refresh(now)
+        second = await keeper.refresh(now)
+        assert second.certificate != first.certificate
+        assert keeper.current == second
+        for port in ports:
+            assert await served_serial(port, first.bundle) == leaf(second).serial_number
         writer.write(b"?")
         release.set()
         assert await reader.readexactly(10) == b"still here"
