@@ -1,13 +1,8 @@
-# Local Kubernetes cluster. The project's Makefile includes this; PYTHON is a Python with the `operator` and `dev` extras.
-PYTHON ?= .venv/bin/python
-
+# Local Kubernetes cluster; the Makefile includes this and says what VENV and BIN are.
 .PHONY: cluster cluster-down cluster-status
-
-cluster: ## start a local Kubernetes cluster (kind where Docker is, else local processes; minutes the first time)
-	@$(PYTHON) -m tests.harness up
-
-cluster-down: ## remove the local cluster
-	@$(PYTHON) -m tests.harness down
-
-cluster-status: ## what runs in the local cluster
-	@$(PYTHON) -m tests.harness status
+cluster: $(VENV)/ready ## A local Kubernetes cluster: kind where Docker is, else processes on this machine
+	@$(BIN)/python -m tests.harness up
+cluster-down: $(VENV)/ready ## Remove the local cluster
+	@$(BIN)/python -m tests.harness down
+cluster-status: $(VENV)/ready ## What runs in the local cluster
+	@$(BIN)/python -m tests.harness status

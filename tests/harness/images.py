@@ -39,7 +39,7 @@ def _listed(sample: str) -> Recipe:
 
 IMAGES = {
     "operator": Recipe("operator/Dockerfile", wheels={"operator": lambda: wheels.extra("operator"), "own": lambda: wheels.OWN}),
-    "agent": Recipe("agent_sidecar/Dockerfile", wheels={"agent": lambda: wheels.OWN}),
+    "agent": Recipe("agent_sidecar/Dockerfile"),
     "newsfeed": _listed("newsfeed"),
     "newsfeed-async": _listed("newsfeed-async"),
     "legacy": Recipe("examples/legacy/Dockerfile", base="php"),

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 
 from .commands import run
 from .errors import HarnessError
@@ -18,6 +19,8 @@ _TOOLS = {
     "mount": "mount",
 }
 _BUILD_TOOLS = {"buildah": "buildah", "debootstrap": "debootstrap"}
+_TEST_TOOLS = {"php-fpm8.2": "php8.2-fpm", "php": "php8.2-cli"}
+"""What the tests of the PHP probe run outside of any cluster."""
 
 
 def ensure_node_tools() -> None:
@@ -40,3 +43,17 @@ def _ensure(tools: dict[str, str]) -> None:
     with step(f"install {', '.join(missing)}"):
         run(["apt-get", "update", "-q"], env=environment)
         run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing], env=environment)
+
+
+def main() -> int:
+    """Install everything that the tests need on a fresh machine: `python -m tests.harness.packages`."""
+    try:
+        _ensure(_TOOLS | _BUILD_TOOLS | _TEST_TOOLS)
+    except HarnessError as error:
+        print(f"harness: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

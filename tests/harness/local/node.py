@@ -6,7 +6,7 @@ in there: a power cut for a test, and no leftovers after a killed run.
 
 from pathlib import Path
 
-from .. import binaries
+from .. import archive, binaries
 from ..commands import run
 from ..images import Image
 from . import cgroups, network, processes, settings
@@ -117,8 +117,14 @@ class Node:
         return image.reference in self._ctr("images", "list", "-q", query)
 
     def load(self, image: Image) -> None:
-        """Import the image from its archive."""
-        self._ctr("images", "import", image.archive)
+        """Import the image, without the layers that the node already has."""
+        present = set(self._ctr("content", "list", "-q").split())
+        trimmed = self._node.folder / f"{image.archive.stem}.trimmed.tar"
+        try:
+            archive.trim(image.archive, image.reference, present, trimmed)
+            self._ctr("images", "import", trimmed)
+        finally:
+            trimmed.unlink(missing_ok=True)
         self._ctr("images", "label", image.reference, f"{_INPUTS_LABEL}={image.inputs}")
 
     def _ctr(self, *arguments: str | Path) -> str:
