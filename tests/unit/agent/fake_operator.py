@@ -1,0 +1,143 @@
+"""An operator for tests of the agent: TLS on loopback, keeps what it is told, can be made to misbehave."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from rollcall_agent.wire import frames, report
+
+WELCOME = {"wire": 1, "operator": "test", "interval_ms": 100, "bands_ms": [1000, 3000, 8000], "max_frame": 65536}
+
+
+def make_certificate(folder: Path, host: str = "localhost") -> tuple[Path, Path]:
+    """(certificate, key) files of a self-signed CA that is its own server; valid for `host` and 127.0.0.1."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName(host), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    cert_file, key_file = folder / "ca.crt", folder / "tls.key"
+    cert_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return cert_file, key_file
+
+
+class FakeOperator:
+    """Listens on loopback; `on_hello` may replace the WELCOME by other frames. Use as a context manager."""
+
+    def __init__(self, certificate: tuple[Path, Path] | None, welcome: dict[str, Any] | None = None) -> None:
+        self._context: ssl.SSLContext | None = None
+        if certificate is not None:
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.load_cert_chain(*certificate)
+        self.welcome = WELCOME if welcome is None else welcome
+        self.acknowledge = True
+        self.read = True
+        self.answer_hello: Callable[[dict[str, Any]], bytes] | None = None
+        self.hellos: list[dict[str, Any]] = []
+        self.reports: list[dict[str, Any]] = []
+        self.changed = threading.Condition()
+        self._connections: list[socket.socket] = []
+        self._closed = False
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> FakeOperator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed = True
+        self._listener.close()
+        self.drop_connections()
+
+    def drop_connections(self) -> None:
+        """Close every connection, as an operator that is killed does."""
+        for connection in self._connections:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            connection.close()
+        self._connections.clear()
+
+    def _accept(self) -> None:
+        while not self._closed:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            if self._context is not None:
+                connection = self._context.wrap_socket(connection, server_side=True)
+            self._connections.append(connection)
+            decoder = frames.Decoder()
+            while data := connection.recv(65536):
+                for kind, body in decoder.feed(data):
+                    self._handle(connection, kind, body)
+        except (OSError, ValueError):
+            return
+
+    def _handle(self, connection: socket.socket, kind: int, body: bytes) -> None:
+        with self.changed:
+            if kind == frames.HELLO:
+                hello = frames.decode_json(body)
+                self.hellos.append(hello)
+                answer = self.answer_hello(hello) if self.answer_hello else frames.encode_json(frames.WELCOME, self.welcome)
+                connection.sendall(answer)
+            elif kind == frames.REPORT:
+                values = report.unpack(body)
+                self.reports.append(values)
+                if self.acknowledge:
+                    connection.sendall(frames.encode(frames.ACK, frames.ACK_BODY.pack(values["seq"])))
+            self.changed.notify_all()
+
+    def wait_for(self, condition: Callable[[], Any], what: str = "", timeout_s: float = 15.0) -> Any:
+        """The condition's value once it is true; fails with `what` and the last report after `timeout_s`."""
+        with self.changed:
+            value = self.changed.wait_for(condition, timeout_s)
+            assert value, f"not seen within {timeout_s} s: {what}; last report {self.last if self.reports else None}"
+            return value
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The newest report, without its histogram's zeros in the way of reading."""
+        return self.reports[-1]
+
+    def wait_for_report(self, timeout_s: float = 15.0, **expected: Any) -> dict[str, Any]:
+        """The first report from now on that has all the expected values."""
+
+        def found() -> bool:
+            return bool(self.reports) and all(self.last[name] == value for name, value in expected.items())
+
+        self.wait_for(found, f"report with {expected}", timeout_s)
+        return self.last
