@@ -1,0 +1,171 @@
+"""A real php-fpm with opcache, clear_env and the real probe: every request ends in the report, whatever the script does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from rollcall_agent.sources.worker_file import WorkerFile
+from tests.unit.agent.fake_operator import FakeOperator
+from tests.unit.agent.pod import SIDECAR, Pod, poll_until
+from tests.unit.probes.fastcgi import call
+
+FPM = next((path for name in ("php-fpm8.2", "php-fpm") if (path := shutil.which(name, path="/usr/sbin:/usr/local/sbin:/usr/bin"))), "")
+PAGE = Path(__file__).parent / "apps" / "page.php"
+POOL = """
+[global]
+error_log={folder}/fpm-error.log
+daemonize=no
+[www]
+listen={folder}/fpm.sock
+pm=static
+pm.max_children=2
+{extra}
+env[ROLLCALL_RUN]={run}
+"""
+pytestmark = pytest.mark.skipif(not FPM, reason="no php-fpm on this machine")
+
+
+class Fpm:
+    """php-fpm in a pod, called through its socket."""
+
+    def __init__(self, pod: Pod, *, probe: bool = True, extra: str = "clear_env=yes", ini: str = "") -> None:
+        folder = pod.folder
+        self._socket = folder / "fpm.sock"
+        scan = folder / "conf.d"
+        scan.mkdir(exist_ok=True)
+        if probe:
+            text = (SIDECAR / "probes/php/conf.d/rollcall.ini").read_text()
+            (scan / "rollcall.ini").write_text(text.replace("/rollcall/probes", str(SIDECAR / "probes")))
+        (folder / "php.ini").write_text(ini)
+        (folder / "pool.conf").write_text(POOL.format(folder=folder, run=pod.run, extra=extra))
+        command = [FPM, "-R", "-F", "-c", str(folder / "php.ini"), "-y", str(folder / "pool.conf")]
+        if os.geteuid() == 0:
+            (folder / "pool.conf").write_text((folder / "pool.conf").read_text() + "user=root\ngroup=root\n")
+        self.process: subprocess.Popen[bytes] = pod.start(command, PHP_INI_SCAN_DIR=f":{scan}")
+        poll_until(self._answers, "php-fpm answers")
+
+    def _answers(self) -> bool:
+        try:
+            return b"fine" in call(self._socket, PAGE, "m=ok")
+        except OSError:
+            return False
+
+    def get(self, mode: str) -> bytes:
+        return call(self._socket, PAGE, f"m={mode}")
+
+
+MODES = {
+    # mode: (in the answer, is an error, status class)
+    "ok": (b"fine", 0, 2),
+    "clean": (b"[[],null,[],0]", 0, 2),
+    "exit": (b"bye", 0, 2),
+    "fatal": (b"Status: 500", 1, 5),
+    "memory": (b"Status: 500", 1, 5),
+    "early": (b"early", 0, 2),
+    "missing": (b"missing", 0, 4),
+    "exit-in-shutdown": (b"ended twice", 0, 2),
+    "late": (b"late", 1, 5),
+    "handler": (b"handled", 0, 2),
+}
+
+
+def test_whatever_a_script_does_its_end_is_seen_and_nothing_of_the_probe(pod: Pod, operator: FakeOperator) -> None:
+    pod.start_agent()
+    poll_until((pod.run / "php.sock").exists, "the agent listens")
+    fpm = Fpm(pod, ini="display_errors=Off\nopcache.enable=1\n")
+    expected = {2: 1, 4: 0, 5: 0}  # one by the start-up check
+    for mode, (text, _, status_class) in MODES.items():
+        assert text in fpm.get(mode), mode
+        expected[status_class] += 1
+    total = len(MODES) + 1
+    seen = operator.wait_for_report(finished=total)
+    assert seen["started"] == total
+    assert seen["errors"] == sum(error for _, error, _ in MODES.values())
+    assert seen["responses"] == (0, expected[2], 0, expected[4], expected[5])
+    assert seen["lost"] == 0
+    assert seen["workers"] == 2
+    [path] = pod.run.glob("php-*.worker")
+    file = WorkerFile(str(path))
+    assert dict(file.endpoints())["GET /page.php"][0] == total
+    file.close()
+
+
+def test_answers_are_the_same_without_an_agent(pod: Pod) -> None:
+    """No socket to connect to: the probe gives up silently."""
+    fpm = Fpm(pod, ini="display_errors=On\nhtml_errors=Off\n")
+    with_probe = {mode: fpm.get(mode) for mode in MODES}
+    fpm.process.kill()
+    fpm.process.wait()
+    bare = Fpm(pod, probe=False, ini="display_errors=On\nhtml_errors=Off\n")
+    assert with_probe == {mode: bare.get(mode) for mode in MODES}
+
+
+def test_the_agents_worker_may_die_at_any_time(pod: Pod, operator: FakeOperator) -> None:
+    agent = pod.start_agent()
+    poll_until((pod.run / "php.sock").exists, "the agent listens")
+    fpm = Fpm(pod)
+    hanging = threading.Thread(target=fpm.get, args=("hang&us=2500000",))
+    hanging.start()
+    operator.wait_for_report(in_flight=1)
+    with ThreadPoolExecutor(1) as pool:
+        burst = pool.submit(lambda: [fpm.get("ok") for _ in range(400)])
+        for _ in range(2):
+            [worker] = poll_until(lambda: pod.children(agent), "a worker process")
+            hellos = len(operator.hellos)
+            os.kill(worker, signal.SIGKILL)
+            operator.wait_for(lambda hellos=hellos: len(operator.hellos) > hellos, "the next worker connects")
+        assert all(b"fine" in answer for answer in burst.result())
+    hanging.join()
+    seen = operator.wait_for_report(finished=402)
+    assert (seen["started"], seen["lost"], seen["in_flight"]) == (402, 0, 0)
+    assert len({hello["epoch"] for hello in operator.hellos}) == 1
+
+
+def test_a_killed_fpm_worker_leaves_its_request_as_lost(pod: Pod, operator: FakeOperator) -> None:
+    operator.welcome = {**operator.welcome, "bands_ms": [50, 100, 60_000]}
+    pod.start_agent()
+    poll_until((pod.run / "php.sock").exists, "the agent listens")
+    fpm = Fpm(pod)
+    threads = [threading.Thread(target=fpm.get, args=("hang&us=20000000",)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    operator.wait_for_report(in_flight=2, bands=(0, 0, 2, 0))
+    os.kill(pod.children(fpm.process)[0], signal.SIGKILL)
+    seen = operator.wait_for_report(lost=1, in_flight=1)
+    assert (seen["started"], seen["finished"]) == (3, 1)
+    for worker in pod.children(fpm.process):
+        os.kill(worker, signal.SIGKILL)
+    for thread in threads:
+        thread.join()
+    operator.wait_for_report(lost=2, in_flight=0)
+
+
+def test_recycled_fpm_workers_keep_the_totals_exact(pod: Pod, operator: FakeOperator) -> None:
+    pod.start_agent()
+    poll_until((pod.run / "php.sock").exists, "the agent listens")
+    fpm = Fpm(pod, extra="pm.max_requests=10")
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(fpm.get, ["ok"] * 200))
+    assert all(b"fine" in answer for answer in answers)
+    seen = operator.wait_for_report(finished=201)
+    assert (seen["started"], seen["lost"], seen["errors"]) == (201, 0, 0)
+
+
+def test_a_prepended_file_of_php_ini_still_runs(pod: Pod, operator: FakeOperator, tmp_path: Path) -> None:
+    pod.start_agent()
+    poll_until((pod.run / "php.sock").exists, "the agent listens")
+    own = tmp_path / "own.php"
+    own.write_text("<?php header('X-Own: yes'); $own = 1;")
+    fpm = Fpm(pod, ini=f'auto_prepend_file = "{own}"\n')
+    answer = fpm.get("clean")
+    assert b"X-Own: yes" in answer
+    assert b'[{"own":1},null,[],0]' in answer
+    operator.wait_for_report(finished=2)
