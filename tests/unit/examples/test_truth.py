@@ -6,6 +6,7 @@ import io
 import json
 from collections import Counter
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -36,10 +37,10 @@ async def test_rate_is_held_and_counts_equal_the_log_of_the_application(sample: 
     assert summary["statuses"] == Counter(str(entry["status"]) for entry in log.values())
     for template, endpoint in summary["endpoints"].items():
         assert endpoint["statuses"] == {str(STATUS[template]): endpoint["sent"]}
-    for request in sent:
-        assert log[request["id"]]["status"] == request["status"]
-        # The client saw the request for longer than the application did; 50 us for the clocks' start and rounding.
-        assert log[request["id"]]["latency_us"] <= (request["ended"] - request["started"]) * 1e6 + 50
+    assert {request["id"]: request["status"] for request in sent} == {name: entry["status"] for name, entry in log.items()}
+    # Connecting and waiting for a worker come on top for the client. Only the median: one answer can arrive before the
+    # application has returned from sending it.
+    assert median(entry["latency_us"] for entry in log.values()) < summary["latency_us"]["from_start"]["p50"]
 
 
 async def test_the_schedule_does_not_wait_for_answers(start_sample: StartSample) -> None:
