@@ -49,10 +49,10 @@ class Cluster:
         Raises HarnessError when it cannot be had.
         """
         chosen = provider or ("existing" if kubeconfig else default_provider())
-        if (chosen == "existing") != (kubeconfig is not None):
-            raise HarnessError("a kubeconfig is named exactly when the provider is `existing`")
-        if chosen == "existing" and kubeconfig is not None:
+        if chosen == "existing":
             return cls._existing(name, kubeconfig)
+        if kubeconfig is not None:
+            raise HarnessError(f"a kubeconfig is for the provider `existing`; `{chosen}` writes its own")
         if chosen == "kind":
             return cls(name, "kind", kind.up(name, nodes))
         if chosen == "local":
@@ -70,7 +70,9 @@ class Cluster:
         raise HarnessError(f"there is no cluster {name}; `python -m tests.harness up --name {name}` starts it")
 
     @classmethod
-    def _existing(cls, name: str, kubeconfig: Path) -> "Cluster":
+    def _existing(cls, name: str, kubeconfig: Path | None) -> "Cluster":
+        if kubeconfig is None:
+            raise HarnessError("cannot choose an existing cluster by accident: name its file with --kubeconfig")
         if not kubeconfig.is_file():
             raise HarnessError(f"cannot use the existing cluster: there is no file {kubeconfig}")
         cluster = cls(name, "existing", kubeconfig.absolute())

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 
-from .commands import run
+from .commands import run, succeeds
 from .errors import HarnessError
 from .progress import step
 
@@ -21,6 +21,8 @@ _TOOLS = {
 _BUILD_TOOLS = {"buildah": "buildah", "debootstrap": "debootstrap"}
 _TEST_TOOLS = {"php-fpm8.2": "php8.2-fpm", "php": "php8.2-cli"}
 """What the tests of the PHP probe run outside of any cluster."""
+# An ordinary user's PATH lacks the folders that some of them are in.
+_SEARCH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
 def ensure_node_tools() -> None:
@@ -34,11 +36,13 @@ def ensure_build_tools() -> None:
 
 
 def _ensure(tools: dict[str, str]) -> None:
-    missing = sorted({package for tool, package in tools.items() if shutil.which(tool) is None})
+    missing = sorted({package for tool, package in tools.items() if shutil.which(tool, path=_SEARCH) is None})
     if not missing:
         return
     if shutil.which("apt-get") is None:
         raise HarnessError(f"cannot install {', '.join(missing)}: this system has no apt-get; install them by hand")
+    if os.geteuid() != 0:
+        raise HarnessError(f"cannot install {', '.join(missing)}: that needs root; install them by hand")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     with step(f"install {', '.join(missing)}"):
         run(["apt-get", "update", "-q"], env=environment)
@@ -48,7 +52,8 @@ def _ensure(tools: dict[str, str]) -> None:
 def main() -> int:
     """Install everything that the tests need on a fresh machine: `python -m tests.harness.packages`."""
     try:
-        _ensure(_TOOLS | _BUILD_TOOLS | _TEST_TOOLS)
+        # Where Docker is, it runs the cluster and builds the images.
+        _ensure(_TEST_TOOLS if succeeds(["docker", "info"]) else _TOOLS | _BUILD_TOOLS | _TEST_TOOLS)
     except HarnessError as error:
         print(f"harness: {error}", file=sys.stderr)
         return 1
