@@ -14,7 +14,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import aiohttp
 import kopf
@@ -46,6 +46,7 @@ from rollcall.settings import Settings
 
 NATIVE_SINCE = (1, 29)
 CERTIFICATES_S = 60.0
+DRAIN_STEP_S = 0.1
 LINGER_S = 3.0
 """After SIGTERM the webhook goes on for so long, until every node has heard that this pod is leaving."""
 T = TypeVar("T")
@@ -58,6 +59,7 @@ class Operator:
     def __init__(self, settings: Settings, client: Client) -> None:
         self._settings = settings
         self._client = client
+        self._identity = settings.pod_name or f"{settings.name}-{id(self):x}"
         self._reviews = Reviews(client)
         self._roll = Roll()
         self._door = Door(self._roll, self._reviews.pod, time.monotonic, __version__)
@@ -69,8 +71,10 @@ class Operator:
             SecretStore(client, settings.namespace, f"{settings.name}-certs"), dns_names(settings.name, settings.namespace)
         )
         self._metrics.certificate_seconds_left = lambda: (self._keeper.current.expires - datetime.now(UTC)).total_seconds()
+        self._bundle = Bundle(client, settings.namespace, settings.name)
         self._term: Term | None = None
         self._primed = False
+        self._trusted = False
         self._listening = False
         self._leaving = False
         self._native = True
@@ -87,6 +91,7 @@ class Operator:
             "shutting down": self._leaving,
             "certificates": not self._listening,
             "MonitoredService objects": not self._primed,
+            "webhook configuration": not self._trusted,
             "namespaces": not self._services.synced,
         }
         return [name for name, waiting in waits.items() if waiting]
@@ -102,8 +107,7 @@ class Operator:
         self._native = await self._retry("API server version", self._supports_native_sidecars)
         runners = await self._listen()
         term = self._term = self._make_term()
-        identity = self._settings.pod_name or f"{self._settings.name}-{id(self):x}"
-        lease = Lease(self._client, self._settings.namespace, self._settings.name, identity, term.lead)
+        lease = Lease(self._client, self._settings.namespace, self._settings.name, self._identity, term.lead)
         kopf_stop = asyncio.Event()
         jobs = {
             "services": self._services.run(),
@@ -114,6 +118,7 @@ class Operator:
         }
         tasks = [asyncio.create_task(job, name=name) for name, job in jobs.items()]
         await self._retry("MonitoredService objects", self._prime)
+        await self._retry("webhook configuration", self._publish_webhook)
         tasks.append(asyncio.create_task(lease.run(), name="lease"))
         stopping = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -128,7 +133,7 @@ class Operator:
         by_name = {task.get_name(): task for task in tasks}
         for name in ("term", "lease"):
             await _cancel(by_name[name])
-        await asyncio.sleep(LINGER_S)
+        await _drain(runners, LINGER_S)
         kopf_stop.set()
         for name in ("certificates", "facts", "services"):
             await _cancel(by_name[name])
@@ -144,7 +149,7 @@ class Operator:
             self._publisher,
             IngestServer(self._door, settings.ports.ingest, self._keeper.new_context()),
             StatusWriter(self._client, self._services, self._metrics.status_writes),
-            Bundle(self._client, settings.namespace, settings.name),
+            self._bundle,
             LeaderLabel(self._client, settings.namespace, settings.pod_name),
             lambda: self._keeper.current.bundle.decode(),
             self._metrics.fold_seconds.observe,
@@ -183,6 +188,7 @@ class Operator:
             registry=registry_for(self._services),
             standalone=True,
             clusterwide=True,
+            identity=cast("Any", self._identity),  # or kopf asks for a user name, which an arbitrary UID does not have
             stop_flag=stop,
         )
 
@@ -192,6 +198,11 @@ class Operator:
         for manifest in found["items"]:
             self._services.put(manifest)
         self._primed = True
+
+    async def _publish_webhook(self) -> None:
+        """Be trusted by the API server before this pod is ready, so that a pod created right after the installation is injected."""
+        await self._bundle.publish_webhook(self._keeper.current.bundle.decode())
+        self._trusted = True
 
     async def _refresh_certificates(self) -> None:
         await self._keeper.refresh(datetime.now(UTC))
@@ -229,6 +240,15 @@ async def _serve(app: web.Application, port: int, tls: ssl.SSLContext | None) ->
     await runner.setup()
     await web.TCPSite(runner, None, port, ssl_context=tls, backlog=1024, reuse_address=True).start()
     return runner
+
+
+async def _drain(runners: list[web.AppRunner], seconds: float) -> None:
+    """Go on serving, but let nobody keep a connection: the API server would send its next question into one that is about to end."""
+    for _ in range(int(seconds / DRAIN_STEP_S)):
+        for runner in runners:
+            if runner.server is not None:
+                runner.server.pre_shutdown()
+        await asyncio.sleep(DRAIN_STEP_S)
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:

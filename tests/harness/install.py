@@ -60,10 +60,15 @@ class Rollcall:
 
 def install(cluster: Cluster, *values: str) -> Rollcall:
     """`helm upgrade --install` with the images of this checkout, waiting until the operator is ready."""
+    built = {name: cluster.build(name) for name in IMAGES}
+    for image in built.values():
+        cluster.load(image)
     with step("helm install rollcall"):
+        # The tag stays `dev`, so that a new build only comes to life when the template changes with it.
+        values = (f"podAnnotations.build={built['operator'].inputs[:16]}", *values)
         sets = [f"--set={value}" for value in values]
         cluster.helm(
             "upgrade", "--install", "rollcall", REPOSITORY / "charts/rollcall", "--namespace", NAMESPACE, "--create-namespace",
-            "--values", REPOSITORY / "tests/harness/values.yaml", *sets, "--wait", "--timeout", "120s",
+            "--set=image.tag=dev,agent.image.tag=dev", *sets, "--wait", "--timeout", "120s",
         )  # fmt: skip
     return Rollcall(cluster)

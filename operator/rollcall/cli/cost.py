@@ -6,10 +6,10 @@ import asyncio
 import statistics
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from rollcall.cli.connection import Caller, live_api
+from rollcall.cli.top import wide_console
 
 MIB = 1024 * 1024
 
@@ -48,4 +48,4 @@ def run_cost(caller: Caller, namespace: str | None) -> None:
     table.add_row(
         f"operator {operator['version']}", "1", f"{cpu_operator:.1f}m", "–", f"{operator['memoryBytes'] / MIB:.1f}Mi", "–"
     )
-    Console().print(table)
+    wide_console().print(table)

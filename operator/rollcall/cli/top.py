@@ -99,13 +99,19 @@ def line(picture: dict[str, Any]) -> str:
     )
 
 
+def wide_console() -> Console:
+    """The terminal; where there is none, wide enough for every column, because nobody's lines are cut in a file."""
+    console = Console()
+    return console if console.is_terminal else Console(width=200)
+
+
 def run_top(caller: Caller, path: str, *, single: bool, output: str, seconds: float | None) -> None:
     """The command itself."""
     if output == "json":
         json.dump(asyncio.run(once(caller, path)), sys.stdout, indent=2)
         print()
     elif single:
-        console = Console()
+        console = wide_console()
         console.print(render(asyncio.run(once(caller, path)), 10_000))
     else:
         asyncio.run(show(caller, path, seconds))

@@ -27,7 +27,7 @@ class Bundle:
 
     async def publish(self, ca: str, namespaces: set[str]) -> None:
         """Bring `ca` (PEM) into the webhook configuration and into all namespaces; take it out of those that need it no more."""
-        await self._attempt("webhook configuration", self._publish_webhook(ca))
+        await self._attempt("webhook configuration", self.publish_webhook(ca))
         for namespace in namespaces | {self._own}:
             if self._published.get(namespace) != ca and await self._attempt(namespace, self._apply(ca, namespace)):
                 self._published[namespace] = ca
@@ -47,7 +47,8 @@ class Bundle:
             return False
         return True
 
-    async def _publish_webhook(self, ca: str) -> None:
+    async def publish_webhook(self, ca: str) -> None:
+        """Let the API server trust our webhook; raises KubeError, NotFound while there is no configuration."""
         wanted = base64.b64encode(ca.encode()).decode()
         config = await self._client.request("GET", self._webhook)
         hooks = config.get("webhooks", [])

@@ -44,10 +44,11 @@ def status_of(picture: Picture, context: Context, known: Sequence[dict[str, Any]
         "pods": pods,
         "traffic": _traffic(picture),
         "totals": _totals(picture.totals) | {"departed": {"pods": context.departed_pods} | _totals(context.departed, whole=True)},
-        "bare": picture.bare,
         "worst": [{"name": pod.name, "reason": pod.reason or pod.state} for pod in _worst(picture.roll or [])],
         "conditions": _conditions(picture, context, known),
     }
+    if picture.bare:  # an empty object, applied over a filled one, would become null
+        status["bare"] = picture.bare
     if picture.coverage is not None:
         status["coverage"] = format_ratio(picture.coverage)
     return status

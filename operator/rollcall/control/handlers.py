@@ -1,5 +1,7 @@
 """kopf: MonitoredService objects in. Only `on.event`, so kopf writes nothing: no finalizer that could block a namespace, no
-annotation, no status. Everything of consequence is done by what is called here."""
+annotation, no status. Everything of consequence is done by what is called here.
+
+Handlers are coroutines although they do not wait: kopf runs plain functions in threads, and the model lives in the loop."""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ def registry_for(services: Services) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
     @kopf.on.startup(registry=registry)
-    def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+    async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
         settings.peering.standalone = True  # leadership is our own Lease
         settings.posting.enabled = False
         settings.watching.server_timeout = 290
@@ -30,7 +32,7 @@ def registry_for(services: Services) -> kopf.OperatorRegistry:
     kopf.on.login(registry=registry, id="kubeconfig")(kopf.login_with_kubeconfig)
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
-    def on_service(event: kopf.RawEvent, **_: Any) -> None:
+    async def on_service(event: kopf.RawEvent, **_: Any) -> None:
         manifest: Any = event["object"]
         if event["type"] == "DELETED":
             services.remove((manifest["metadata"]["namespace"], manifest["metadata"]["name"]))

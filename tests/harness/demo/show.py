@@ -8,7 +8,7 @@ import threading
 import time
 
 from ..cluster import Cluster
-from ..install import IMAGES, Rollcall, install
+from ..install import Rollcall, install
 from ..paths import REPOSITORY
 from ..progress import step
 from ..truth import LoadPod, load_options
@@ -23,7 +23,7 @@ MIXES = {"newsfeed": "/=6,/feed/{user}=3,/slow=0.7,/fail=0.05", "legacy": "/inde
 def up(provider: str | None, seconds: float) -> None:
     """Set up what is missing, then show the live picture for `seconds` while newsfeed scales 2 → 6 → 2."""
     cluster = Cluster.up(name=CLUSTER, provider=provider)
-    for name in (*IMAGES, *SERVICES, "load"):
+    for name in (*SERVICES, "load"):
         cluster.load(cluster.build(name))
     started_s = time.monotonic()
     rollcall = install(cluster)
@@ -50,7 +50,7 @@ def _apply_samples(cluster: Cluster) -> None:
         cluster.kubectl("apply", "-f", REPOSITORY / "examples/namespace.yaml")
         for service in SERVICES:
             folder = REPOSITORY / "examples" / service
-            cluster.kubectl("apply", "-f", folder / "monitoredservice.yaml", "-f", folder / "manifest.yaml")
+            cluster.kubectl("-n", NAMESPACE, "apply", "-f", folder / "monitoredservice.yaml", "-f", folder / "manifest.yaml")
         cluster.kubectl("-n", NAMESPACE, "scale", "deployment/newsfeed", "--replicas=2")
         for service in SERVICES:
             cluster.kubectl("-n", NAMESPACE, "rollout", "status", f"deployment/{service}", "--timeout=120s")
