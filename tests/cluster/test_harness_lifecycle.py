@@ -77,3 +77,13 @@ def test_a_node_that_lost_its_power_comes_back(spare: Plan) -> None:
     node.start()
     assert node.alive
     cluster.wait(f"node/{node.name}", "--for=condition=Ready")
+
+
+def test_a_part_of_a_node_is_stopped_and_started_alone(spare: Plan) -> None:
+    (node,) = Cluster.running(_NAME).nodes
+    before = _pids(spare)
+    node.stop_part("kubelet")
+    assert not node.alive
+    node.start_part("kubelet")
+    assert node.alive
+    assert len(_pids(spare) - before) == 1

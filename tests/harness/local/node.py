@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .. import archive, binaries
 from ..commands import run
+from ..errors import HarnessError
 from ..images import Image
 from . import cgroups, network, processes, settings
 from .certificates import Authority
@@ -28,7 +29,6 @@ _KERNEL = {
 """What a kubelet sets for the whole machine: it gets files to write to instead, the machine is not ours."""
 
 _INPUTS_LABEL = "rollcall.dev/inputs"
-_PARTS = ("holder", "containerd", "kubelet", "kube-proxy")
 
 
 class Node:
@@ -45,7 +45,7 @@ class Node:
     @property
     def alive(self) -> bool:
         """Whether the holder and all three servers run."""
-        return all(processes.find(f"{self.name}.{part}", self._plan.folder) for part in _PARTS)
+        return all(processes.find(f"{self.name}.{part}", self._plan.folder) for part in ("holder", *_COMMANDS))
 
     def prepare(self, authority: Authority) -> None:
         """Write certificates and configuration; once per start of the cluster."""
@@ -59,19 +59,12 @@ class Node:
         processes.start_holder(f"{self.name}.holder", binaries.PAUSE.path, self._plan.folder)
         self._mount()
         network.attach(self._plan, self._node, self._namespaces())
-        self._start("containerd", ["/usr/bin/containerd", "--config", self._node.folder / "containerd.toml"])
+        self.start_part("containerd")
 
     def start_kubelet(self) -> None:
         """Start kubelet and kube-proxy; the API server should answer already."""
-        folder = self._node.folder
-        kubelet = [
-            f"--config={folder}/kubelet.yaml",
-            f"--kubeconfig={folder}/kubelet.kubeconfig",
-            f"--hostname-override={self.name}",
-            f"--node-ip={self._node.address}",
-        ]
-        self._start("kubelet", [binaries.KUBELET.path, *kubelet])
-        self._start("kube-proxy", [binaries.PROXY.path, f"--config={folder}/kube-proxy.yaml"])
+        self.start_part("kubelet")
+        self.start_part("kube-proxy")
 
     def stop(self) -> None:
         """Cut the power: everything in the node ends at once and nobody is told."""
@@ -89,11 +82,10 @@ class Node:
         processes.stop([p for p in [self._find(part)] if p is not None])
 
     def start_part(self, part: str) -> None:
-        """Start one part again, the way it was started."""
-        if part == "containerd":
-            self._start("containerd", ["/usr/bin/containerd", "--config", self._node.folder / "containerd.toml"])
-        else:
-            self.start_kubelet()
+        """Start one part (again), unless it runs."""
+        if self._find(part) is None:
+            argv = _COMMANDS[part](self._node)
+            processes.start(f"{self.name}.{part}", argv, self._plan.folder, inside=self._namespaces())
 
     def disconnect(self) -> None:
         """Pull the network cable: pods go on, nobody hears of them."""
@@ -136,11 +128,8 @@ class Node:
     def _namespaces(self) -> Namespaces:
         holder = self._find("holder")
         if holder is None:
-            raise RuntimeError(f"node {self.name} is not running")
+            raise HarnessError(f"node {self.name} is switched off")
         return Namespaces(holder.pid)
-
-    def _start(self, part: str, argv: list[str | Path]) -> None:
-        processes.start(f"{self.name}.{part}", argv, self._plan.folder, inside=self._namespaces())
 
     def _mount(self) -> None:
         kernel = self._node.folder / "kernel"
@@ -155,3 +144,19 @@ class Node:
             file.write_text(value)
             lines.append(f"test ! -e /proc/sys/{name} || mount --bind '{file}' /proc/sys/{name}")
         self.run("sh", "-c", "\n".join(lines))
+
+
+def _containerd(node: NodePlan) -> list[str | Path]:
+    return ["containerd", "--config", node.folder / "containerd.toml"]
+
+
+def _kubelet(node: NodePlan) -> list[str | Path]:
+    files = [f"--config={node.folder}/kubelet.yaml", f"--kubeconfig={node.folder}/kubelet.kubeconfig"]
+    return [binaries.KUBELET.path, *files, f"--hostname-override={node.name}", f"--node-ip={node.address}"]
+
+
+def _proxy(node: NodePlan) -> list[str | Path]:
+    return [binaries.PROXY.path, f"--config={node.folder}/kube-proxy.yaml"]
+
+
+_COMMANDS = {"containerd": _containerd, "kubelet": _kubelet, "kube-proxy": _proxy}
