@@ -17,14 +17,19 @@ pytestmark = pytest.mark.cluster
 _NAME = "rollcall-lifecycle"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _removed_at_the_end() -> Iterator[None]:
+    yield
+    provider.down(_NAME)
+
+
 @pytest.fixture
-def spare() -> Iterator[Plan]:
-    """A running one-node cluster beside the one that the other tests share."""
+def spare() -> Plan:
+    """A running one-node cluster beside the one that the other tests share; started when the test before broke it."""
     Cluster.up(_NAME, "local", nodes=1)
     plan = provider.load(_NAME)
     assert plan is not None
-    yield plan
-    provider.down(_NAME)
+    return plan
 
 
 def _pids(plan: Plan) -> set[tuple[int, int]]:
