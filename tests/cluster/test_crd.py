@@ -14,18 +14,22 @@ from tests.harness.errors import HarnessError
 pytestmark = pytest.mark.cluster
 
 CRD = Path(__file__).resolve().parents[2] / "crds/rollcall.dev_monitoredservices.yaml"
+NAME = "monitoredservices.rollcall.dev"
 NAMESPACE = "crd-test"
 SELECTOR = {"matchLabels": {"app": "newsfeed"}}
 
 
 @pytest.fixture(scope="module")
 def api(cluster: Cluster) -> Iterator[Cluster]:
-    """The cluster with our CRD and an empty namespace."""
+    """The cluster with our CRD, put there for these tests unless an installation brought it, and an empty namespace."""
+    was_there = bool(cluster.kubectl("get", "crd", NAME, "--ignore-not-found", "-o", "name"))
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", CRD)
-    cluster.wait("crd/monitoredservices.rollcall.dev", "--for=condition=Established")
+    cluster.wait(f"crd/{NAME}", "--for=condition=Established")
     cluster.kubectl("create", "namespace", NAMESPACE)
     yield cluster
     cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    if not was_there:
+        cluster.kubectl("delete", "crd", NAME)
 
 
 def manifest(spec: Any, name: str = "newsfeed", status: Any = None) -> str:
