@@ -53,6 +53,12 @@ def departed_of(service: MonitoredService) -> tuple[Totals, int]:
     return Totals(kept.requests, kept.errors, kept.lost, kept.duration_microseconds), kept.pods
 
 
+def floor_of(service: MonitoredService) -> Totals:
+    """The totals that an earlier leader had shown in the status."""
+    shown = service.status.totals
+    return Totals(shown.requests, shown.errors, shown.lost) if shown else Totals()
+
+
 class NamespaceWorkloads:
     """Everything in one namespace that asks for pods, shared by the services there."""
 
@@ -107,7 +113,7 @@ class ServiceWatch:
 
     def _new_fleet(self) -> Fleet:
         settings = settings_of(self.service, self.namespace_enabled)
-        fleet = Fleet(self.service.namespace, self.service.name, settings, *departed_of(self.service))
+        fleet = Fleet(self.service.namespace, self.service.name, settings, *departed_of(self.service), floor_of(self.service))
         self._roll.drop((fleet.namespace, fleet.name))
         self._roll.add(fleet)
         return fleet

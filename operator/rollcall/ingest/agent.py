@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, cast
 
 from rollcall.model.roll import Roll, Session
 from rollcall_agent.wire import WIRE_VERSION, frames, report
@@ -74,8 +74,7 @@ class AgentConnection(asyncio.Protocol):
     # --- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's TLS transport is none by inheritance
         self._door.connections.add(self)
         self._deadline = asyncio.get_running_loop().call_later(HELLO_WITHIN_S, self._too_late)
 
@@ -142,7 +141,12 @@ class AgentConnection(asyncio.Protocol):
         assert identity is not None
         age_ms = hello.get("uptime_ms")
         self._session = self._door.roll.open(
-            identity.uid, identity.namespace, identity.name, str(hello.get("epoch", ""))[:64], age_ms if isinstance(age_ms, int) else 0
+            identity.uid,
+            identity.namespace,
+            identity.name,
+            str(hello.get("epoch", ""))[:64],
+            age_ms if isinstance(age_ms, int) else 0,
+            self._door.now_s(),
         )
         if self._deadline is not None:
             self._deadline.cancel()
@@ -188,7 +192,10 @@ def _problem(hello: dict[str, object], identity: Identified | None) -> tuple[str
     if identity is None:
         return "TokenRejected", "the token is missing, expired, or not made for the audience rollcall.dev"
     if hello.get("pod_uid") not in (None, "", identity.uid):
-        return "PodMismatch", f"the token belongs to pod {identity.namespace}/{identity.name}, not to the pod that the agent names"
+        return (
+            "PodMismatch",
+            f"the token belongs to pod {identity.namespace}/{identity.name}, not to the pod that the agent names",
+        )
     wire = hello.get("wire")
     if not isinstance(wire, int) or not 1 <= wire <= WIRE_VERSION:
         return "WireVersion", f"this operator speaks wire versions 1 to {WIRE_VERSION}, the agent speaks {wire!r}"

@@ -16,11 +16,12 @@ from rollcall_agent.wire import bands, report
 from .health import Health, HealthState, Objectives, SteadyHealth, Vitals, judge
 from .pace import Generations, Pace
 from .picture import Totals
-from .rows import COUNTERS, Rows, Sums
+from .rows import COUNTERS, Rows, Sums, Taken
 from .sketch import quantiles
-from .states import PodFacts, PodState, ServiceFacts, bare_reason, state_of
+from .states import SILENT_AFTER_S, PodFacts, PodState, ServiceFacts, bare_reason, state_of
 from .windows import Ring, Window
 
+MOST_AWAY = 1000
 LINGER_S = 10.0
 """So long after a pod left the API its row still takes the last report of its agent."""
 FRESH_AGENT_MS = 5000
@@ -47,6 +48,15 @@ class Pod:
     gone_since_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Away:
+    """A pod that left the roll while its agent went on reporting: a label or the selector changed, and may change back."""
+
+    epoch: str | None
+    body: bytes
+    received_s: float
+
+
 @dataclass(slots=True)
 class Fold:
     """What the last fold found."""
@@ -67,7 +77,13 @@ class Fleet:
     """The live state of one MonitoredService. `now_s` is monotonic, `unix_s` is the wall clock, both in seconds."""
 
     def __init__(
-        self, namespace: str, name: str, settings: FleetSettings | None = None, departed: Totals | None = None, departed_pods: int = 0
+        self,
+        namespace: str,
+        name: str,
+        settings: FleetSettings | None = None,
+        departed: Totals | None = None,
+        departed_pods: int = 0,
+        floor: Totals | None = None,
     ) -> None:
         self.namespace = namespace
         self.name = name
@@ -79,9 +95,11 @@ class Fleet:
         self.generations = Generations()
         self.last = Fold()
         self._gone: dict[str, Pod] = {}
+        self._away: dict[str, Away] = {}
         self._ring = Ring()
         self._health = SteadyHealth()
         self._departed_before = departed or Totals()
+        self._floor = floor or Totals()
         self.departed_pods = departed_pods
 
     # --- what the API says
@@ -93,11 +111,22 @@ class Fleet:
             return
         pod = self.pods.get(facts.uid)
         if pod is None:
-            if facts.uid in self._gone:
-                self.departed_pods -= 1
-            pod = self.pods[facts.uid] = self._gone.pop(facts.uid, Pod(facts))
-            pod.gone_since_s = None
+            pod = self.pods[facts.uid] = self._returned(facts) or Pod(facts)
         pod.facts = facts
+
+    def _returned(self, facts: PodFacts) -> Pod | None:
+        """A pod that was here before, with what it had counted; None for a new one."""
+        pod, away = self._gone.pop(facts.uid, None), self._away.pop(facts.uid, None)
+        if pod is not None:
+            pod.gone_since_s = None
+        elif away is not None:
+            pod = Pod(facts, self.rows.take(), away.epoch)
+            assert pod.row is not None
+            self.rows.restore(pod.row, away.body, away.received_s)
+            self.generations.reset(self.rows, pod.row)
+        if pod is not None:
+            self.departed_pods -= 1
+        return pod
 
     def remove(self, uid: str, now_s: float) -> None:
         """A pod left the API. What it counted stays in the totals; its row lingers for a last report on its way."""
@@ -113,6 +142,11 @@ class Fleet:
         """Whether a report of this pod has a place here."""
         return uid in self.pods or uid in self._gone
 
+    def attached(self, uid: str) -> bool:
+        """Whether a report of this pod has a row."""
+        pod = self.pods.get(uid) or self._gone.get(uid)
+        return pod is not None and pod.row is not None
+
     def attach(self, uid: str, epoch: str, agent_age_ms: int) -> bool:
         """An agent of this pod connected; True when its first report is traffic of now, False when it is of the past."""
         pod = self.pods.get(uid) or self._gone[uid]
@@ -122,7 +156,7 @@ class Fleet:
         elif pod.epoch != epoch:
             self.rows.restart(pod.row)
             self.generations.reset(self.rows, pod.row)
-        else:
+        elif self.rows.received_s[pod.row] != -np.inf:
             return True
         pod.epoch = epoch
         return agent_age_ms < FRESH_AGENT_MS
@@ -132,7 +166,7 @@ class Fleet:
         pod = self.pods.get(uid) or self._gone.get(uid)
         if pod is None or pod.row is None:
             return
-        if not self.rows.accept(pod.row, body, now_s, live=live):
+        if self.rows.accept(pod.row, body, now_s, live=live) is Taken.PAST:
             self.generations.reset(self.rows, pod.row)
 
     # --- four times a second
@@ -155,6 +189,9 @@ class Fleet:
     def _retire(self, now_s: float) -> None:
         for uid, pod in list(self._gone.items()):
             if pod.gone_since_s is not None and now_s - pod.gone_since_s >= LINGER_S and pod.row is not None:
+                received_s = float(self.rows.received_s[pod.row])
+                if now_s - received_s <= SILENT_AFTER_S and len(self._away) < MOST_AWAY:
+                    self._away[uid] = Away(pod.epoch, self.rows.body(pod.row), received_s)
                 self.rows.release(pod.row)
                 self.generations.reset(self.rows, pod.row)
                 del self._gone[uid]
@@ -179,11 +216,15 @@ class Fleet:
         last.coverage = reporting / should if should else None
 
     def _sum_moment(self, last: Fold) -> None:
-        fresh = last.at_s - self.rows.received_s <= 1.5
+        fresh = last.at_s - self.rows.received_s <= SILENT_AFTER_S
+        gone = [pod.row for pod in self._gone.values() if pod.row is not None]
+        fresh[gone] = False  # what is not on the roll does nothing now, also while its row waits for a last report
         if not fresh.any():
             return
         reports = self.rows.reports[fresh]
-        last.requests_per_second = float(self.pace.requests_per_second[fresh].sum())
+        paces = self.pace.requests_per_second[fresh]
+        if not np.isnan(paces).all():
+            last.requests_per_second = float(np.nansum(paces))
         if not (reports["flags"] & report.FLAG_NO_IN_FLIGHT).all():
             by_band = [int(n) for n in reports["bands"].sum(axis=0)]
             last.in_flight = (int(reports["in_flight"].sum()), by_band, float(reports["oldest_ms"].max()) / 1000)
@@ -201,8 +242,15 @@ class Fleet:
     # --- totals
 
     def totals(self) -> Totals:
-        """Everything counted, over all pods that ever were."""
-        return _add(self._departed_before, self.rows.total())
+        """Everything counted, over all pods that ever were; never less than `floor`, what an earlier leader had counted, so that
+        nobody sees a total fall while agents come over to this one."""
+        counted, floor = _add(self._departed_before, self.rows.total()), self._floor
+        return Totals(
+            requests=max(counted.requests, floor.requests),
+            errors=max(counted.errors, floor.errors),
+            lost=max(counted.lost, floor.lost),
+            duration_microseconds=max(counted.duration_microseconds, floor.duration_microseconds),
+        )
 
     def departed(self) -> Totals:
         """The part of the totals that no agent will report again: what must be kept elsewhere to survive a restart."""

@@ -74,11 +74,15 @@ def _judge_requests(vitals: Vitals, objectives: Objectives) -> Health:
         return Health(HealthState.DOWN, "MostRequestsFail", f"{ratio:.1%} of requests fail")
     if ratio is not None and objectives.error_ratio is not None and ratio > objectives.error_ratio:
         return Health(
-            HealthState.DEGRADED, "ErrorsAboveObjective", f"{ratio:.1%} of requests fail, the objective is {objectives.error_ratio:.1%}"
+            HealthState.DEGRADED,
+            "ErrorsAboveObjective",
+            f"{ratio:.1%} of requests fail, the objective is {objectives.error_ratio:.1%}",
         )
     if p95_s is not None and objectives.p95_s is not None and p95_s > objectives.p95_s:
         return Health(
-            HealthState.DEGRADED, "SlowerThanObjective", f"p95 is {p95_s * 1000:.0f} ms, the objective is {objectives.p95_s * 1000:.0f} ms"
+            HealthState.DEGRADED,
+            "SlowerThanObjective",
+            f"p95 is {p95_s * 1000:.0f} ms, the objective is {objectives.p95_s * 1000:.0f} ms",
         )
     return Health(HealthState.HEALTHY, "AsExpected", "pods serve and objectives are met")
 

@@ -13,13 +13,14 @@ GENERATION_S = 5.0
 
 
 class Pace:
-    """Requests per second and agent CPU of every row, from the difference of its last two reports, by the agent's clock."""
+    """Requests per second and agent CPU of every row, from the difference of its last two reports, by the agent's clock; NaN
+    where there are no two reports in a row."""
 
     def __init__(self) -> None:
         self._end_us = np.zeros(0, dtype=np.int64)
         self._finished = np.zeros(0, dtype=np.int64)
         self._cpu_us = np.zeros(0, dtype=np.int64)
-        self.requests_per_second = np.zeros(0)
+        self.requests_per_second = np.full(0, np.nan)
         self.agent_millicores = np.full(0, np.nan)
 
     def update(self, rows: Rows) -> None:
@@ -34,9 +35,10 @@ class Pace:
         follows = changed & (self._end_us > 0) & (span_s > 0) & (span_s <= LATE_S) & (finished >= self._finished)
         safe_span = np.where(follows, span_s, 1.0)
         self.requests_per_second = np.where(
-            changed, np.where(follows, (finished - self._finished) / safe_span, 0.0), self.requests_per_second
+            changed, np.where(follows, (finished - self._finished) / safe_span, np.nan), self.requests_per_second
         )
-        millicores = (cpu_us - self._cpu_us) / 1e3 / safe_span
+        # A restarted agent may have forgotten its last seconds of CPU.
+        millicores = np.maximum(cpu_us - self._cpu_us, 0) / 1e3 / safe_span
         smoothed = np.where(np.isnan(self.agent_millicores), millicores, 0.9 * self.agent_millicores + 0.1 * millicores)
         self.agent_millicores = np.where(changed, np.where(follows, smoothed, np.nan), self.agent_millicores)
         self._end_us, self._finished, self._cpu_us = end_us, finished, cpu_us
@@ -48,7 +50,7 @@ class Pace:
             self._end_us = np.concatenate([self._end_us, zeros])
             self._finished = np.concatenate([self._finished, zeros])
             self._cpu_us = np.concatenate([self._cpu_us, zeros])
-            self.requests_per_second = np.concatenate([self.requests_per_second, np.zeros(missing)])
+            self.requests_per_second = np.concatenate([self.requests_per_second, np.full(missing, np.nan)])
             self.agent_millicores = np.concatenate([self.agent_millicores, np.full(missing, np.nan)])
 
 
@@ -107,6 +109,7 @@ class _Copy:
             self.errors = np.concatenate([self.errors, np.zeros(missing, dtype=np.int64)])
 
     def take_row(self, rows: Rows, row: int) -> None:
+        # An agent may claim more than 63 bits hold: `astype` wraps, assigning would raise.
         self.histogram[row] = rows.reports["histogram"][row]
-        self.finished[row] = rows.reports["finished"][row]
-        self.errors[row] = rows.reports["errors"][row]
+        self.finished[row] = rows.reports["finished"][row].astype(np.int64)
+        self.errors[row] = rows.reports["errors"][row].astype(np.int64)

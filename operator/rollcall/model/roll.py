@@ -18,20 +18,22 @@ Key = tuple[str, str]
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """One connected agent. `live` says, per service, whether its next report is traffic of now."""
+    """One connected agent. `live` says whether its next report is traffic of now; `agent_age_ms` is that of `opened_s`."""
 
     uid: str
     namespace: str
     pod: str
     epoch: str
     agent_age_ms: int
+    opened_s: float
     fleets: list[Fleet]
     newest: bytes | None = None
+    newest_s: float = 0.0
     live: bool = True
 
     def accept(self, body: bytes, now_s: float) -> None:
         """Take a report in: a copy into each row, nothing else."""
-        self.newest = body
+        self.newest, self.newest_s = body, now_s
         for fleet in self.fleets:
             fleet.accept(self.uid, body, now_s, live=self.live)
         if self.fleets:
@@ -59,12 +61,15 @@ class Roll:
             if fleet in session.fleets:
                 session.fleets.remove(fleet)
 
-    def open(self, uid: str, namespace: str, pod: str, epoch: str, agent_age_ms: int) -> Session:
-        """An agent was identified; a second connection of the same pod replaces the first."""
-        session = Session(uid, namespace, pod, epoch, agent_age_ms, [])
+    def open(self, uid: str, namespace: str, pod: str, epoch: str, agent_age_ms: int, now_s: float) -> Session:
+        """An agent was identified; a second connection of the same pod replaces the first, which is not listened to any more."""
+        before = self.sessions.get(uid)
+        if before is not None:
+            before.fleets.clear()
+        session = Session(uid, namespace, pod, epoch, agent_age_ms, now_s, [])
         self.sessions[uid] = session
         for fleet in self.fleets.values():
-            self._attach(session, fleet, 0.0)
+            self._attach(session, fleet, now_s)
         return session
 
     def close(self, session: Session) -> None:
@@ -75,16 +80,18 @@ class Roll:
     def pod_known(self, fleet: Fleet, uid: str, now_s: float) -> None:
         """A pod was listed for a service: an agent that waits for it gets its row."""
         session = self.sessions.get(uid)
-        if session is not None and fleet not in session.fleets:
+        if session is not None and not (fleet in session.fleets and fleet.attached(uid)):
             self._attach(session, fleet, now_s)
 
     def _attach(self, session: Session, fleet: Fleet, now_s: float) -> None:
         if not fleet.knows(session.uid):
             return
-        live = fleet.attach(session.uid, session.epoch, session.agent_age_ms)
-        session.fleets.append(fleet)
+        age_ms = session.agent_age_ms + round((now_s - session.opened_s) * 1000)
+        live = fleet.attach(session.uid, session.epoch, age_ms)
+        if fleet not in session.fleets:
+            session.fleets.append(fleet)
         if session.newest is not None:
-            fleet.accept(session.uid, session.newest, now_s, live=live)
+            fleet.accept(session.uid, session.newest, session.newest_s, live=live)
         else:
             session.live = session.live and live
 

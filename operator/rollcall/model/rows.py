@@ -10,6 +10,9 @@ a time in which the pod was silent. They are counted, but never shown as traffic
 
 from __future__ import annotations
 
+import struct
+from enum import Enum
+
 import numpy as np
 import numpy.typing as npt
 
@@ -19,8 +22,15 @@ LATE_S = 1.5
 """A report that comes later than this after the one before (three intervals) does not count as traffic of now."""
 
 _TYPES = {"Q": "<u8", "I": "<u4"}
-REPORT_DTYPE = np.dtype([(f.name, _TYPES[f.code], (f.count,)) if f.count > 1 else (f.name, _TYPES[f.code]) for f in report.FIELDS])
+REPORT_DTYPE = np.dtype(
+    [(f.name, _TYPES[f.code], (f.count,)) if f.count > 1 else (f.name, _TYPES[f.code]) for f in report.FIELDS]
+)
 assert REPORT_DTYPE.itemsize == report.SIZE
+
+_ORDER = struct.Struct("<QQQ")
+"""`window_end_us`, `started`, `finished`: they stand side by side, and none of them ever goes back within an epoch."""
+_ORDER_AT = report.offset("window_end_us")
+assert [f.name for f in report.FIELDS[1:4]] == ["window_end_us", "started", "finished"]
 
 COUNTERS = ("started", "finished", "errors", "duration_us", "lost")
 Histogram = npt.NDArray[np.int64]
@@ -34,7 +44,9 @@ class Sums:
     def __init__(self, scalars: dict[str, int] | None = None, histogram: Histogram | None = None) -> None:
         self.scalars: dict[str, int] = dict.fromkeys(COUNTERS, 0) | (scalars or {})
         self.responses: Histogram = np.zeros(5, dtype=np.int64)
-        self.histogram: Histogram = np.zeros(REPORT_DTYPE["histogram"].shape, dtype=np.int64) if histogram is None else histogram
+        self.histogram: Histogram = (
+            np.zeros(REPORT_DTYPE["histogram"].shape, dtype=np.int64) if histogram is None else histogram
+        )
 
     @classmethod
     def of(cls, reports: npt.NDArray[np.void]) -> Sums:
@@ -55,6 +67,14 @@ class Sums:
     def minus(self, other: Sums) -> Sums:
         """A new sum: this one minus another."""
         return self.plus(other, -1)
+
+
+class Taken(Enum):
+    """What `Rows.accept` did with a report."""
+
+    LIVE = "what it adds is traffic of now"
+    PAST = "what it adds counts, but in no window"
+    LATE = "it is older than what is known, or counts less: ignored"
 
 
 class Rows:
@@ -102,25 +122,40 @@ class Rows:
         self.reports[row] = 0
         self.received_s[row] = -np.inf
 
+    def body(self, row: int) -> bytes:
+        """A copy of the row as a report's body."""
+        return bytes(self._memory[row * report.SIZE : (row + 1) * report.SIZE])
+
+    def restore(self, row: int, body: bytes, received_s: float) -> None:
+        """Undo a `release`: the counts come back out of `retired` into a row, so no total and no window changes."""
+        self._copy(row, body)
+        self.received_s[row] = received_s
+        self.retired = self.retired.minus(self.sums(row))
+
     def sums(self, row: int) -> Sums:
         """What one row has counted."""
         return Sums.of(self.reports[row : row + 1])
 
-    def accept(self, row: int, body: bytes, now_s: float, *, live: bool = True) -> bool:
-        """Copy the body of a REPORT into a row; True when what it adds counts as traffic of now.
+    def accept(self, row: int, body: bytes, now_s: float, *, live: bool = True) -> Taken:
+        """Copy the body of a REPORT (at least its first four fields) into a row.
 
-        `live=False`, or a gap since the last report, excludes the difference from windows.
+        `live=False`, or a gap since the last report, excludes the difference from windows. A report that was overtaken
+        by a newer one (over an older connection) is ignored, because sums must never fall.
         """
-        on_time = live and now_s - self.received_s[row] <= LATE_S
-        first_and_live = live and self.received_s[row] == -np.inf
-        if on_time or first_and_live:
+        end_us, started, finished = _ORDER.unpack_from(body, _ORDER_AT)
+        end_before_us, started_before, finished_before = _ORDER.unpack_from(self._memory, row * report.SIZE + _ORDER_AT)
+        if end_us < end_before_us or started < started_before or finished < finished_before:
+            return Taken.LATE
+        last_s = self.received_s[row]
+        if live and (now_s - last_s <= LATE_S or last_s == -np.inf):
             self._copy(row, body)
-        else:
-            before = self.sums(row)
-            self._copy(row, body)
-            self.excluded = self.excluded.plus(self.sums(row).minus(before))
+            self.received_s[row] = now_s
+            return Taken.LIVE
+        before = self.sums(row)
+        self._copy(row, body)
         self.received_s[row] = now_s
-        return on_time or first_and_live
+        self.excluded = self.excluded.plus(self.sums(row).minus(before))
+        return Taken.PAST
 
     def _copy(self, row: int, body: bytes) -> None:
         at = row * report.SIZE

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+
+from rollcall_agent.wire.report import FLAG_NO_IN_FLIGHT
 
 from .fleet import Fleet, Pod
 from .picture import AgentCost, InFlight, Judgement, Picture, PodCounts, PodPicture, ResponseTime, Traffic
 from .sketch import quantile_of_each
-from .states import PodState, bare_reason
+from .states import SILENT_AFTER_S, PodState, bare_reason
 from .windows import WINDOW_S
 
 
@@ -19,7 +23,9 @@ def picture(fleet: Fleet, *, with_roll: bool) -> Picture:
         name=fleet.name,
         at=last.unix_s,
         health=Judgement(last.health.state, last.health.reason, last.health.message),
-        pods=PodCounts(desired=fleet.desired, total=sum(last.counts.values()), **{state.value: last.counts[state] for state in PodState}),
+        pods=PodCounts(
+            desired=fleet.desired, total=sum(last.counts.values()), **{state.value: last.counts[state] for state in PodState}
+        ),
         coverage=last.coverage,
         traffic=_traffic(fleet),
         totals=fleet.totals(),
@@ -54,7 +60,7 @@ def _roll(fleet: Fleet) -> list[PodPicture]:
 def _pod(fleet: Fleet, pod: Pod, p95: np.ndarray, finished: np.ndarray, errors: np.ndarray) -> PodPicture:
     facts, row = pod.facts, pod.row
     age_s = fleet.report_age_s(pod, fleet.last.at_s)
-    live = row is not None and age_s is not None and age_s <= 1.5
+    live = row is not None and age_s is not None and age_s <= SILENT_AFTER_S
     figures: dict[str, object] = {
         "requests_per_second": None, "error_ratio": None, "p95": None, "in_flight": None, "requests": 0, "workers": 0, "agent": None,
     }  # fmt: skip
@@ -62,14 +68,15 @@ def _pod(fleet: Fleet, pod: Pod, p95: np.ndarray, finished: np.ndarray, errors: 
         report = fleet.rows.reports[row]
         figures["requests"] = int(report["finished"])
     if live and row is not None:
-        millicores = float(fleet.pace.agent_millicores[row])
         figures |= {
-            "requests_per_second": float(fleet.pace.requests_per_second[row]),
+            "requests_per_second": _known(float(fleet.pace.requests_per_second[row])),
             "error_ratio": float(errors[row] / finished[row]) if finished[row] > 0 else None,
-            "p95": None if np.isnan(p95[row]) else float(p95[row]),
-            "in_flight": InFlight(int(report["in_flight"]), [int(n) for n in report["bands"]], float(report["oldest_ms"]) / 1000),
+            "p95": _known(float(p95[row])),
+            "in_flight": None
+            if report["flags"] & FLAG_NO_IN_FLIGHT
+            else InFlight(int(report["in_flight"]), [int(n) for n in report["bands"]], float(report["oldest_ms"]) / 1000),
             "workers": int(report["workers"]),
-            "agent": AgentCost(None if np.isnan(millicores) else millicores, int(report["agent_rss_kib"]) * 1024),
+            "agent": AgentCost(_known(float(fleet.pace.agent_millicores[row])), int(report["agent_rss_kib"]) * 1024),
         }
     return PodPicture(
         name=facts.name,
@@ -84,3 +91,7 @@ def _pod(fleet: Fleet, pod: Pod, p95: np.ndarray, finished: np.ndarray, errors: 
         report_age=age_s,
         **figures,  # type: ignore[arg-type]
     )
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
