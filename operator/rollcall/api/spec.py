@@ -285,8 +285,7 @@ class MonitoredServiceSpec(Part):
     objectives: Objectives = part(Objectives, "What good looks like.")
     minimum_coverage: Percentage = Field(
         default="80%",
-        description="Share of the pods that should report and do; below it the numbers are not taken as the service's and the "
-        "condition Covered is False.",
+        description="Share of the pods that must report; below it the numbers speak for too few, and health is Unknown.",
     )
 
     @model_validator(mode="after")
