@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 from rollcall.model.roll import Roll, Session
-from rollcall_agent.wire import WIRE_VERSION, frames, report
+from rollcall_agent.wire import WIRE_VERSION, bands, frames, report
 
 HELLO_WITHIN_S = 5.0
 ACK_EVERY_S = 2.0
+MOST_REVIEWS = 64
+"""So many tokens are reviewed at the same time: when thousands of agents come over at once, the API server has other callers too."""
 SMALLEST_REPORT = 64
 """A body shorter than its first fields is no report."""
 _SEQ = slice(0, 8)
@@ -54,8 +56,12 @@ class Door:
     now_s: Callable[[], float]
     version: str
     interval_ms: int = 500
+    hello_within_s: float = HELLO_WITHIN_S
+    reviews: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_REVIEWS))
     counters: IngestCounters = field(default_factory=IngestCounters)
     connections: set[AgentConnection] = field(default_factory=set)
+    closed: tuple[str, str] | None = None
+    """While closed, the code and message for connections whose handshake had begun before."""
 
 
 class AgentConnection(asyncio.Protocol):
@@ -68,15 +74,19 @@ class AgentConnection(asyncio.Protocol):
         self._session: Session | None = None
         self._greeting: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
-        self._acked_s = 0.0
+        self._acked_s = float("-inf")
         self._greeted = False
+        self._told_bands: tuple[int, ...] = ()
 
     # --- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's TLS transport is none by inheritance
         self._door.connections.add(self)
-        self._deadline = asyncio.get_running_loop().call_later(HELLO_WITHIN_S, self._too_late)
+        if self._door.closed is not None:
+            self.reject(*self._door.closed)
+            return
+        self._deadline = asyncio.get_running_loop().call_later(self._door.hello_within_s, self._too_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._door.connections.discard(self)
@@ -115,6 +125,8 @@ class AgentConnection(asyncio.Protocol):
         if now_s - self._acked_s >= ACK_EVERY_S or self._is_final(body):
             self._acked_s = now_s
             self._send(frames.encode(frames.ACK, body[_SEQ]))
+            if self._bands() != self._told_bands:
+                self.welcome()
 
     @staticmethod
     def _is_final(body: bytes) -> bool:
@@ -124,12 +136,15 @@ class AgentConnection(asyncio.Protocol):
         if self._greeted:
             raise frames.FrameError("a second HELLO")
         self._greeted = True
+        if self._deadline is not None:
+            self._deadline.cancel()
         hello = frames.decode_json(body)
         self._greeting = asyncio.get_running_loop().create_task(self._greet(hello))
 
     async def _greet(self, hello: dict[str, object]) -> None:
         try:
-            identity = await self._door.identify(str(hello.get("token", "")))
+            async with self._door.reviews:
+                identity = await self._door.identify(str(hello.get("token", "")))
         except Exception as error:  # nobody could be asked: the agent may try again soon
             _log.warning("an agent could not be identified: %s", error)
             self.reject("Unavailable", "the token could not be reviewed; try again")
@@ -148,20 +163,20 @@ class AgentConnection(asyncio.Protocol):
             age_ms if isinstance(age_ms, int) else 0,
             self._door.now_s(),
         )
-        if self._deadline is not None:
-            self._deadline.cancel()
         self.welcome()
 
+    def _bands(self) -> tuple[int, ...]:
+        fleets = self._session.fleets if self._session is not None else []
+        return next((fleet.settings.bands_ms for fleet in fleets), bands.DEFAULT_BOUNDS_MS)
+
     def welcome(self) -> None:
-        """Tell the agent its interval and bands; again whenever they change."""
-        if self._session is None:
-            return
-        bands = next((fleet.settings.bands_ms for fleet in self._session.fleets), (1000, 3000, 8000))
+        """Tell the agent its interval and bands; again, with an acknowledgement, when the bands have changed."""
+        self._told_bands = self._bands()
         body = {
             "wire": WIRE_VERSION,
             "operator": self._door.version,
             "interval_ms": self._door.interval_ms,
-            "bands_ms": list(bands),
+            "bands_ms": list(self._told_bands),
             "max_frame": frames.MAX_FRAME_BYTES,
         }
         self._send(frames.encode_json(frames.WELCOME, body))
@@ -175,8 +190,7 @@ class AgentConnection(asyncio.Protocol):
         self._close()
 
     def _too_late(self) -> None:
-        if self._session is None:
-            self.reject("NoHello", f"no identity within {HELLO_WITHIN_S:.0f} s")
+        self.reject("NoHello", f"no HELLO within {self._door.hello_within_s:g} s")
 
     def _send(self, frame: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():

@@ -1,9 +1,10 @@
-"""The listener for agents. It is open only while this replica leads: the ingest Service points at the lease holder, and an agent
-that still has a connection to a former leader is told to go (GOODBYE NotLeader) and reconnects."""
+"""The listener for agents. It is open only while this replica leads: the ingest Service points at the lease holder, and an
+agent that still has a connection to a former leader is told to go (GOODBYE) and reconnects."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 
 from rollcall.ingest.agent import AgentConnection, Door
@@ -23,11 +24,13 @@ class IngestServer:
 
     @property
     def port(self) -> int:
-        """The port in use, also when 0 was asked for; 0 while stopped."""
-        return int(self._server.sockets[0].getsockname()[1]) if self._server else 0
+        """The IPv4 port in use, also when 0 was asked for; 0 while stopped."""
+        listening = self._server.sockets if self._server else ()
+        return next((int(one.getsockname()[1]) for one in listening if one.family == socket.AF_INET), 0)
 
     async def start(self) -> None:
         """Listen on all addresses."""
+        self.door.closed = None
         if self._server is None:
             self._server = await asyncio.get_running_loop().create_server(
                 lambda: AgentConnection(self.door),
@@ -40,6 +43,7 @@ class IngestServer:
 
     async def stop(self, code: str = "Shutdown", message: str = "this replica does not lead any more") -> None:
         """Close the listener and send every agent away; they come back to the next leader."""
+        self.door.closed = code, message
         server, self._server = self._server, None
         if server is not None:
             server.close()
