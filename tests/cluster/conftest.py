@@ -3,11 +3,25 @@
 A machine that cannot run it fails these tests; they are never skipped, a green run means that they ran.
 """
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+
 from tests.harness.cluster import DEFAULT_NAME, Cluster
+from tests.harness.install import Rollcall, install
+from tests.harness.paths import REPOSITORY
+
+SAMPLES = {"newsfeed": "web", "legacy": "php"}
+"""The sample services, and their application container."""
+
+
+def two_serve(picture: dict[str, Any]) -> bool:
+    """Two pods, both serving, and no other."""
+    return bool(picture["pods"]["serving"] == picture["pods"]["total"] == 2)
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +31,41 @@ def cluster() -> Iterator[Cluster]:
     yield running
     if os.environ.get("ROLLCALL_KEEP_CLUSTER") != "1":
         running.down()
+
+
+@pytest.fixture(scope="module")
+def rollcall(cluster: Cluster) -> Rollcall:
+    """Rollcall installed by its chart; a module that uninstalls it leaves it to the next one to install it again."""
+    return install(cluster)
+
+
+@pytest.fixture(scope="module")
+def shop(cluster: Cluster, rollcall: Rollcall) -> Iterator[str]:
+    """The namespace of the samples, which enforces `restricted`; both services run with two pods, injected, and report."""
+    for name in (*SAMPLES, "load"):
+        cluster.load(cluster.build(name))
+    cluster.kubectl("apply", "-f", REPOSITORY / "examples/namespace.yaml")
+    for name in SAMPLES:
+        folder = REPOSITORY / "examples" / name
+        cluster.kubectl("-n", "shop", "apply", "-f", folder / "monitoredservice.yaml", "-f", folder / "manifest.yaml")
+    for name in SAMPLES:
+        cluster.kubectl("-n", "shop", "rollout", "status", f"deployment/{name}", "--timeout=120s")
+    for name in SAMPLES:
+        rollcall.wait_for("shop", name, two_serve, "two pods serve, none leaves")
+    yield "shop"
+    cluster.kubectl("delete", "namespace", "shop", "--wait=true", "--timeout=90s")
+
+
+@pytest.fixture(scope="session")
+def measured() -> Iterator[Callable[[str, object], None]]:
+    """Note a figure that a test measured; all of them are in build/measured.json at the end."""
+    figures: dict[str, object] = {}
+
+    def note(name: str, value: object) -> None:
+        figures[name] = value
+        print(f"measured {name}: {value}")
+
+    yield note
+    path = Path(REPOSITORY) / "build/measured.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(figures, indent=2) + "\n")

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,10 @@ class Rollcall:
         picture: dict[str, Any] = json.loads(self.run("top", service, "-n", namespace, "-o", "json"))
         return picture
 
-    def wait_for_row(self, namespace: str, service: str, timeout_s: float = 60) -> dict[str, Any]:
-        """The first picture in which a pod serves; raises HarnessError after `timeout_s`."""
+    def wait_for(
+        self, namespace: str, service: str, condition: Callable[[dict[str, Any]], object], what: str, timeout_s: float = 60
+    ) -> dict[str, Any]:
+        """The first picture that satisfies `condition`; raises HarnessError after `timeout_s`."""
         deadline_s = time.monotonic() + timeout_s
         last = "nothing"
         while time.monotonic() < deadline_s:
@@ -51,11 +54,16 @@ class Rollcall:
             except HarnessError as error:
                 last = str(error)
             else:
-                if picture["pods"]["serving"]:
+                if condition(picture):
                     return picture
                 last = str(picture["pods"])
             time.sleep(0.2)
-        raise HarnessError(f"no pod of {namespace}/{service} serves within {timeout_s:.0f} s: {last}")
+        raise HarnessError(f"{namespace}/{service}: not within {timeout_s:.0f} s: {what}; last: {last}")
+
+    def metrics(self) -> str:
+        """The page that Prometheus would scrape."""
+        path = f"/api/v1/namespaces/{NAMESPACE}/services/rollcall-metrics:8080/proxy/metrics"
+        return self.cluster.kubectl("get", "--raw", path)
 
 
 def install(cluster: Cluster, *values: str) -> Rollcall:

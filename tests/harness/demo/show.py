@@ -29,7 +29,7 @@ def up(provider: str | None, seconds: float) -> None:
     rollcall = install(cluster)
     _apply_samples(cluster)
     with step("wait for the first live row"):
-        rollcall.wait_for_row(NAMESPACE, "newsfeed")
+        rollcall.wait_for(NAMESPACE, "newsfeed", lambda picture: picture["pods"]["serving"], "a pod serves")
     print(f"from helm install to the first live row: {time.monotonic() - started_s:.0f} s\n")
     loads = [_load(cluster, service, seconds) for service in SERVICES]
     try:
