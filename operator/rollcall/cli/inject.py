@@ -18,6 +18,7 @@ import typer
 
 from rollcall.api import GROUP, KIND, InvalidMonitoredServiceError, MonitoredService
 from rollcall.api.manifests import ManifestError, from_yaml, to_yaml
+from rollcall.cli.connection import CliError
 from rollcall.inject.apply import apply
 from rollcall.inject.patch import Injection, Operation, inject
 from rollcall.inject.render import InjectSettings
@@ -34,8 +35,11 @@ _TEMPLATES = {
 }
 
 
-class InjectFileError(Exception):
+class InjectFileError(CliError):
     """What is wrong with the input, in one sentence."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"inject: {message}", code=2)
 
 
 class Output(StrEnum):
@@ -107,12 +111,8 @@ def inject_command(
 ) -> None:
     """Show what injection does to the pods of a manifest, without a cluster."""
     settings = InjectSettings(agent_image, operator_address=operator_address, native=sidecar is Sidecar.NATIVE)
-    try:
-        services = [found for path in service or () for found in services_in(path)]
-        injected = inject_file(file, services, settings, output)
-    except InjectFileError as error:
-        typer.echo(f"rollcall inject: {error}", err=True)
-        raise typer.Exit(2) from None
+    services = [found for path in service or () for found in services_in(path)]
+    injected = inject_file(file, services, settings, output)
     for line in injected.report:
         typer.echo(line, err=True)
     typer.echo(injected.text, nl=False)

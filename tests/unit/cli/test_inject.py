@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
-import typer
 import yaml
-from tests.golden.injection import FOLDER, SERVICES, SETTINGS, Case, cases
-from typer.testing import CliRunner
 
 from rollcall.api.manifests import from_yaml
-from rollcall.cli.inject import Output, inject_command, inject_file
+from rollcall.cli.inject import Output, inject_file
+from rollcall.cli.main import main
 from rollcall.inject.patch import inject
+from tests.golden.injection import FOLDER, SERVICES, SETTINGS, Case, cases
 
-APP = typer.Typer()
-APP.command("inject")(inject_command)
 IMAGE = ("--agent-image", SETTINGS.agent_image)
 TEMPLATE = {"metadata": {"labels": {"app": "newsfeed"}}, "spec": {"containers": [{"name": "web", "image": "newsfeed:1"}]}}
 
@@ -27,9 +27,25 @@ def written(path: Path, *documents: Any) -> str:
     return str(path)
 
 
-def run(*arguments: str, stdin: str | None = None) -> tuple[int, str, str]:
-    result = CliRunner().invoke(APP, list(arguments), input=stdin)
-    return result.exit_code, result.stdout, result.stderr
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """`rollcall inject` as the shell sees it: exit code, stdout, stderr."""
+
+    def call(*arguments: str, stdin: str = "") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["rollcall", "inject", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        code: object = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code
+        captured = capsys.readouterr()
+        return cast(int, code or 0), captured.out, captured.err
+
+    return call
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
@@ -59,7 +75,7 @@ def test_workloads_are_injected_in_their_template(tmp_path: Path, kind: str) -> 
     assert all(operation["path"].startswith(prefix) for operation in patch)
 
 
-def test_one_file_with_everything_in_it(tmp_path: Path) -> None:
+def test_one_file_with_everything_in_it(tmp_path: Path, run: Run) -> None:
     service = {
         "apiVersion": "rollcall.dev/v1alpha1",
         "kind": "MonitoredService",
@@ -76,7 +92,7 @@ def test_one_file_with_everything_in_it(tmp_path: Path) -> None:
     assert "Deployment newsfeed: Injected for MonitoredService newsfeed" in err
 
 
-def test_stdin_and_services_from_another_file() -> None:
+def test_stdin_and_services_from_another_file(run: Run) -> None:
     text = (FOLDER / "plain.in.yaml").read_text()
     code, out, _ = run("-f", "-", "-s", str(FOLDER / "services.yaml"), *IMAGE, stdin=text)
     assert code == 0
@@ -91,7 +107,7 @@ def test_what_came_out_goes_in_again_unchanged(tmp_path: Path) -> None:
     assert inject_file(str(again), SERVICES, SETTINGS).text == first
 
 
-def test_classic_is_a_flag(tmp_path: Path) -> None:
+def test_classic_is_a_flag(tmp_path: Path, run: Run) -> None:
     source = written(tmp_path / "in.yaml", workload("Deployment"))
     _, out, _ = run("-f", source, "-s", str(FOLDER / "services.yaml"), "--sidecar", "classic")
     containers = from_yaml(out)[0]["spec"]["template"]["spec"]["containers"]
@@ -130,13 +146,13 @@ def test_another_namespace_is_another_service(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_errors_are_one_sentence_and_exit_code_2(tmp_path: Path, text: str | None, message: str) -> None:
+def test_errors_are_one_sentence_and_exit_code_2(tmp_path: Path, run: Run, text: str | None, message: str) -> None:
     source = tmp_path / "in.yaml"
     if text is not None:
         source.write_text(text)
     code, out, err = run("-f", str(source))
     assert code == 2
     assert out == ""
-    assert err.startswith("rollcall inject: ")
+    assert err.startswith("rollcall: inject: ")
     assert message in err
     assert err.count("\n") == 1
