@@ -160,7 +160,9 @@ class Operator:
         api_tls = self._keeper.new_context()
         if not await live_access.trust_cluster_users(self._client, api_tls):
             _log.warning("the cluster publishes no client CA: the live API takes bearer tokens only")
-        webhook = make_webhook_app(self._services.of_namespace, self._inject_settings, self._metrics, lambda: not self.not_ready())
+        webhook = make_webhook_app(
+            self._services.of_namespace, self._inject_settings, self._metrics, lambda: not self.not_ready()
+        )
         live = make_live_app(self._publisher, live_access.Access(self._reviews), self._facts.read)
         metrics = make_metrics_app(self._metrics, self.not_ready)
         runners = [
@@ -200,7 +202,7 @@ class Operator:
         self._primed = True
 
     async def _publish_webhook(self) -> None:
-        """Be trusted by the API server before this pod is ready, so that a pod created right after the installation is injected."""
+        """Be trusted by the API server before this pod is ready: a pod created right after the installation is injected."""
         await self._bundle.publish_webhook(self._keeper.current.bundle.decode())
         self._trusted = True
 
@@ -243,7 +245,7 @@ async def _serve(app: web.Application, port: int, tls: ssl.SSLContext | None) ->
 
 
 async def _drain(runners: list[web.AppRunner], seconds: float) -> None:
-    """Go on serving, but let nobody keep a connection: the API server would send its next question into one that is about to end."""
+    """Go on serving, but let nobody keep a connection: the API server's next question would go into one about to end."""
     for _ in range(int(seconds / DRAIN_STEP_S)):
         for runner in runners:
             if runner.server is not None:

@@ -1,4 +1,4 @@
-"""Independent observers for cluster tests: the live stream as users get it, the API server's pod events, the kernel's processes.
+"""Independent observers for cluster tests: the live stream as users get it, the API server's events, the kernel's processes.
 
 None of them asks Rollcall about another's truth.
 """

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
+
 from tests.harness.cluster import Cluster
 from tests.harness.errors import HarnessError
 from tests.harness.install import NAMESPACE, install

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.harness.cluster import Cluster
 from tests.harness.errors import HarnessError
 

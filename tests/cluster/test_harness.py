@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from tests.harness.cluster import Cluster
 from tests.harness.errors import HarnessError
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+
 from tests.harness.cluster import Cluster
 from tests.harness.errors import HarnessError
 from tests.harness.local import processes, provider

@@ -12,8 +12,8 @@ from __future__ import annotations
 from math import ceil, log2
 
 SCALE = 4
-PER_OCTAVE = 2**SCALE
-BASE = 2.0 ** (1.0 / PER_OCTAVE)
+PER_OCTAVE: int = 2**SCALE
+BASE: float = 2.0 ** (1.0 / PER_OCTAVE)
 LOWEST = -17 * PER_OCTAVE
 """Index, in OpenTelemetry's numbering, of our bucket 0: (2**-17 s, 2**-17 * BASE s], about 7.6 microseconds."""
 BUCKETS = 26 * PER_OCTAVE
@@ -39,7 +39,7 @@ def bucket_of_ns(elapsed_ns: int) -> int:
 
 def upper_bound_s(bucket: int) -> float:
     """The inclusive upper bound of a bucket in seconds."""
-    return 2.0 ** ((LOWEST + bucket + 1) / PER_OCTAVE)
+    return float(2.0 ** ((LOWEST + bucket + 1) / PER_OCTAVE))
 
 
 def midpoint_s(bucket: int) -> float:

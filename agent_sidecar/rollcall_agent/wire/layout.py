@@ -30,6 +30,7 @@ OFF_SLOTS_USED = 32
 OFF_ENDPOINTS_USED = 36
 
 OFF_STARTED = 40
+"""Requests begun that are in no slot any more: finished, or lost. Begun in all: this + slots in use + OFF_UNTRACKED."""
 OFF_FINISHED = 48
 OFF_ERRORS = 56
 OFF_DURATION_US = 64
@@ -55,4 +56,4 @@ SLOT = struct.Struct("<QIIQQ")
 FILE_BYTES = OFF_SLOTS + SLOTS * SLOT.size
 
 assert HEADER.size == OFF_STARTED
-assert OFF_ENDPOINTS % 8 == 0 and ENDPOINT.size % 8 == 0 and SLOT.size % 8 == 0
+assert OFF_ENDPOINTS % 8 == ENDPOINT.size % 8 == SLOT.size % 8 == 0

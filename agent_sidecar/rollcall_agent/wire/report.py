@@ -22,11 +22,11 @@ FLAG_NO_IN_FLIGHT = 4
 
 
 class Field(NamedTuple):
-    """One field of the layout: `code` is a struct format character, `count` > 1 makes an array."""
+    """One field of the layout: `code` is a struct format character, `size` > 1 makes an array."""
 
     name: str
     code: str
-    count: int = 1
+    size: int = 1
 
 
 FIELDS: Tuple[Field, ...] = (
@@ -49,7 +49,7 @@ FIELDS: Tuple[Field, ...] = (
     Field("histogram", "I", BUCKETS),  # finished requests by response time, see `grid`
 )
 
-LAYOUT = struct.Struct("<" + "".join(f"{f.count}{f.code}" for f in FIELDS))
+LAYOUT = struct.Struct("<" + "".join(f"{f.size}{f.code}" for f in FIELDS))
 SIZE = LAYOUT.size
 assert SIZE % 8 == 0
 
@@ -60,12 +60,12 @@ def offset(name: str) -> int:
     for field in FIELDS:
         if field.name == name:
             return at
-        at += struct.calcsize("<" + field.code) * field.count
+        at += struct.calcsize("<" + field.code) * field.size
     raise KeyError(f"no such report field: {name}")
 
 
 def pack(values: Dict[str, Any]) -> bytes:
-    """The body of a report; `values` maps field names to an integer or, for arrays, a sequence of `count` integers.
+    """The body of a report; `values` maps field names to an integer or, for arrays, a sequence of `size` integers.
 
     A name that is left out is zero. Raises KeyError for a name that the layout does not have and struct.error for a value
     that does not fit its field.
@@ -75,8 +75,8 @@ def pack(values: Dict[str, Any]) -> bytes:
         raise KeyError(f"no such report field: {sorted(unknown)}")
     flat: list[int] = []
     for field in FIELDS:
-        value = values.get(field.name, 0 if field.count == 1 else (0,) * field.count)
-        if field.count == 1:
+        value = values.get(field.name, 0 if field.size == 1 else (0,) * field.size)
+        if field.size == 1:
             flat.append(value)
         else:
             flat.extend(value)
@@ -90,6 +90,6 @@ def unpack(body: bytes) -> Dict[str, Any]:
     values: Dict[str, Any] = {}
     at = 0
     for field in FIELDS:
-        values[field.name] = flat[at] if field.count == 1 else flat[at : at + field.count]
-        at += field.count
+        values[field.name] = flat[at] if field.size == 1 else flat[at : at + field.size]
+        at += field.size
     return values

@@ -1,4 +1,4 @@
-"""The command line `rollcall`, also installed as `kubectl-rollcall`. It talks to the live API and to the API server, as the caller.
+"""The command line `rollcall`, also installed as `kubectl-rollcall`. It talks to live API and API server, as the caller.
 
 `main`        commands and their options
 `connection`  from a kubeconfig to the live API, through a port-forward of its own

@@ -87,11 +87,15 @@ def _read_ca(target: Target, settings: kube.Configuration) -> str:
     where = f"namespace {target.operator_namespace}"
     try:
         with kube.ApiClient(settings) as api:
-            found = kube.CoreV1Api(api).read_namespaced_config_map("rollcall-ca", target.operator_namespace, _request_timeout=10)
+            found = kube.CoreV1Api(api).read_namespaced_config_map(
+                "rollcall-ca", target.operator_namespace, _request_timeout=10
+            )
         return str((found.data or {})["ca.crt"])
     except ApiException as error:
         if error.status == 404:
-            raise CliError(f"Rollcall is not installed in {where}; install the chart, or name its namespace by --operator-namespace") from None
+            raise CliError(
+                f"Rollcall is not installed in {where}; install the chart, or name its namespace by --operator-namespace"
+            ) from None
         if error.status in (401, 403):
             raise CliError(f"you may not get configmaps/rollcall-ca in {where}: {error.reason}") from None
         raise CliError(f"the API server answered {error.status} {error.reason}") from None
@@ -108,7 +112,9 @@ def _root(error: BaseException) -> str:
 @asynccontextmanager
 async def port_forward(target: Target) -> AsyncIterator[int]:
     """A local port that leads to the live API as long as the context lasts; raises CliError when kubectl cannot open it."""
-    command = target.kubectl("port-forward", "-n", target.operator_namespace, f"svc/{target.operator_name}-api", ":443", "--address=127.0.0.1")
+    command = target.kubectl(
+        "port-forward", "-n", target.operator_namespace, f"svc/{target.operator_name}-api", ":443", "--address=127.0.0.1"
+    )
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     drain: asyncio.Task[bytes] | None = None
     try:
@@ -153,7 +159,10 @@ class LiveApi:
         """A response with status 200."""
         try:
             async with self._session.get(
-                self._base + path, ssl=self._caller.tls, server_hostname=self._caller.target.server_name, headers=self._caller.headers
+                self._base + path,
+                ssl=self._caller.tls,
+                server_hostname=self._caller.target.server_name,
+                headers=self._caller.headers,
             ) as response:
                 if response.status != 200:
                     raise CliError(await _sentence(response), code=4 if response.status in (401, 403) else 1)

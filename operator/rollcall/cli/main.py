@@ -1,4 +1,4 @@
-"""`rollcall`: commands and their options. No traceback ever reaches the user: an expected failure is one sentence and an exit code."""
+"""`rollcall`: commands and their options. An expected failure is one sentence and an exit code, never a traceback."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ app = typer.Typer(
 
 Context = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
 Kubeconfig = Annotated[str | None, typer.Option("--kubeconfig", envvar="KUBECONFIG", help="Path of the kubeconfig.")]
-Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Namespace of the service; default: that of the context.")]
+Namespace = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="Namespace of the service; default: that of the context.")
+]
 AllNamespaces = Annotated[bool, typer.Option("--all-namespaces", "-A", help="All namespaces.")]
 OperatorNamespace = Annotated[str, typer.Option(envvar="ROLLCALL_NAMESPACE", help="Namespace that the operator runs in.")]
 OperatorName = Annotated[str, typer.Option(envvar="ROLLCALL_NAME", help="Name of the Helm release's services.")]
@@ -77,12 +79,10 @@ def version() -> None:
 def main() -> None:
     """Entry point of `rollcall` and `kubectl-rollcall`."""
     try:
-        app(standalone_mode=False)
+        sys.exit(app(standalone_mode=False) or 0)
     except CliError as error:
         print(f"rollcall: {error}", file=sys.stderr)
         sys.exit(error.code)
-    except typer.Exit as error:
-        sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except BrokenPipeError:

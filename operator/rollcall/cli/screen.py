@@ -14,7 +14,14 @@ from rollcall.api.percentages import format_ratio
 
 OLD_S = 2.0
 _HEALTH = {"Healthy": "green", "Degraded": "yellow", "Down": "bold red", "Unknown": "magenta"}
-_STATE = {"serving": "green", "unready": "yellow", "pending": "cyan", "silent": "red", "bare": "magenta", "leaving": "bright_black"}
+_STATE = {
+    "serving": "green",
+    "unready": "yellow",
+    "pending": "cyan",
+    "silent": "red",
+    "bare": "magenta",
+    "leaving": "bright_black",
+}
 _SIGN = {"serving": "●", "unready": "◐", "pending": "○", "silent": "✕", "bare": "◌", "leaving": "◁"}
 _BLOCKS = ("green", "yellow", "dark_orange", "red")
 NONE = Text("–", style="bright_black")
@@ -70,7 +77,10 @@ def health(judgement: Picture) -> Text:
 def services_table(pictures: list[Picture]) -> RenderableType:
     """All services, a row each, with the columns of `kubectl get msvc`."""
     if not pictures:
-        return Text("No MonitoredService here yet. A first one: kubectl apply -f examples/newsfeed/monitoredservice.yaml", style="yellow")
+        return Text(
+            "No MonitoredService here yet. A first one: kubectl apply -f examples/newsfeed/monitoredservice.yaml",
+            style="yellow",
+        )
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name, justify in _columns("NAMESPACE NAME <PODS HEALTH >RPS >P95 >ERRORS INFLIGHT >COVERAGE"):
         table.add_column(name, justify=justify, no_wrap=True)
@@ -123,7 +133,9 @@ def _head(picture: Picture) -> RenderableType:
     if traffic["inFlight"] and traffic["inFlight"]["total"]:
         in_flight.append(f"  oldest {age(traffic['inFlight']['oldest'])}", style="bright_black")
     totals = picture["totals"]
-    counted = Text(f"total {totals['requests']} requests, {totals['errors']} errors, {totals['lost']} lost", style="bright_black")
+    counted = Text(
+        f"total {totals['requests']} requests, {totals['errors']} errors, {totals['lost']} lost", style="bright_black"
+    )
     return Group(title, figures, in_flight, buckets, counted)
 
 

@@ -1,4 +1,4 @@
-"""Frames of the live API as they come. A broken connection is opened again; meanwhile the reader is told how old its picture is."""
+"""Frames of the live API as they come. A broken connection is opened again; the reader knows how old its picture is."""
 
 from __future__ import annotations
 

@@ -90,13 +90,14 @@ async def _print_lines(newest: AsyncIterator[Frame], seconds: float | None) -> N
 def line(picture: dict[str, Any]) -> str:
     """A service on one line, for logs."""
     traffic, pods = picture["traffic"], picture["pods"]
-    states = " ".join(f"{state}={pods[state]}" for state in ("pending", "serving", "unready", "silent", "bare", "leaving"))
     in_flight = traffic["inFlight"]
-    return (
-        f"{picture['namespace']}/{picture['name']:<14} {picture['health']['state']:<8} pods={pods['total']}/{pods['desired']} {states} "
-        f"rps={screen.rate(traffic['requestsPerSecond'])} p95={screen.duration(traffic['responseTime']['p95'])} "
-        f"errors={screen.ratio(traffic['errorRatio'])} inflight={'–' if in_flight is None else in_flight['bands']}"
-    )
+    parts = [
+        f"{picture['namespace']}/{picture['name']:<14} {picture['health']['state']:<8} pods={pods['total']}/{pods['desired']}",
+        *(f"{state}={pods[state]}" for state in ("pending", "serving", "unready", "silent", "bare", "leaving")),
+        f"rps={screen.rate(traffic['requestsPerSecond'])} p95={screen.duration(traffic['responseTime']['p95'])}",
+        f"errors={screen.ratio(traffic['errorRatio'])} inflight={'–' if in_flight is None else in_flight['bands']}",
+    ]
+    return " ".join(parts)
 
 
 def wide_console() -> Console:

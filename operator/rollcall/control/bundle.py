@@ -1,5 +1,8 @@
-"""The public part of our CA to where it is needed: a ConfigMap `rollcall-ca` in every namespace with a MonitoredService (agents mount
-it) and in our own (people's command line reads it), and the webhook configuration (the API server checks us with it)."""
+"""The public part of our CA to where it is needed.
+
+A ConfigMap `rollcall-ca` in every namespace with agents (they mount it) and in our own (people's command line reads it), and the
+webhook configuration (the API server checks us with it).
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ class Bundle:
         self._published: dict[str, str] = {}
 
     async def publish(self, ca: str, namespaces: set[str]) -> None:
-        """Bring `ca` (PEM) into the webhook configuration and into all namespaces; take it out of those that need it no more."""
+        """Bring `ca` (PEM) into the webhook configuration and all namespaces; take it out of those that need it no more."""
         await self._attempt("webhook configuration", self.publish_webhook(ca))
         for namespace in namespaces | {self._own}:
             if self._published.get(namespace) != ca and await self._attempt(namespace, self._apply(ca, namespace)):

@@ -43,7 +43,8 @@ def status_of(picture: Picture, context: Context, known: Sequence[dict[str, Any]
         "summary": _summary(picture),
         "pods": pods,
         "traffic": _traffic(picture),
-        "totals": _totals(picture.totals) | {"departed": {"pods": context.departed_pods} | _totals(context.departed, whole=True)},
+        "totals": _totals(picture.totals)
+        | {"departed": {"pods": context.departed_pods} | _totals(context.departed, whole=True)},
         "worst": [{"name": pod.name, "reason": pod.reason or pod.state} for pod in _worst(picture.roll or [])],
         "conditions": _conditions(picture, context, known),
     }
@@ -141,7 +142,11 @@ def _judgements(picture: Picture, context: Context) -> list[tuple[str, str, str,
     some = counts.total > counts.pending + counts.leaving
     bare = ", ".join(f"{count} {reason}" for reason, count in sorted(picture.bare.items()))
     healthy = {HealthState.HEALTHY: "True", HealthState.UNKNOWN: "Unknown"}.get(health.state, "False")
-    covered = ("True", "AllPodsInjected", "every running pod has an agent") if not counts.bare else ("False", "BarePods", f"bare pods: {bare}")
+    covered = (
+        ("True", "AllPodsInjected", "every running pod has an agent")
+        if not counts.bare
+        else ("False", "BarePods", f"bare pods: {bare}")
+    )
     silent = f"{counts.silent} of {counts.total} pods do not report"
     reporting = ("True", "AllAgentsReport", "every agent reports") if not counts.silent else ("False", "SilentPods", silent)
     nothing = ("Unknown", "NoPods", "no pod is running")

@@ -69,7 +69,7 @@ class Services:
             await asyncio.gather(*(workloads.stop() for workloads in self._workloads.values()))
 
     def put(self, manifest: Mapping[str, Any]) -> None:
-        """A MonitoredService appeared or changed. One that cannot be read (an older schema let it in) is logged and left out."""
+        """A MonitoredService appeared or changed. One that cannot be read (an older schema let it in) is logged and left."""
         try:
             service = MonitoredService.from_object(manifest)
         except InvalidMonitoredServiceError as error:
@@ -91,9 +91,7 @@ class Services:
     def _begin(self, key: Key, service: MonitoredService) -> None:
         namespace = service.namespace
         if namespace not in self._workloads:
-            self._workloads[namespace] = NamespaceWorkloads(
-                self._client, namespace, lambda: self._workloads_changed(namespace)
-            )
+            self._workloads[namespace] = NamespaceWorkloads(self._client, namespace, lambda: self._workloads_changed(namespace))
         watch = ServiceWatch(self._client, self._roll, service, self._workloads[namespace])
         watch.namespace_enabled = self._enabled.get(namespace, False)
         watch.refresh()

@@ -74,7 +74,9 @@ def due(last: _Written, status: dict[str, Any], now_s: float) -> bool:
 class StatusWriter:
     """Run it while this replica leads."""
 
-    def __init__(self, client: Client, services: Services, count: Counter[str], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, client: Client, services: Services, count: Counter[str], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._client = client
         self._services = services
         self._count = count
@@ -150,5 +152,9 @@ def _injecting(watch: ServiceWatch) -> tuple[bool, str, str]:
         return False, "InjectionOff", "spec.injection.mode is Off; new pods stay bare"
     if not watch.namespace_enabled:
         namespace = watch.service.namespace
-        return False, "NamespaceNotEnabled", f"kubectl label namespace {namespace} rollcall.dev/inject=enabled lets new pods be injected"
+        return (
+            False,
+            "NamespaceNotEnabled",
+            f"kubectl label namespace {namespace} rollcall.dev/inject=enabled lets new pods be injected",
+        )
     return True, "Enabled", "new pods are injected"

@@ -1,4 +1,4 @@
-"""What a replica does while it leads: take in agents, fold, write statuses, publish the CA. A term begins and ends as a whole."""
+"""What a replica does while it leads: take in agents, fold, write statuses, publish the CA. A term begins and ends as one."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Term:
 
     async def _begin(self) -> None:
         until_s = time.monotonic() + SYNC_WITHIN_S
-        while not self._services.synced and time.monotonic() < until_s:
+        while not self._services.synced and time.monotonic() < until_s:  # noqa: ASYNC110 (many informers, one question)
             await asyncio.sleep(0.05)
         self._services.begin_term()
         self._bundle.forget()

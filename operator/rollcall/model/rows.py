@@ -23,7 +23,7 @@ LATE_S = 1.5
 
 _TYPES = {"Q": "<u8", "I": "<u4"}
 REPORT_DTYPE = np.dtype(
-    [(f.name, _TYPES[f.code], (f.count,)) if f.count > 1 else (f.name, _TYPES[f.code]) for f in report.FIELDS]
+    [(f.name, _TYPES[f.code], (f.size,)) if f.size > 1 else (f.name, _TYPES[f.code]) for f in report.FIELDS]
 )
 assert REPORT_DTYPE.itemsize == report.SIZE
 

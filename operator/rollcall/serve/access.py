@@ -19,7 +19,7 @@ from rollcall.kube.review import Reviews, User
 _AUTHENTICATION = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The call is refused: `status` 401, 403 or 503 and a sentence that says what is missing."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -42,7 +42,7 @@ async def trust_cluster_users(client: Client, tls: ssl.SSLContext) -> bool:
 
 
 class Access:
-    """Checks requests; raises `Refused`."""
+    """Checks requests; raises `RefusedError`."""
 
     def __init__(self, reviews: Reviews) -> None:
         self._reviews = reviews
@@ -54,20 +54,20 @@ class Access:
             if scheme.lower() == "bearer" and token:
                 user = await self._reviews.user(token.strip())
                 if user is None:
-                    raise Refused(401, "the bearer token is not valid in this cluster")
+                    raise RefusedError(401, "the bearer token is not valid in this cluster")
                 return user
         except (KubeError, aiohttp.ClientError, TimeoutError):
-            raise Refused(503, "the API server could not be asked who you are; try again") from None
+            raise RefusedError(503, "the API server could not be asked who you are; try again") from None
         certificate = request.transport.get_extra_info("peercert") if request.transport else None
         if certificate:
             return _user_of(certificate)
-        raise Refused(401, "send a bearer token or a client certificate of this cluster")
+        raise RefusedError(401, "send a bearer token or a client certificate of this cluster")
 
     async def check(self, user: User, namespace: str | None, name: str = "") -> None:
         """Refuse a user who may not `get monitoredservices/live` there; namespace None means all namespaces."""
         if not await self.may(user, namespace, name):
             where = f'in namespace "{namespace}"' if namespace else "in all namespaces"
-            raise Refused(
+            raise RefusedError(
                 403,
                 f'user "{user.name}" may not get monitoredservices/live in API group "rollcall.dev" {where}; '
                 "a RoleBinding to the ClusterRole view, edit or admin grants it",
@@ -78,7 +78,7 @@ class Access:
         try:
             return await self._reviews.may_read(user, namespace, name)
         except (KubeError, aiohttp.ClientError, TimeoutError):
-            raise Refused(503, "the API server could not be asked what you may read; try again") from None
+            raise RefusedError(503, "the API server could not be asked what you may read; try again") from None
 
 
 def _user_of(certificate: dict[str, Any]) -> User:

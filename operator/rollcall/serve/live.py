@@ -18,7 +18,7 @@ import msgspec
 from aiohttp import web
 
 from rollcall.kube.review import User
-from rollcall.serve.access import Access, Refused
+from rollcall.serve.access import Access, RefusedError
 from rollcall.serve.publisher import Publisher
 
 Frame = Callable[[], bytes | None]
@@ -42,7 +42,7 @@ def make_live_app(publisher: Publisher, access: Access, operator_facts: Callable
 async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except Refused as error:
+    except RefusedError as error:
         return _json(error.status, {"error": str(error)})
     except web.HTTPException as error:
         return _json(error.status, {"error": f"{request.path}: {error.reason}; try /v1/services"})
@@ -79,7 +79,7 @@ class _Live:
     async def _caller(self, request: web.Request) -> User:
         user = await self._access.caller(request)
         if not self._publisher.leading:
-            raise Refused(503, "this replica does not lead; the live API is served by the one that does")
+            raise RefusedError(503, "this replica does not lead; the live API is served by the one that does")
         return user
 
     async def _all(self, request: web.Request) -> Frame:
@@ -95,7 +95,7 @@ class _Live:
         key = (request.match_info["namespace"], request.match_info["name"])
         await self._access.check(user, *key)
         if self._publisher.frame(key) is None:
-            raise Refused(404, f'there is no MonitoredService "{key[1]}" in namespace "{key[0]}"')
+            raise RefusedError(404, f'there is no MonitoredService "{key[1]}" in namespace "{key[0]}"')
         return lambda: self._publisher.frame(key)
 
     async def _stream(self, request: web.Request, frame: Frame) -> web.StreamResponse:

@@ -41,11 +41,19 @@ class ServiceCollector(Collector):
         yield self._response_times(fleets)
 
     def _pods(self, fleets: Iterable[Fleet]) -> Iterator[Metric]:
-        pods = GaugeMetricFamily("rollcall_service_pods", "Pods by state; every pod is in exactly one", labels=(*SERVICE, "state"))
+        pods = GaugeMetricFamily(
+            "rollcall_service_pods", "Pods by state; every pod is in exactly one", labels=(*SERVICE, "state")
+        )
         desired = GaugeMetricFamily("rollcall_service_desired_pods", "Pods that the workloads ask for", labels=SERVICE)
-        bare = GaugeMetricFamily("rollcall_service_bare_pods", "Running pods without an agent, by reason", labels=(*SERVICE, "reason"))
-        coverage = GaugeMetricFamily("rollcall_service_coverage_ratio", "Reporting pods / pods that should report", labels=SERVICE)
-        health = GaugeMetricFamily("rollcall_service_health", "1 for the state that the service is in", labels=(*SERVICE, "state"))
+        bare = GaugeMetricFamily(
+            "rollcall_service_bare_pods", "Running pods without an agent, by reason", labels=(*SERVICE, "reason")
+        )
+        coverage = GaugeMetricFamily(
+            "rollcall_service_coverage_ratio", "Reporting pods / pods that should report", labels=SERVICE
+        )
+        health = GaugeMetricFamily(
+            "rollcall_service_health", "1 for the state that the service is in", labels=(*SERVICE, "state")
+        )
         for fleet in fleets:
             who, last = (fleet.namespace, fleet.name), fleet.last
             for state in PodState:
@@ -61,13 +69,21 @@ class ServiceCollector(Collector):
         yield from (pods, desired, bare, coverage, health)
 
     def _traffic(self, fleets: Iterable[Fleet]) -> Iterator[Metric]:
-        rate = GaugeMetricFamily("rollcall_service_requests_per_second", "Requests per second in the last half-second", labels=SERVICE)
-        in_flight = GaugeMetricFamily(
-            "rollcall_service_requests_in_flight", "Requests started and not finished, by band of elapsed time", labels=(*SERVICE, "band")
+        rate = GaugeMetricFamily(
+            "rollcall_service_requests_per_second", "Requests per second in the last half-second", labels=SERVICE
         )
-        oldest = GaugeMetricFamily("rollcall_service_oldest_request_seconds", "Elapsed time of the oldest request in flight", labels=SERVICE)
+        in_flight = GaugeMetricFamily(
+            "rollcall_service_requests_in_flight",
+            "Requests started and not finished, by band of elapsed time",
+            labels=(*SERVICE, "band"),
+        )
+        oldest = GaugeMetricFamily(
+            "rollcall_service_oldest_request_seconds", "Elapsed time of the oldest request in flight", labels=SERVICE
+        )
         ranks = GaugeMetricFamily(
-            "rollcall_service_response_time_seconds", "Response time of the last 10 seconds' requests", labels=(*SERVICE, "quantile")
+            "rollcall_service_response_time_seconds",
+            "Response time of the last 10 seconds' requests",
+            labels=(*SERVICE, "quantile"),
         )
         for fleet in fleets:
             who, last = (fleet.namespace, fleet.name), fleet.last
@@ -83,9 +99,13 @@ class ServiceCollector(Collector):
         yield from (rate, in_flight, oldest, ranks)
 
     def _totals(self, fleets: Iterable[Fleet]) -> Iterator[Metric]:
-        requests = CounterMetricFamily("rollcall_service_requests", "Requests finished, over all pods that ever were", labels=SERVICE)
+        requests = CounterMetricFamily(
+            "rollcall_service_requests", "Requests finished, over all pods that ever were", labels=SERVICE
+        )
         errors = CounterMetricFamily("rollcall_service_errors", "Requests that failed", labels=SERVICE)
-        lost = CounterMetricFamily("rollcall_service_lost_requests", "Requests in flight when their worker died", labels=SERVICE)
+        lost = CounterMetricFamily(
+            "rollcall_service_lost_requests", "Requests in flight when their worker died", labels=SERVICE
+        )
         for fleet in fleets:
             who, totals = (fleet.namespace, fleet.name), fleet.totals()
             requests.add_metric(who, totals.requests)
@@ -94,7 +114,9 @@ class ServiceCollector(Collector):
         yield from (requests, errors, lost)
 
     def _response_times(self, fleets: Iterable[Fleet]) -> Metric:
-        family = HistogramMetricFamily("rollcall_service_response_seconds", "Response times of finished requests", labels=SERVICE)
+        family = HistogramMetricFamily(
+            "rollcall_service_response_seconds", "Response times of finished requests", labels=SERVICE
+        )
         for fleet in fleets:
             sums = fleet.rows.total()
             cumulative = sums.histogram.cumsum()
@@ -141,15 +163,21 @@ class OperatorMetrics(Collector):
         counters = self._door.counters
         yield GaugeMetricFamily("rollcall_leader", "1 while this replica leads", value=float(self._publisher.leading))
         yield GaugeMetricFamily("rollcall_agents_connected", "Agents with a connection", value=len(self._door.roll.sessions))
-        yield GaugeMetricFamily("rollcall_agents_waiting", "Connected agents whose pod no service lists", value=self._door.roll.waiting())
+        yield GaugeMetricFamily(
+            "rollcall_agents_waiting", "Connected agents whose pod no service lists", value=self._door.roll.waiting()
+        )
         yield CounterMetricFamily("rollcall_reports", "Reports taken in", value=counters.reports)
         yield CounterMetricFamily("rollcall_report_bytes", "Bytes of reports taken in", value=counters.bytes)
         yield _by_label("rollcall_agents_rejected", "Connections that were refused, by reason", "code", counters.rejected)
-        yield _by_label("rollcall_webhook_decisions", "Pods that the webhook was asked about, by decision", "reason", self.decisions)
+        yield _by_label(
+            "rollcall_webhook_decisions", "Pods that the webhook was asked about, by decision", "reason", self.decisions
+        )
         yield _by_label("rollcall_status_writes", "Writes of MonitoredService status, by result", "result", self.status_writes)
         left = self.certificate_seconds_left()
         if left is not None:
-            yield GaugeMetricFamily("rollcall_certificate_expiry_seconds", "Time until the serving certificate expires", value=left)
+            yield GaugeMetricFamily(
+                "rollcall_certificate_expiry_seconds", "Time until the serving certificate expires", value=left
+            )
 
 
 def _by_label(name: str, text: str, label: str, values: dict[str, int]) -> Metric:
@@ -177,7 +205,9 @@ def make_metrics_app(metrics: OperatorMetrics, ready: Callable[[], list[str]]) -
 
     async def readyz(_: web.Request) -> web.Response:
         missing = ready()
-        return web.Response(status=503, text="not ready: " + ", ".join(missing) + "\n") if missing else web.Response(text="ok\n")
+        return (
+            web.Response(status=503, text="not ready: " + ", ".join(missing) + "\n") if missing else web.Response(text="ok\n")
+        )
 
     app = web.Application()
     app.router.add_get("/metrics", page)

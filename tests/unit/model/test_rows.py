@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.model.agents import Agent
 
 from rollcall.model.rows import LATE_S, REPORT_DTYPE, Rows, Taken
 from rollcall_agent.wire import grid, report
+from tests.unit.model.agents import Agent
 
 
 def finished(rows: Rows) -> int:
@@ -24,7 +24,7 @@ def in_windows(rows: Rows) -> int:
 def test_a_row_holds_exactly_the_report() -> None:
     rows = Rows(4)
     first, second = rows.take(), rows.take()
-    values = {f.name: range(1, f.count + 1) if f.count > 1 else number + 1 for number, f in enumerate(report.FIELDS)}
+    values = {f.name: range(1, f.size + 1) if f.size > 1 else number + 1 for number, f in enumerate(report.FIELDS)}
     body = report.pack({name: tuple(value) if isinstance(value, range) else value for name, value in values.items()})
     rows.accept(second, body, 1.0)
     assert rows.reports[second].tobytes() == body
