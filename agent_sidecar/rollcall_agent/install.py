@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
+
 def probes_dir(env_value: str | None) -> str:
     """Where this installation keeps the probes; `env_value` is ROLLCALL_PROBES. Raises FileNotFoundError."""
     here = os.path.dirname(os.path.abspath(__file__))

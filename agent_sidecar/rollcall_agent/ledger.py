@@ -9,32 +9,24 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import struct
 import time
 
 from .wire import layout
-from .wire.grid import bucket_of_ns
+from .wire.grid import BUCKETS, bucket_of_ns
 
-_STARTED = layout.OFF_STARTED // 8
-_FINISHED = layout.OFF_FINISHED // 8
-_ERRORS = layout.OFF_ERRORS // 8
-_DURATION_US = layout.OFF_DURATION_US // 8
-_RESPONSES = layout.OFF_RESPONSES // 8
+_COUNTS = struct.Struct("@9Q")
+"""started, finished, errors, duration_us and five classes of responses. Native: each field is one aligned 8-byte store."""
+_ROW = struct.Struct("@3Q")
+_SLOT = struct.Struct("@QI")
+_STARTED, _FINISHED, _ERRORS, _DURATION_US, _RESPONSES = 0, 1, 2, 3, 4
 _UNTRACKED = layout.OFF_UNTRACKED // 8
 _HISTOGRAM = layout.OFF_HISTOGRAM // 4
 _SLOTS_USED = layout.OFF_SLOTS_USED // 4
 _ENDPOINTS_USED = layout.OFF_ENDPOINTS_USED // 4
-_ENDPOINTS = layout.OFF_ENDPOINTS // 8
-_ENDPOINT_WORDS = layout.ENDPOINT.size // 8
-_NAME_OFFSET = 26
 _NAME_BYTES = 126
 _U32 = 0xFFFFFFFF
-
-SLOTS = layout.OFF_SLOTS // 8
-"""Index in `Ledger.u64` of slot 0's first word."""
-SLOT_WORDS = layout.SLOT.size // 8
-SLOT_ENDPOINTS = layout.OFF_SLOTS // 4 + 2
-"""Index in `Ledger.u32` of slot 0's endpoint."""
-SLOT_HALVES = layout.SLOT.size // 4
+assert _COUNTS.size == layout.OFF_UNTRACKED - layout.OFF_STARTED
 
 OTHER = "other"
 
@@ -42,8 +34,7 @@ OTHER = "other"
 class Ledger:
     """One worker file, mapped and locked for as long as this process, and children that keep it, live.
 
-    `u64` and `u32` are views of the whole file; an aligned store through them is seen whole by the reader. After `detach` they
-    are views of scratch memory, so that a late writer harms nobody.
+    After `detach` it writes to scratch memory, so that a late writer harms nobody.
     Raises OSError when the folder is missing, read-only or full.
     """
 
@@ -66,31 +57,34 @@ class Ledger:
         finally:
             os.close(fd)  # the map keeps a duplicate, and with it the lock
         self._attach(memoryview(self._map))
-        self._endpoints = {OTHER: 0}
+        self.resume()
 
     def _write_header(self, runtime: int) -> None:
-        layout.HEADER.pack_into(
-            self._map,
-            0,
-            layout.MAGIC,
-            layout.VERSION,
-            os.getpid(),
-            time.monotonic_ns() // 1000,
-            runtime,
-            layout.SLOTS,
-            0,
-            1,
-        )
+        now_us = time.monotonic_ns() // 1000
+        header = (layout.MAGIC, layout.VERSION, os.getpid(), now_us, runtime, layout.SLOTS, 0, 1)
+        layout.HEADER.pack_into(self._map, 0, *header)
         layout.ENDPOINT.pack_into(self._map, layout.OFF_ENDPOINTS, 0, 0, 0, len(OTHER), OTHER.encode())
 
     def _attach(self, memory: memoryview) -> None:
         self._bytes = memory
-        self.u64 = memory.cast("Q")
-        self.u32 = memory.cast("I")
+        self._u64 = memory.cast("Q")
+        self._u32 = memory.cast("I")
+
+    def resume(self) -> None:
+        """Take the counts from the file: it is new, or another process with the same map has written to it."""
+        self._counts = list(_COUNTS.unpack_from(self._bytes, layout.OFF_STARTED))
+        self._histogram = self._u32[_HISTOGRAM : _HISTOGRAM + BUCKETS].tolist()
+        self._rows = []
+        self._endpoints = {}
+        for index in range(self._u32[_ENDPOINTS_USED]):
+            at = layout.OFF_ENDPOINTS + index * layout.ENDPOINT.size
+            requests, errors, duration_us, length, name = layout.ENDPOINT.unpack_from(self._bytes, at)
+            self._rows.append([requests, errors, duration_us, at])
+            self._endpoints[name[:length].decode("utf-8", "replace")] = index
 
     def detach(self) -> None:
         """Let go of the file (in a forked child: of the parent's file) and of this process's share in its lock."""
-        old = (self.u64, self.u32, self._bytes)
+        old = (self._u64, self._u32, self._bytes)
         self._attach(memoryview(bytearray(layout.FILE_BYTES)))
         for view in old:
             view.release()
@@ -106,45 +100,66 @@ class Ledger:
         index = self._endpoints.get(name)
         if index is not None:
             return index
-        index = len(self._endpoints)
+        index = len(self._rows)
         if index >= layout.ENDPOINTS:
             return 0
         encoded = name.encode("utf-8", "replace")[:_NAME_BYTES].decode("utf-8", "ignore").encode()
         at = layout.OFF_ENDPOINTS + index * layout.ENDPOINT.size
-        self._bytes[at + _NAME_OFFSET : at + _NAME_OFFSET + len(encoded)] = encoded
-        self._bytes[at + 24 : at + 26] = len(encoded).to_bytes(2, "little")
+        layout.ENDPOINT.pack_into(self._bytes, at, 0, 0, 0, len(encoded), encoded)
+        self._rows.append([0, 0, 0, at])
         self._endpoints[name] = index
-        self.u32[_ENDPOINTS_USED] = index + 1
+        self._u32[_ENDPOINTS_USED] = index + 1
         return index
 
-    def started(self, slot: int) -> None:
-        """Count a request that began in `slot`, or without one (-1)."""
-        u64 = self.u64
-        u64[_STARTED] += 1
-        if slot < 0:
-            u64[_UNTRACKED] += 1
-        elif slot >= self.u32[_SLOTS_USED]:
-            self.u32[_SLOTS_USED] = slot + 1
+    def use_slots(self, count: int) -> None:
+        """The reader shall look at the first `count` slots, if it does not look at more already."""
+        if count > self._u32[_SLOTS_USED]:
+            self._u32[_SLOTS_USED] = count
 
-    def finished(self, slot: int, endpoint: int, status_class: int, error: bool, elapsed_ns: int) -> None:
-        """Count a request that ended; `status_class` is 1..5, or 0 for a request that had no response.
+    def open_slot(self, slot: int, started_us: int, endpoint: int) -> None:
+        """A request is in flight in `slot`, which is one of those in use."""
+        _SLOT.pack_into(self._bytes, layout.OFF_SLOTS + slot * layout.SLOT.size, started_us, endpoint)
 
-        `finished` is stored last: what it counts is in the histogram already.
-        """
-        u64 = self.u64
-        u32 = self.u32
+    def slot(self, slot: int) -> tuple[int, int]:
+        """(started_us, endpoint) of a slot; started_us is 0 when it is free."""
+        found: tuple[int, int] = _SLOT.unpack_from(self._bytes, layout.OFF_SLOTS + slot * layout.SLOT.size)
+        return found
+
+    def name_slot(self, slot: int, endpoint: int) -> None:
+        """The endpoint of the request in `slot` has become known."""
+        self._u32[(layout.OFF_SLOTS + slot * layout.SLOT.size) // 4 + 2] = endpoint
+
+    def close_slot(self, slot: int) -> None:
+        """No request is in `slot` any more; what became of it has been counted before."""
+        self._u64[(layout.OFF_SLOTS + slot * layout.SLOT.size) // 8] = 0
+
+    def untracked(self, change: int) -> None:
+        """A request began (+1) or ended (-1) for which there was no slot."""
+        self._u64[_UNTRACKED] += change
+
+    def lost(self) -> None:
+        """Count a request that left its slot without having finished."""
+        self._counts[_STARTED] += 1
+        _COUNTS.pack_into(self._bytes, layout.OFF_STARTED, *self._counts)
+
+    def finished(self, endpoint: int, status_class: int, error: bool, elapsed_ns: int) -> None:
+        """Count a request that ended; status_class is 1..5, or 0 without a response. Its slot is closed after this."""
+        counts = self._counts
+        row = self._rows[endpoint]
         elapsed_us = elapsed_ns // 1000
-        at = _ENDPOINTS + endpoint * _ENDPOINT_WORDS
-        u64[at] += 1
-        u64[at + 2] += elapsed_us
+        counts[_STARTED] += 1
+        counts[_FINISHED] += 1
+        counts[_DURATION_US] += elapsed_us
+        row[0] += 1
+        row[2] += elapsed_us
         if error:
-            u64[at + 1] += 1
-            u64[_ERRORS] += 1
+            counts[_ERRORS] += 1
+            row[1] += 1
         if status_class:
-            u64[_RESPONSES + status_class - 1] += 1
-        bucket = _HISTOGRAM + bucket_of_ns(elapsed_ns)
-        u32[bucket] = (u32[bucket] + 1) & _U32
-        u64[_DURATION_US] += elapsed_us
-        if slot < 0:
-            u64[_UNTRACKED] -= 1
-        u64[_FINISHED] += 1
+            counts[_RESPONSES + status_class - 1] += 1
+        bucket = bucket_of_ns(elapsed_ns)
+        self._histogram[bucket] = count = (self._histogram[bucket] + 1) & _U32
+        memory = self._bytes
+        self._u32[_HISTOGRAM + bucket] = count
+        _ROW.pack_into(memory, row[3], row[0], row[1], row[2])
+        _COUNTS.pack_into(memory, layout.OFF_STARTED, *counts)

@@ -12,7 +12,7 @@ import socket
 import struct
 from collections.abc import Callable
 
-from ..ledger import SLOT_ENDPOINTS, SLOT_HALVES, SLOT_WORDS, SLOTS, Ledger
+from ..ledger import Ledger
 from ..log import say
 
 BEGIN = 1
@@ -36,6 +36,7 @@ class PhpSource:
 
     def __init__(self, ledger: Ledger, closed: Callable[[int], None]) -> None:
         self._ledger = ledger
+        ledger.resume()  # an earlier worker process has written to the same map
         self._closed = closed
         self._sockets: dict[int, tuple[int, socket.socket]] = {}
         self._partial: dict[int, bytes] = {}
@@ -54,6 +55,7 @@ class PhpSource:
     def add(self, number: int, connection: socket.socket) -> None:
         """Start to read a connection."""
         connection.setblocking(False)
+        self._ledger.use_slots(number + 1)
         self._sockets[connection.fileno()] = (number, connection)
         self._epoll.register(connection.fileno(), select.EPOLLIN)
 
@@ -77,8 +79,13 @@ class PhpSource:
         self._partial.pop(number, None)
         self._epoll.unregister(fd)
         connection.close()
-        self._ledger.u64[SLOTS + number * SLOT_WORDS] = 0
+        self._lose_open(number)
         self._closed(number)
+
+    def _lose_open(self, number: int) -> None:
+        if self._ledger.slot(number)[0]:
+            self._ledger.lost()
+            self._ledger.close_slot(number)
 
     def _apply(self, number: int, data: bytes, now_us: int) -> None:
         data = self._partial.pop(number, b"") + data
@@ -103,24 +110,19 @@ class PhpSource:
         (started_us,) = BEGIN_BODY.unpack_from(body)
         if not 0 < started_us <= now_us or now_us - started_us > _MAX_ELAPSED_US:
             started_us = now_us  # another clock than ours
-        ledger = self._ledger
+        self._lose_open(number)  # the end of the one before did not reach us
         name = body[BEGIN_BODY.size :]
-        ledger.u32[SLOT_ENDPOINTS + number * SLOT_HALVES] = self._endpoint(name) if name else 0
-        ledger.u64[SLOTS + number * SLOT_WORDS] = started_us
-        ledger.started(number)
+        self._ledger.open_slot(number, started_us, self._endpoint(name) if name else 0)
 
     def _end(self, number: int, body: bytes) -> None:
         duration_us, status, flags = END_BODY.unpack_from(body)
         ledger = self._ledger
-        slot = SLOTS + number * SLOT_WORDS
-        if not ledger.u64[slot]:
-            ledger.started(number)  # its beginning did not reach us
-        ledger.u64[slot] = 0
         name = body[END_BODY.size :]
-        endpoint = self._endpoint(name) if name else ledger.u32[SLOT_ENDPOINTS + number * SLOT_HALVES]
+        endpoint = self._endpoint(name) if name else ledger.slot(number)[1]
         status_class = status // 100 if 100 <= status < 600 else 0
         error = bool(flags & FLAG_ERROR) or status_class == 5
-        ledger.finished(number, endpoint, status_class, error, min(duration_us, _MAX_ELAPSED_US) * 1000)
+        ledger.finished(endpoint, status_class, error, min(duration_us, _MAX_ELAPSED_US) * 1000)
+        ledger.close_slot(number)
 
     def _endpoint(self, name: bytes) -> int:
         return self._ledger.endpoint(name.decode("utf-8", "replace"))

@@ -79,23 +79,22 @@ class WorkerFile:
     def read(self, now_us: int, bounds_ms: Sequence[int]) -> None:
         """Bring `totals` and `in_flight` up to date; raises BadWorkerFileError when the file has become too short.
 
-        `lost` of a PHP file (one for all of its workers) counts requests whose connection ended before they did.
+        Counters are read before slots, and a request is counted before it leaves its slot: what is computed as started is never
+        too much, and at most too little by what ended between the two reads. It must not fall, so the highest value stands.
         """
         head = os.pread(self._fd, layout.OFF_ENDPOINTS, 0)
         if len(head) < layout.OFF_ENDPOINTS:
             raise BadWorkerFileError("it was truncated")
-        started, finished, errors, duration_us, *responses, untracked = _COUNTERS.unpack_from(head, layout.OFF_STARTED)
+        gone, finished, errors, duration_us, *responses, untracked = _COUNTERS.unpack_from(head, layout.OFF_STARTED)
+        totals = self.totals
         if head != self._head:
             self._head = head
-            totals = self.totals
-            totals.started, totals.finished, totals.errors, totals.duration_us = started, finished, errors, duration_us
+            totals.finished, totals.errors, totals.duration_us = finished, errors, duration_us
+            totals.lost = max(0, gone - finished)
             totals.responses = responses
             totals.histogram = list(_HISTOGRAM.unpack_from(head, layout.OFF_HISTOGRAM))
-        elif started == finished and not self.in_flight.total:
-            return
         self.in_flight = self._read_in_flight(head, now_us, bounds_ms, untracked)
-        if self.runtime == layout.RUNTIME_PHP:
-            self.totals.lost = max(0, started - finished - self.in_flight.total)
+        totals.started = max(totals.started, gone + self.in_flight.total)
 
     def _read_in_flight(self, head: bytes, now_us: int, bounds_ms: Sequence[int], untracked: int) -> InFlight:
         found = InFlight()
@@ -121,9 +120,9 @@ class WorkerFile:
                     yield started_us, endpoint
 
     def final(self) -> Totals:
-        """A dead worker's totals: what it had not finished is lost."""
+        """A dead worker's totals: what it had in flight is lost."""
         totals = self.totals.copy()
-        totals.lost = max(0, totals.started - totals.finished)
+        totals.lost += self.in_flight.total
         return totals
 
     def endpoints(self) -> list[tuple[str, list[int]]]:

@@ -24,8 +24,12 @@ def call(fpm: Path, script: Path, query: str = "", method: str = "GET", timeout_
         "REQUEST_URI": f"/asked/for?{query}",
         "SERVER_PROTOCOL": "HTTP/1.1",
     }
-    encoded = b"".join(bytes([len(k)]) + struct.pack(">I", len(v) | 1 << 31) + k.encode() + v.encode() for k, v in params.items())
-    request = _record(_BEGIN, struct.pack(">HB5x", 1, 0)) + _record(_PARAMS, encoded) + _record(_PARAMS, b"") + _record(_STDIN, b"")
+    encoded = b"".join(
+        bytes([len(k)]) + struct.pack(">I", len(v) | 1 << 31) + k.encode() + v.encode() for k, v in params.items()
+    )
+    request = (
+        _record(_BEGIN, struct.pack(">HB5x", 1, 0)) + _record(_PARAMS, encoded) + _record(_PARAMS, b"") + _record(_STDIN, b"")
+    )
     received = b""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(timeout_s)

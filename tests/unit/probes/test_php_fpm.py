@@ -17,7 +17,9 @@ from tests.unit.agent.fake_operator import FakeOperator
 from tests.unit.agent.pod import SIDECAR, Pod, poll_until
 from tests.unit.probes.fastcgi import call
 
-FPM = next((path for name in ("php-fpm8.2", "php-fpm") if (path := shutil.which(name, path="/usr/sbin:/usr/local/sbin:/usr/bin"))), "")
+FPM = next(
+    (path for name in ("php-fpm8.2", "php-fpm") if (path := shutil.which(name, path="/usr/sbin:/usr/local/sbin:/usr/bin"))), ""
+)
 PAGE = Path(__file__).parent / "apps" / "page.php"
 POOL = """
 [global]

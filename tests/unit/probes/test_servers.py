@@ -20,7 +20,12 @@ ROUNDS = 30
 PYTHON = [sys.executable, "-m"]
 GUNICORN = [*PYTHON, "gunicorn", "--log-level", "critical", "-b", "127.0.0.1:{port}"]
 UVICORN = [*PYTHON, "uvicorn", "--log-level", "critical", "--port", "{port}"]
-NAMED = {"flask": "GET /item/<int:number>", "fastapi": "GET /item/{number}", "django": "GET /item/<int:number>", "plain": "GET other"}
+NAMED = {
+    "flask": "GET /item/<int:number>",
+    "fastapi": "GET /item/{number}",
+    "django": "GET /item/<int:number>",
+    "plain": "GET other",
+}
 
 SERVERS = {
     "gunicorn-sync-flask": [*GUNICORN, "-w2", "flask_app:app"],

@@ -9,56 +9,35 @@ from . import recorder
 from .wsgi import KEY
 
 
-class Application:
-    """Stands in for an ASGI application in front of its server."""
-
-    def __init__(self, app) -> None:
-        self._app = app
-
-    async def __call__(self, scope, receive, send):
-        await call(self._app, scope, receive, send)
-
-    def __getattr__(self, name):
-        return getattr(self._app, name)
-
-
 def wrap(app):
-    """`app` with the probe in front."""
-    return app if isinstance(app, Application) else Application(app)
+    """`app` with the probe in front of it."""
+    begin = recorder.begin
 
+    async def application(scope, receive, send):
+        request = begin(scope["method"]) if scope["type"] == "http" and KEY not in scope else None
+        if request is None:
+            return await app(scope, receive, send)
+        scope[KEY] = request
 
-def call(app, scope, receive, send):
-    """The coroutine of `app`, counted when it is a request that nobody counts yet."""
-    try:
-        if scope["type"] == "http" and KEY not in scope:
-            request = recorder.begin(scope.get("method"))
-            if request is not None:
-                scope[KEY] = request
-                return _follow(app, scope, receive, send, request)
-    except Exception as error:
-        recorder.disable(error)
-    return app(scope, receive, send)
+        def observe(message):
+            try:
+                kind = message["type"]
+                if kind == "http.response.body":
+                    if not message.get("more_body"):
+                        request.finish()
+                elif kind == "http.response.start":
+                    request.status = message["status"]
+            except Exception as error:
+                recorder.disable(error)
+            return send(message)
 
-
-async def _follow(app, scope, receive, send, request):
-    def observe(message):
         try:
-            kind = message["type"]
-            if kind == "http.response.body":
-                if not message.get("more_body"):
-                    request.finish()
-            elif kind == "http.response.start":
-                request.status = int(message["status"])
+            return await app(scope, receive, observe)
         except Exception:
-            request.status = request.status or 0
-        return send(message)
+            request.finish(True)
+            raise
+        finally:
+            request.finish()  # cancelled: the client left, or the server shuts down
 
-    try:
-        await app(scope, receive, observe)
-    except Exception:
-        request.finish(True)
-        raise
-    except BaseException:  # cancelled: the client left, or the server shuts down
-        request.finish()
-        raise
-    request.finish()
+    application.rollcall_wrapped = True
+    return application

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import functools
 
-from . import recorder, servers, wsgi
+from . import entries, recorder, wsgi
 
 KEY = wsgi.KEY
+_PREFIX = "rollcall.prefix"
+"""Where the paths of the mounts that a request went through are in its scope."""
 
 
 def _named(carrier, route) -> None:
@@ -21,36 +23,9 @@ def _named(carrier, route) -> None:
         request.name(route if route.startswith("/") else "/" + route)
 
 
-def _wsgi_entry(owner) -> None:
-    original = owner.__call__
-
-    @functools.wraps(original)
-    def entry(self, environ, start_response):
-        if servers.active:
-            return original(self, environ, start_response)
-        return wsgi.call(functools.partial(original, self), environ, start_response)
-
-    owner.__call__ = entry
-
-
-def _asgi_entry(owner) -> None:
-    from . import asgi
-
-    original = owner.__call__
-
-    @functools.wraps(original)
-    async def entry(self, scope, receive, send):
-        if servers.active:
-            await original(self, scope, receive, send)
-        else:
-            await asgi.call(functools.partial(original, self), scope, receive, send)
-
-    owner.__call__ = entry
-
-
 def flask(module) -> None:
     """Flask as a WSGI application."""
-    _wsgi_entry(module.Flask)
+    entries.wsgi_entry(module.Flask)
 
 
 def flask_routes(module) -> None:
@@ -61,27 +36,29 @@ def flask_routes(module) -> None:
     original = owner.match_request
 
     @functools.wraps(original)
-    def match_request(self, *args, **kwargs):
-        result = original(self, *args, **kwargs)
+    def match_request(self):
+        original(self)
         try:
-            rule = self.request.url_rule
+            matched = self.request
+            rule = matched.url_rule
             if rule is not None:
-                _named(self.request.environ, rule.rule)
+                request = matched.environ.get(KEY)
+                if request is not None:
+                    request.name(rule.rule)
         except Exception as error:
             recorder.disable(error)
-        return result
 
     owner.match_request = match_request
 
 
 def django_wsgi(module) -> None:
     """Django as a WSGI application."""
-    _wsgi_entry(module.WSGIHandler)
+    entries.wsgi_entry(module.WSGIHandler)
 
 
 def django_asgi(module) -> None:
     """Django as an ASGI application."""
-    _asgi_entry(module.ASGIHandler)
+    entries.asgi_entry(module.ASGIHandler)
 
 
 def django_routes(module) -> None:
@@ -105,7 +82,7 @@ def django_routes(module) -> None:
 
 def starlette(module) -> None:
     """Starlette and FastAPI as ASGI applications."""
-    _asgi_entry(module.Starlette)
+    entries.asgi_entry(module.Starlette)
 
 
 def starlette_routes(module) -> None:
@@ -115,9 +92,8 @@ def starlette_routes(module) -> None:
 
     @functools.wraps(original)
     def handle(self, scope, receive, send):
-        request = scope.get(KEY)
-        if request is not None:
-            request.prefix += self.path
+        if KEY in scope:
+            scope[_PREFIX] = scope.get(_PREFIX, "") + self.path
         return original(self, scope, receive, send)
 
     module.Mount.handle = handle
@@ -136,7 +112,7 @@ def _named_route(owner) -> None:
     def handle(self, scope, receive, send):
         try:
             request = scope.get(KEY)
-            if request is not None:
+            if request is not None and not request.endpoint:
                 request.name(_template(scope, self))
         except Exception as error:
             recorder.disable(error)
@@ -147,9 +123,10 @@ def _named_route(owner) -> None:
 
 def _template(scope, route) -> str:
     """The path template of a route; a route of a router that FastAPI includes lazily has its whole path in its context."""
+    path = route.path
     fastapi = scope.get("fastapi")
     if fastapi:
         context = fastapi.get("effective_route_context")
         if context is not None and context.original_route is route:
-            return context.path_format
-    return route.path
+            path = context.path_format
+    return scope[_PREFIX] + path if _PREFIX in scope else path

@@ -1,8 +1,9 @@
 """Counts requests exactly, from any thread, task, signal handler or finalizer, without ever waiting.
 
-Facts are appended to a deque (atomic); whoever finds the lock free settles what is there. A thread that finds it taken leaves
-its fact to the holder, who looks again after letting go, so none is stranded and a re-entrant call cannot block on itself.
-The lock comes from `_thread` before any gevent patch; the only clock is the vDSO's.
+A request that begins takes a slot from a deque (atomic) and writes its start into it: that is all. What ended is appended to
+another deque, and whoever finds the lock free settles what is there; who finds it taken leaves the fact to the holder, who looks
+again after letting go, so none is stranded and a re-entrant call cannot block on itself. The lock comes from `_thread` before
+any gevent patch; the only clock is the vDSO's.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from _thread import allocate_lock
 from collections import deque
 from time import monotonic_ns
 
-from .ledger import SLOT_ENDPOINTS, SLOT_HALVES, SLOT_WORDS, SLOTS, Ledger
+from .ledger import Ledger
 from .wire import layout
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"))
-_CLIENT_GONE = 499
+_MAX_ROUTES = 4 * layout.ENDPOINTS
+"""Routes per method that are remembered; those that found no place in the file's table must not grow this one for ever."""
 
 
 class Recorder:
@@ -25,9 +27,9 @@ class Recorder:
 
     def __init__(self, folder: str) -> None:
         self.ledger = Ledger(folder, layout.RUNTIME_PYTHON, "python")
-        self.u64 = self.ledger.u64
-        self.u32 = self.ledger.u32
-        self.endpoints = {}  # (method, route) -> index in the ledger's table
+        self.routes = {method: {} for method in _METHODS}  # method -> route -> index in the ledger's table
+        self.unknown = {}
+        self.slots_used = 0
         self.free = deque(range(layout.SLOTS - 1, -1, -1))
         self.pending = deque()
         self.lock = allocate_lock()
@@ -41,29 +43,39 @@ class Recorder:
                 return
             try:
                 while pending:
-                    self._apply(pending.popleft())
+                    fact = pending.popleft()
+                    if type(fact) is Request:
+                        slot = fact.slot
+                        endpoint = fact.endpoint or self._endpoint(fact.method, "other")
+                        status_class, failed = (2, False) if fact.status == 200 and not fact.crashed else fact.outcome()
+                        self.ledger.finished(endpoint, status_class, failed, fact.elapsed_ns)
+                        if slot >= 0:
+                            self.ledger.close_slot(slot)
+                            self.free.append(slot)
+                        else:
+                            self.ledger.untracked(-1)
+                    else:
+                        self._settle_rare(fact)
             finally:
                 lock.release()
 
-    def _apply(self, fact) -> None:
-        kind = type(fact)
-        if kind is Request:
-            endpoint = fact.endpoint
-            if not endpoint:
-                endpoint = self._endpoint((fact.method, "other"))
-            self.ledger.finished(fact.slot, endpoint, fact.status // 100, fact.failed, fact.elapsed_ns)
-        elif kind is int:
-            self.ledger.started(fact)
-        else:
-            self._endpoint(fact)
+    def _settle_rare(self, fact) -> None:
+        """A slot that was never used before, a request without one (-1), or a (method, route) that is new."""
+        if type(fact) is tuple:
+            self._endpoint(*fact)
+        elif fact < 0:
+            self.ledger.untracked(1)
+        elif fact >= self.slots_used:
+            self.slots_used = fact + 1
+            self.ledger.use_slots(fact + 1)
 
-    def _endpoint(self, key) -> int:
-        index = self.endpoints.get(key)
+    def _endpoint(self, method, route) -> int:
+        routes = self.routes.get(method, self.unknown)
+        index = routes.get(route)
         if index is None:
-            method, route = key
-            index = self.ledger.endpoint(method + " " + route if method else "other")
-            if len(self.endpoints) < 4 * layout.ENDPOINTS:  # routes that found no place in the table must not grow this one
-                self.endpoints[key] = index
+            index = self.ledger.endpoint(method + " " + route if routes is not self.unknown else "other")
+            if len(routes) < _MAX_ROUTES:
+                routes[route] = index
         return index
 
     def abandon(self) -> None:
@@ -71,81 +83,66 @@ class Recorder:
         self.pending = deque()
         self.lock = allocate_lock()
         self.ledger.detach()
-        self.u64 = self.ledger.u64
-        self.u32 = self.ledger.u32
 
 
 class Request:
-    """One request from `begin` to `finish`; none of its methods raises."""
+    """One request from `begin` to `finish`; neither `name` nor `finish` raises.
 
-    __slots__ = ("elapsed_ns", "endpoint", "failed", "method", "open", "prefix", "recorder", "slot", "start_ns", "status")
+    `status` is set by whoever sees the response: 200, or WSGI's "200 OK"; 0 as long as there is none.
+    """
 
-    def __init__(self, recorder: Recorder, method: str) -> None:
-        self.recorder = recorder
-        self.method = method if method in _METHODS else ""
-        self.prefix = ""
-        self.endpoint = 0
-        self.status = 0
-        self.failed = False
-        self.open = True
-        try:
-            slot = recorder.free.pop()
-        except IndexError:
-            slot = -1
-        self.slot = slot
-        self.start_ns = now = monotonic_ns()
-        if slot >= 0:
-            recorder.u32[SLOT_ENDPOINTS + slot * SLOT_HALVES] = 0
-            recorder.u64[SLOTS + slot * SLOT_WORDS] = now // 1000
-        recorder.pending.append(slot)
-        recorder.settle()
+    __slots__ = ("crashed", "elapsed_ns", "endpoint", "method", "recorder", "slot", "start_ns", "status")
 
     def name(self, route: str) -> None:
         """The route template is known: from here on the request in flight carries its endpoint."""
+        recorder = self.recorder
+        if recorder is None:
+            return
         try:
-            recorder = self.recorder
-            key = (self.method, self.prefix + route)
-            endpoint = recorder.endpoints.get(key)
+            routes = recorder.routes.get(self.method, recorder.unknown)
+            endpoint = routes.get(route)
             if endpoint is None:
-                recorder.pending.append(key)
+                recorder.pending.append((self.method, route))
                 recorder.settle()
-                endpoint = recorder.endpoints.get(key, 0)
+                endpoint = routes.get(route, 0)
             self.endpoint = endpoint
-            if self.open and self.slot >= 0:
-                recorder.u32[SLOT_ENDPOINTS + self.slot * SLOT_HALVES] = endpoint
+            if endpoint and self.slot >= 0:
+                recorder.ledger.name_slot(self.slot, endpoint)
         except Exception as error:
             disable(error)
 
     def finish(self, crashed: bool = False) -> None:
         """The request is over; `crashed` means that an exception left the application. Later calls do nothing."""
-        if not self.open:
+        recorder = self.recorder
+        if recorder is None:
             return
-        self.open = False
+        self.recorder = None
+        self.elapsed_ns = monotonic_ns() - self.start_ns
+        self.crashed = crashed
         try:
-            self.elapsed_ns = monotonic_ns() - self.start_ns
-            status = self.status
-            if crashed:
-                self.failed = True
-                if not 100 <= status < 600:
-                    self.status = 500
-            elif 500 <= status < 600:
-                self.failed = True
-            elif not 100 <= status < 600:
-                self.status = _CLIENT_GONE
-            recorder = self.recorder
-            slot = self.slot
-            if slot >= 0:
-                recorder.u64[SLOTS + slot * SLOT_WORDS] = 0
             recorder.pending.append(self)
             recorder.settle()
-            if slot >= 0:
-                recorder.free.append(slot)
         except Exception as error:
             disable(error)
+
+    def outcome(self):
+        """(status class, is an error): a crash without a response counts as 5xx, a client that left before one as 4xx."""
+        status = self.status
+        if type(status) is not int:
+            try:
+                status = int(status[:3])
+            except (TypeError, ValueError):
+                status = 500  # no server can send that
+        if self.crashed:
+            return (status // 100 if 100 <= status < 600 else 5), True
+        if 100 <= status < 500:
+            return status // 100, False
+        return (4, False) if status == 0 else (5, True)
 
 
 _current = None
 _off = False
+_installed = {}
 
 
 def begin(method: str):
@@ -158,13 +155,32 @@ def begin(method: str):
         if recorder is None:
             return None
     try:
-        return Request(recorder, method)
+        request = Request()
+        request.recorder = recorder
+        request.method = method
+        request.endpoint = request.status = 0
+        try:
+            slot = recorder.free.pop()
+        except IndexError:
+            slot = -1
+        request.slot = slot
+        request.start_ns = now = monotonic_ns()
+        if 0 <= slot < recorder.slots_used:
+            recorder.ledger.open_slot(slot, now // 1000, 0)
+        else:
+            _begin_rare(recorder, slot, now)
     except Exception as error:
         disable(error)
         return None
+    return request
 
 
-_installed = {}
+def _begin_rare(recorder, slot, now) -> None:
+    """The first request in a slot, or one for which there is none."""
+    if slot >= 0:
+        recorder.ledger.open_slot(slot, now // 1000, 0)
+    recorder.pending.append(slot)
+    recorder.settle()
 
 
 def _open():

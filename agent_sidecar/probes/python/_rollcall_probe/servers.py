@@ -7,26 +7,26 @@ from __future__ import annotations
 
 import functools
 
-from . import wsgi
-
-active = False
-"""A server of this process counts; frameworks then only name routes, so a sub-request is not taken for a request."""
+from . import entries, wsgi
 
 _WSGI_WORKERS = frozenset("gunicorn.workers." + name for name in ("sync", "gthread", "base_async", "ggevent", "geventlet"))
 
 
-def _wrapped_wsgi(app):
-    global active
-    wrapped = wsgi.wrap(app)
-    active = active or wrapped is not app
-    return wrapped
+def wrapped_wsgi(app):
+    """`app` with the probe in front; an exporter of metrics is no application and stays as it is."""
+    if wsgi.is_foreign(app):
+        return app
+    entries.close()
+    return wsgi.wrap(app)
 
 
-def _wrapped_asgi(app):
+def wrapped_asgi(app):
+    """`app` with the probe in front."""
     from . import asgi
 
-    global active
-    active = True
+    if wsgi.is_foreign(app):
+        return app
+    entries.close()
     return asgi.wrap(app)
 
 
@@ -38,7 +38,7 @@ def gunicorn(module) -> None:
     def load_wsgi(self):
         original(self)
         if _WSGI_WORKERS.intersection(kind.__module__ for kind in type(self).__mro__):
-            self.wsgi = _wrapped_wsgi(self.wsgi)
+            self.wsgi = wrapped_wsgi(self.wsgi)
 
     module.Worker.load_wsgi = load_wsgi
 
@@ -50,7 +50,7 @@ def gunicorn_asgi(module) -> None:
     @functools.wraps(original)
     def load_wsgi(self):
         original(self)
-        self.asgi = _wrapped_asgi(self.asgi)
+        self.asgi = wrapped_asgi(self.asgi)
 
     module.ASGIWorker.load_wsgi = load_wsgi
 
@@ -62,7 +62,7 @@ def uvicorn(module) -> None:
     @functools.wraps(original)
     def load(self):
         original(self)
-        self.loaded_app = _wrapped_asgi(self.loaded_app)
+        self.loaded_app = wrapped_asgi(self.loaded_app)
 
     module.Config.load = load
 
@@ -74,7 +74,7 @@ def werkzeug(module) -> None:
     @functools.wraps(original)
     def init(self, *args, **kwargs):
         original(self, *args, **kwargs)
-        self.app = _wrapped_wsgi(self.app)
+        self.app = wrapped_wsgi(self.app)
 
     module.BaseWSGIServer.__init__ = init
 
@@ -86,7 +86,7 @@ def waitress(module) -> None:
     @functools.wraps(original)
     def init(self, *args, **kwargs):
         original(self, *args, **kwargs)
-        self.application = _wrapped_wsgi(self.application)
+        self.application = wrapped_wsgi(self.application)
 
     module.BaseWSGIServer.__init__ = init
 
@@ -97,6 +97,6 @@ def wsgiref(module) -> None:
 
     @functools.wraps(original)
     def run(self, application):
-        return original(self, _wrapped_wsgi(application))
+        return original(self, wrapped_wsgi(application))
 
     module.BaseHandler.run = run

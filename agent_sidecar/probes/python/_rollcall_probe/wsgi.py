@@ -6,69 +6,63 @@ What a server looks at is left as it is: lists and tuples (their length becomes 
 
 from __future__ import annotations
 
+from sys import exc_info
+
 from . import recorder
 
 KEY = "rollcall.request"
 """Where a request's record is in its environ, or in its ASGI scope: whoever finds one does not count the request again."""
 
 
-class Application:
-    """Stands in for a WSGI application in front of its server."""
-
-    def __init__(self, app) -> None:
-        self._app = app
-
-    def __call__(self, environ, start_response):
-        return call(self._app, environ, start_response)
-
-    def __getattr__(self, name):
-        return getattr(self._app, name)
+def is_foreign(app) -> bool:
+    """Whether `app` is wrapped already or is no application, but an exporter of metrics."""
+    module = getattr(app, "__module__", None)
+    return getattr(app, "rollcall_wrapped", False) is True or (
+        isinstance(module, str) and module.startswith("prometheus_client")
+    )
 
 
 def wrap(app):
-    """`app` with the probe in front; what is no application's traffic stays as it is."""
-    module = getattr(app, "__module__", None)
-    if isinstance(app, Application) or (isinstance(module, str) and module.startswith("prometheus_client")):
-        return app
-    return Application(app)
+    """`app` with the probe in front of it."""
+    begin = recorder.begin
 
+    def application(environ, start_response):
+        if KEY in environ:
+            return app(environ, start_response)
+        request = begin(environ.get("REQUEST_METHOD"))
+        if request is None:
+            return app(environ, start_response)
+        environ[KEY] = request
 
-def call(app, environ, start_response):
-    """Call `app` as its server would and count the request."""
-    if KEY in environ:
-        return app(environ, start_response)
-    request = recorder.begin(environ.get("REQUEST_METHOD"))
-    if request is None:
-        return app(environ, start_response)
-    environ[KEY] = request
+        def respond(status, headers, exc_info=None):
+            request.status = status
+            if exc_info is None:
+                return start_response(status, headers)
+            return start_response(status, headers, exc_info)
 
-    def respond(status, *rest, **named):
         try:
-            request.status = int(status[:3])
+            body = app(environ, respond)
+        except BaseException:
+            request.finish(True)
+            raise
+        kind = type(body)
+        if kind is list or kind is tuple:
+            request.finish()
+            return body
+        try:
+            return _follow(body, request, environ)
         except Exception:
-            request.status = 0
-        return start_response(status, *rest, **named)
+            request.finish()
+            return body
 
-    try:
-        body = app(environ, respond)
-    except BaseException:
-        request.finish(True)
-        raise
-    kind = type(body)
-    if kind is list or kind is tuple:
-        request.finish()
-        return body
-    try:
-        return _follow(body, request, environ)
-    except Exception:
-        request.finish()
-        return body
+    application.rollcall_wrapped = True
+    return application
 
 
 def _follow(body, request, environ):
     """`body`, or what stands in for it, such that `request` is finished when the server closes it."""
     wrapper = environ.get("wsgi.file_wrapper")
-    if isinstance(wrapper, type) and isinstance(body, wrapper):
+    if wrapper is not None and isinstance(wrapper, type) and isinstance(body, wrapper):
         inner = getattr(body, "close", None)
 
         def close():
@@ -80,8 +74,7 @@ def _follow(body, request, environ):
 
         body.close = close
         return body
-    module = type(body).__module__
-    if not hasattr(body, "__iter__") or module.startswith(("uwsgi", "eventlet")):
+    if not hasattr(body, "__iter__") or type(body).__module__.startswith(("uwsgi", "eventlet")):
         # Not ours to wrap: the server knows this object by its type or identity.
         request.finish()
         return body
@@ -89,31 +82,31 @@ def _follow(body, request, environ):
 
 
 class Body:
-    """A response body that finishes its request when it is closed, fails, or is forgotten."""
+    """A response body that finishes its request when it is closed.
+
+    The server iterates over the real body's own iterator, at its full speed. That the application failed half-way is seen when
+    the server closes the body while it handles the exception; an OSError there is the client's leaving, not a failure.
+    """
 
     __slots__ = ("_body", "_iterator", "_request")
 
     def __init__(self, body, request) -> None:
         self._body = body
         self._request = request
-        self._iterator = None
 
     def __iter__(self):
-        try:
-            for chunk in self._body:
-                yield chunk
-        except GeneratorExit:
-            raise
-        except BaseException:
-            self._request.finish(True)
-            raise
+        return iter(self._body)
 
     def __next__(self):
-        if self._iterator is None:
-            self._iterator = iter(self)
-        return next(self._iterator)
+        try:
+            iterator = self._iterator
+        except AttributeError:
+            iterator = self._iterator = iter(self._body)
+        return next(iterator)
 
     def close(self) -> None:
+        error = exc_info()[1]
+        crashed = error is not None and not isinstance(error, (OSError, GeneratorExit))
         try:
             close = getattr(self._body, "close", None)
             if close is not None:
@@ -121,13 +114,7 @@ class Body:
         except BaseException:
             self._request.finish(True)
             raise
-        self._request.finish()
-
-    def __del__(self) -> None:
-        try:
-            self._request.finish()
-        except Exception:
-            return
+        self._request.finish(crashed)
 
 
 class SizedBody(Body):

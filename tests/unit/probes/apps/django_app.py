@@ -9,7 +9,7 @@ from django.core.wsgi import get_wsgi_application
 from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.urls import path
 
-settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], SECRET_KEY="test", DEBUG=False, LOGGING_CONFIG=None)  # noqa: S106
+settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], SECRET_KEY="test", DEBUG=False, LOGGING_CONFIG=None)
 django.setup()
 
 

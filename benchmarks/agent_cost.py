@@ -1,0 +1,183 @@
+"""What one agent costs: memory of both processes and CPU, idle at 2 reports a second and with 500 requests a second, over TLS.
+
+    python benchmarks/agent_cost.py [--seconds 20] [--python /usr/bin/python3]
+
+The operator is a sink in another process that acknowledges every 2 s. Requests are real: written by the probe's own recorder
+(Python), and sent on 8 streams (PHP). Bounds: 20 MiB resident for the whole container, 2 millicores idle, 10 at 500 requests/s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+SIDECAR = Path(__file__).parents[1] / "agent_sidecar"
+sys.path[:0] = [str(Path(__file__).parents[1]), str(SIDECAR), str(SIDECAR / "probes" / "python")]
+
+from rollcall_agent.sources.cost import cpu_with_children_us, memory_kib  # noqa: E402
+from rollcall_agent.wire import frames, report  # noqa: E402
+from tests.unit.agent.fake_operator import make_certificate  # noqa: E402
+
+WELCOME = {"wire": 1, "operator": "sink", "interval_ms": 500, "bands_ms": [1000, 3000, 8000], "max_frame": 65536}
+RATE = 500
+PHP_STREAMS = 8
+
+
+def sink(listener: socket.socket, certificate: tuple[Path, Path], received: multiprocessing.Queue[int]) -> None:
+    """Welcome one agent after the other, acknowledge every fourth report, tell how many came."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    while True:
+        connection = context.wrap_socket(listener.accept()[0], server_side=True)
+        decoder, seq = frames.Decoder(), 0
+        while data := connection.recv(65536):
+            for kind, body in decoder.feed(data):
+                if kind == frames.HELLO:
+                    connection.sendall(frames.encode_json(frames.WELCOME, WELCOME))
+                elif kind == frames.REPORT:
+                    values = report.unpack(body)
+                    seq = values["seq"]
+                    received.put(values["finished"])
+                    if seq % 4 == 0 or values["flags"] & report.FLAG_FINAL:
+                        connection.sendall(frames.encode(frames.ACK, frames.ACK_BODY.pack(seq)))
+
+
+def python_load(run: str, workers: int) -> None:
+    """RATE requests a second, each 5 ms in flight, counted by the probe's recorder in `workers` processes."""
+    os.environ["ROLLCALL_RUN"] = run
+
+    def work() -> None:
+        from _rollcall_probe import recorder
+
+        pause = workers / RATE
+        due = time.monotonic()
+        while True:
+            request = recorder.begin("GET")
+            request.name("/feed/<user>")
+            time.sleep(min(0.005, pause / 2))
+            request.status = 200
+            request.finish()
+            due += pause
+            time.sleep(max(0.0, due - time.monotonic()))
+
+    for _ in range(workers):
+        multiprocessing.get_context("fork").Process(target=work, daemon=True).start()
+    signal.pause()
+
+
+def php_load(run: str) -> None:
+    """The messages of RATE requests a second on PHP_STREAMS streams, each request 5 ms in flight."""
+    streams = []
+    for _ in range(PHP_STREAMS):
+        stream = socket.socket(socket.AF_UNIX)
+        stream.connect(run + "/php.sock")
+        streams.append(stream)
+    name = b"GET /index.php"
+    due, number = time.monotonic(), 0
+    while True:
+        stream = streams[number % PHP_STREAMS]
+        stream.sendall(struct.pack("<HBQ", 9 + len(name), 1, time.monotonic_ns() // 1000) + name)
+        time.sleep(min(0.005, 0.5 / RATE))
+        stream.sendall(struct.pack("<HBQHB", 12, 2, 5000, 200, 0))
+        number += 1
+        due += 1 / RATE
+        time.sleep(max(0.0, due - time.monotonic()))
+
+
+def rss_kib(pid: int) -> int:
+    """Resident set size, pages shared with others included."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+def only_child(pid: int) -> int:
+    """The one child of a process."""
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+
+
+def cpu_us(supervisor: int, worker: int) -> float:
+    """CPU of both processes so far, finer than the kernel's ticks."""
+    schedstats = (Path(f"/proc/{pid}/schedstat").read_text().split()[0] for pid in (supervisor, worker))
+    return sum(int(nanoseconds) for nanoseconds in schedstats) / 1000 + 0 * cpu_with_children_us(supervisor)
+
+
+def measure(
+    load: str, seconds: float, python: str, folder: Path, certificate: tuple[Path, Path], port: int
+) -> dict[str, float]:
+    """One agent under one load; a row of the table."""
+    run = folder / load
+    run.mkdir()
+    (folder / "token").write_text("token")
+    env = {
+        "ROLLCALL_RUN": str(run),
+        "ROLLCALL_OPERATOR": f"localhost:{port}",
+        "ROLLCALL_CA_FILE": str(certificate[0]),
+        "ROLLCALL_TOKEN_FILE": str(folder / "token"),
+        "MALLOC_ARENA_MAX": "1",
+        "MALLOC_TRIM_THRESHOLD_": "65536",
+    }
+    agent = subprocess.Popen([python, "-S", "-I", str(SIDECAR / "start.py"), "run"], env=env, stderr=subprocess.DEVNULL)
+    time.sleep(1.5)
+    context = multiprocessing.get_context("fork")
+    loads = {
+        "idle": lambda: None,
+        "python": lambda: python_load(str(run), 2),
+        "php": lambda: php_load(str(run)),
+    }
+    generator = context.Process(target=loads[load])
+    generator.start()
+    time.sleep(2)
+    worker = only_child(agent.pid)
+    before, since = cpu_us(agent.pid, worker), time.monotonic()
+    time.sleep(seconds)
+    used, elapsed = cpu_us(agent.pid, worker) - before, time.monotonic() - since
+    row = {
+        "millicores": used / elapsed / 1000,
+        "rss_supervisor": rss_kib(agent.pid) / 1024,
+        "rss_worker": rss_kib(worker) / 1024,
+        "pss_together": (memory_kib(agent.pid) + memory_kib(worker)) / 1024,
+    }
+    if generator.is_alive():
+        os.kill(generator.pid, signal.SIGKILL)  # type: ignore[arg-type]
+    agent.terminate()
+    agent.wait()
+    return row
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=20.0, help="measured time per row")
+    parser.add_argument("--python", default=sys.executable, help="interpreter that runs the agent")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        folder = Path(name)
+        certificate = make_certificate(folder)
+        listener = socket.create_server(("127.0.0.1", 0))
+        received: multiprocessing.Queue[int] = multiprocessing.get_context("fork").Queue()
+        operator = multiprocessing.get_context("fork").Process(target=sink, args=(listener, certificate, received), daemon=True)
+        operator.start()
+        port = listener.getsockname()[1]
+        print(
+            f"{'load':24}{'millicores':>11}{'bound':>7}{'RSS superv.':>13}{'RSS worker':>12}{'PSS together':>14}{'bound':>7}  MiB"
+        )
+        for load, title, bound in (("idle", "idle", 2), ("python", f"Python {RATE}/s", 10), ("php", f"PHP {RATE}/s", 10)):
+            row = measure(load, options.seconds, options.python, folder, certificate, port)
+            print(
+                f"{title:24}{row['millicores']:>11.2f}{bound:>7}{row['rss_supervisor']:>13.1f}{row['rss_worker']:>12.1f}"
+                f"{row['pss_together']:>14.1f}{20:>7}"
+            )
+        operator.terminate()
+
+
+if __name__ == "__main__":
+    main()
