@@ -96,7 +96,9 @@ class Client:
         self._session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT, read_bufsize=2**20)
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._session is not None:
             await self._session.close()
 
@@ -127,12 +129,21 @@ class Client:
             yield response
 
     async def request(
-        self, method: str, path: str, body: Any = None, *, params: Mapping[str, str] | None = None, content_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
     ) -> Any:
         """One call, decoded; raises KubeError, or aiohttp.ClientError and TimeoutError when the server cannot be reached."""
         async with self.open(method, path, params=params, body=body, content_type=content_type) as response:
             raw = await response.read()
-        return msgspec.json.decode(raw) if raw else None
+            try:
+                return msgspec.json.decode(raw) if raw else None
+            except msgspec.DecodeError as error:  # a proxy's page, for example
+                raise KubeError(response.status, "NotJSON", f"{method} {path}: {error}") from None
 
     async def apply(self, path: str, body: dict[str, Any]) -> Any:
         """Server-side apply as our one field manager."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Generic, Protocol, TypeVar
 
 import aiohttp
@@ -24,6 +26,8 @@ WATCH_S = 290
 IDLE_S = 75.0
 """Bookmarks come about once a minute; a watch that is silent for longer is dead."""
 BACKOFF_S = (0.2, 10.0)
+LASTED_S = 5.0
+"""A watch that lasted so long was a good one, also when nothing happened in it; the next one begins without a pause."""
 _log = logging.getLogger(__name__)
 
 
@@ -88,24 +92,30 @@ class Informer(Generic[T]):
         self._decode: Callable[[bytes | msgspec.Raw], T] = msgspec.json.Decoder(kind).decode
         self._on_change = on_change
         self._on_delete = on_delete
+        self._version = ""
+        """The resource version to go on from; empty when everything must be listed again."""
 
     async def run(self) -> None:
         """Follow until cancelled; failures are retried with a growing, jittered pause."""
         pause_s = BACKOFF_S[0]
         while True:
+            before, began_s = self._version, time.monotonic()
             try:
-                version = await self._list()
+                if not self._version:
+                    await self._list()
+                await self._watch()
+            except (_Expired, KubeError, msgspec.DecodeError) as error:
+                self._version = ""
+                _log.warning("informer %s: listing again: %s", self._path, error or "the resource version has expired")
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:  # the next watch goes on where this one broke off
+                _log.warning("informer %s: %s", self._path, error or type(error).__name__)
+            if self._version and (self._version != before or time.monotonic() - began_s > LASTED_S):
                 pause_s = BACKOFF_S[0]
-                while True:
-                    version = await self._watch(version)
-            except _Expired:
                 continue
-            except (KubeError, aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError) as error:
-                _log.warning("informer %s: %s; again in up to %.1f s", self._path, error or type(error).__name__, pause_s)
             await asyncio.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311 (jitter)
             pause_s = min(2 * pause_s, BACKOFF_S[1])
 
-    async def _list(self) -> str:
+    async def _list(self) -> None:
         self.relists += 1
         seen: set[str] = set()
         token = ""
@@ -122,7 +132,7 @@ class Informer(Generic[T]):
         for uid in self.objects.keys() - seen:
             self._on_delete(self.objects.pop(uid))
         self.synced.set()
-        return page.metadata.resource_version
+        self._version = page.metadata.resource_version
 
     def _take(self, item: T) -> str:
         uid = item.metadata.uid
@@ -132,12 +142,12 @@ class Informer(Generic[T]):
             self._on_change(item)
         return uid
 
-    async def _watch(self, version: str) -> str:
-        """One watch request; returns the resource version to go on from."""
+    async def _watch(self) -> None:
+        """One watch request, from where the last one ended."""
         params = self._selector | {
             "watch": "true",
             "allowWatchBookmarks": "true",
-            "resourceVersion": version,
+            "resourceVersion": self._version,
             "timeoutSeconds": str(WATCH_S),
         }
         limits = aiohttp.ClientTimeout(total=None, connect=10, sock_read=IDLE_S)
@@ -148,14 +158,13 @@ class Informer(Generic[T]):
                 buffer = lines.pop()
                 for line in lines:
                     if line:
-                        version = self._event(line) or version
-        return version
+                        self._version = self._event(line) or self._version
 
     def _event(self, line: bytes) -> str:
         event = msgspec.json.decode(line, type=_Event)
         if event.type == "ERROR":
             status = msgspec.json.decode(event.object, type=_Status)
-            if status.code == 410:
+            if status.code == HTTPStatus.GONE:
                 raise _Expired
             raise KubeError(status.code, "WatchError", status.message)
         if event.type == "BOOKMARK":

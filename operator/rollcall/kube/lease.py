@@ -20,6 +20,8 @@ from rollcall.kube.client import Client, KubeError
 DURATION_S = 6
 RENEW_S = 2.0
 RETRY_S = 1.0
+GIVE_UP_S = DURATION_S - RENEW_S
+"""A leader that could not renew for so long stops leading, well before others may take over."""
 _log = logging.getLogger(__name__)
 
 
@@ -57,11 +59,14 @@ class Lease:
                 await self._release()
 
     async def _step(self) -> None:
+        # A call that hangs must not let us believe in a lease that another may take meanwhile.
+        limit_s = max(0.0, self._renewed_s + GIVE_UP_S - self._clock()) if self.leading else GIVE_UP_S
         try:
-            won = await self._try()
+            async with asyncio.timeout(limit_s):
+                won = await self._try()
         except (KubeError, aiohttp.ClientError, OSError, TimeoutError) as error:
             _log.warning("lease %s: %s", self._name, error or type(error).__name__)
-            won = self.leading and self._clock() - self._renewed_s < DURATION_S - RENEW_S
+            won = self.leading and self._clock() - self._renewed_s < GIVE_UP_S
         self._turn(won)
 
     def _turn(self, leading: bool) -> None:

@@ -100,7 +100,13 @@ class Reviews:
         known, allowed = self._rights.get(key)
         if known:
             return bool(allowed)
-        resource = {"group": "rollcall.dev", "resource": "monitoredservices", "subresource": "live", "verb": "get", "name": name}
+        resource = {
+            "group": "rollcall.dev",
+            "resource": "monitoredservices",
+            "subresource": "live",
+            "verb": "get",
+            "name": name,
+        }
         spec: dict[str, Any] = {
             "user": user.name,
             "groups": list(user.groups),

@@ -1,0 +1,138 @@
+"""From a pod's JSON to the facts that the model wants, with the shapes that a kubelet really writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from rollcall.kube.objects import Pod, Workload, unix
+
+STARTED = "2026-03-01T10:00:05Z"
+METADATA = {
+    "name": "newsfeed-7d9c-abcde",
+    "generateName": "newsfeed-7d9c-",
+    "namespace": "shop",
+    "uid": "uid-1",
+    "resourceVersion": "812",
+    "creationTimestamp": "2026-03-01T10:00:00Z",
+    "labels": {"app": "newsfeed", "pod-template-hash": "7d9c"},
+    "annotations": {"rollcall.dev/injected": "3f2a", "rollcall.dev/service": "newsfeed"},
+    "ownerReferences": [
+        {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "newsfeed-7d9c", "uid": "u", "controller": True}
+    ],
+    "managedFields": [{"manager": "kubelet", "fieldsV1": {"f:status": {}}}],
+}
+SIDECAR = {
+    "name": "rollcall-agent",
+    "restartCount": 4,
+    "ready": True,
+    "started": True,
+    "state": {"running": {"startedAt": "2026-03-01T10:00:01Z"}},
+}
+RUNNING = {
+    "phase": "Running",
+    "conditions": [
+        {"type": "PodReadyToStartContainers", "status": "True"},
+        {"type": "Initialized", "status": "True"},
+        {"type": "Ready", "status": "True", "lastProbeTime": None},
+        {"type": "ContainersReady", "status": "True"},
+    ],
+    "initContainerStatuses": [
+        {"name": "rollcall-probes", "restartCount": 0, "state": {"terminated": {"exitCode": 0, "reason": "Completed"}}},
+        SIDECAR,
+    ],
+    "containerStatuses": [{"name": "web", "restartCount": 2, "state": {"running": {"startedAt": STARTED}}, "lastState": {}}],
+}
+PENDING = {
+    "phase": "Pending",
+    "conditions": [{"type": "Ready", "status": "False", "reason": "ContainersNotReady"}],
+    "containerStatuses": [{"name": "web", "restartCount": 0, "state": {"waiting": {"reason": "ContainerCreating"}}}],
+}
+COMPLETED = {
+    "phase": "Succeeded",
+    "conditions": [{"type": "Ready", "status": "False", "reason": "PodCompleted"}],
+    "containerStatuses": [{"name": "web", "restartCount": 0, "state": {"terminated": {"exitCode": 0}}}],
+}
+CRASHING = {
+    "phase": "Running",
+    "conditions": [{"type": "Ready", "status": "False"}],
+    "containerStatuses": [
+        {"name": "web", "restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}}},
+        {"name": "cache", "restartCount": 1, "state": {"running": {"startedAt": "2026-03-01T10:00:09Z"}}},
+        {"name": "log", "restartCount": 0, "state": {"running": {"startedAt": STARTED}}},
+    ],
+}
+
+
+def facts(status: dict[str, Any], spec: dict[str, Any] | None = None, **metadata: Any) -> Any:
+    shape = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": METADATA | metadata,
+        "spec": {"nodeName": "node-1"} if spec is None else spec,
+        "status": status,
+    }
+    return msgspec.json.decode(msgspec.json.encode(shape), type=Pod).facts()
+
+
+def test_a_running_pod() -> None:
+    found = facts(RUNNING)
+    assert (found.uid, found.name, found.namespace, found.node) == ("uid-1", "newsfeed-7d9c-abcde", "shop", "node-1")
+    assert (found.running, found.ready, found.finished, found.leaving, found.injected) == (True, True, False, False, True)
+    assert (found.created_at, found.started_at) == (unix("2026-03-01T10:00:00Z"), unix(STARTED))
+    assert found.restarts == 2, "restarts of the application; a native sidecar's are not"
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ({}, {"running": False, "ready": False, "finished": False, "started_at": None, "restarts": 0}),
+        (PENDING, {"running": False, "ready": False, "finished": False, "started_at": None}),
+        ({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False"}]}, {"running": False, "node": None}),
+        (COMPLETED, {"running": False, "ready": False, "finished": True}),
+        ({"phase": "Failed", "reason": "Evicted"}, {"running": False, "finished": True}),
+        ({"phase": "Unknown"}, {"running": False, "finished": False}),
+        (CRASHING, {"running": True, "ready": False, "restarts": 4, "started_at": unix(STARTED)}),
+    ],
+)
+def test_states(status: dict[str, Any], expected: dict[str, Any]) -> None:
+    found = facts(status, {} if expected.get("node", 1) is None else None)
+    assert {name: getattr(found, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("metadata", "spec", "expected"),
+    [
+        (
+            {"deletionTimestamp": "2026-03-01T10:05:00Z", "deletionGracePeriodSeconds": 30},
+            None,
+            {"leaving": True, "ready": True},
+        ),
+        ({"annotations": {}}, None, {"injected": False, "skipped": None}),
+        ({"annotations": {"rollcall.dev/skipped": "NoRoom"}}, None, {"injected": False, "skipped": "NoRoom"}),
+        ({"labels": {"rollcall.dev/inject": "disabled"}}, None, {"opted_out": True}),
+        ({"labels": {"rollcall.dev/inject": "enabled"}}, None, {"opted_out": False}),
+        ({}, {"hostNetwork": True}, {"host_network": True}),
+    ],
+)
+def test_metadata(metadata: dict[str, Any], spec: dict[str, Any] | None, expected: dict[str, Any]) -> None:
+    found = facts(RUNNING, spec, **metadata)
+    assert {name: getattr(found, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("workload", "desired"),
+    [
+        ({"spec": {"replicas": 6}}, 6),
+        ({"spec": {"replicas": 0}}, 0),
+        ({"spec": {}}, 1),
+        ({"spec": {"template": {"metadata": {"creationTimestamp": None, "labels": {"app": "x"}}}}}, 1),
+        ({"spec": {}, "status": {"desiredNumberScheduled": 3}}, 3),
+        ({"spec": {}, "status": {"desiredNumberScheduled": 0}}, 0),
+    ],
+)
+def test_desired(workload: dict[str, Any], desired: int) -> None:
+    raw = msgspec.json.encode({"metadata": {"name": "w"}} | workload)
+    assert msgspec.json.decode(raw, type=Workload).desired() == desired
