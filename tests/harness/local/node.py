@@ -95,9 +95,9 @@ class Node:
         """Plug the network cable in again."""
         network.set_link(self._node, up=True)
 
-    def run(self, *argv: str | Path) -> str:
+    def run(self, *argv: str | Path, input: str | None = None) -> str:  # noqa: A002 - the name that subprocess uses
         """Run a command inside the node (its network, mounts and pids) and return its output."""
-        return run([*self._namespaces().enter(), *argv])
+        return run([*self._namespaces().enter(), *argv], input=input)
 
     def wait_runtime(self, timeout_s: float = 30.0) -> None:
         """Return when containerd answers."""

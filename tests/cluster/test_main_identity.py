@@ -1,0 +1,166 @@
+"""Who gets in: agents by the token of their own pod and nothing else, people by their own rights and no more."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.cluster.observe import until
+from tests.harness.cluster import Cluster
+from tests.harness.errors import HarnessError
+from tests.harness.install import NAMESPACE, Rollcall
+
+pytestmark = pytest.mark.cluster
+
+_CALLER = textwrap.dedent("""
+    import json, socket, ssl, struct, sys
+    ask = json.load(sys.stdin)
+    tls = ssl.create_default_context(cadata=ask["ca"])
+    raw = socket.create_connection((ask["address"], 10251), timeout=10)
+    with tls.wrap_socket(raw, server_hostname="rollcall-ingest.rollcall-system.svc") as sock:
+        body = json.dumps(ask["hello"]).encode()
+        sock.sendall(struct.pack("<IB", len(body) + 1, 1) + body)
+        data = b""
+        while len(data) < 5 or len(data) < 4 + struct.unpack_from("<I", data)[0]:
+            part = sock.recv(65536)
+            if not part:
+                break
+            data += part
+    print(json.dumps({"kind": data[4], "body": json.loads(data[5:4 + struct.unpack_from("<I", data)[0]])}))
+""")
+WELCOME, GOODBYE = 2, 7
+
+
+def call(cluster: Cluster, hello: dict[str, object]) -> tuple[int, dict[str, object]]:
+    """What the operator answers to a HELLO from a node: (frame type, body)."""
+    leader = ("-n", NAMESPACE, "get", "pod", "-l", "rollcall.dev/leader=true", "-o", "jsonpath={.items[0].status.podIP}")
+    ca = cluster.kubectl("-n", NAMESPACE, "get", "configmap", "rollcall-ca", "-o", "jsonpath={.data.ca\\.crt}")
+    ask = json.dumps(
+        {"address": cluster.kubectl(*leader), "ca": ca, "hello": {"wire": 1, "agent": "test", "epoch": "e"} | hello}
+    )
+    answer = json.loads(cluster.nodes[0].run("python3", "-c", _CALLER, input=ask))
+    return answer["kind"], answer["body"]
+
+
+def rejected(rollcall: Rollcall) -> dict[str, float]:
+    """How many agents were refused, by code."""
+    families = text_string_to_metric_families(rollcall.metrics())
+    return {
+        sample.labels["code"]: sample.value
+        for family in families
+        if family.name == "rollcall_agents_rejected"
+        for sample in family.samples
+        if sample.name.endswith("_total")
+    }
+
+
+@pytest.fixture(scope="module")
+def pods(cluster: Cluster, shop: str) -> list[dict[str, str]]:
+    found = json.loads(cluster.kubectl("-n", shop, "get", "pods", "-l", "app=newsfeed", "-o", "json"))
+    return [{"name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]} for pod in found["items"]]
+
+
+def token(cluster: Cluster, shop: str, *options: str) -> str:
+    return cluster.kubectl("-n", shop, "create", "token", "default", *options).strip()
+
+
+def bound(pod: dict[str, str]) -> tuple[str, ...]:
+    return ("--bound-object-kind=Pod", f"--bound-object-name={pod['name']}", f"--bound-object-uid={pod['uid']}")
+
+
+def test_only_the_token_of_ones_own_pod_gets_in(
+    cluster: Cluster, rollcall: Rollcall, shop: str, pods: list[dict[str, str]]
+) -> None:
+    audience = "--audience=rollcall.dev"
+    mine = token(cluster, shop, audience, *bound(pods[0]))
+    attempts = {
+        "no token": ({"pod_uid": pods[0]["uid"]}, "TokenRejected"),
+        "not a token": ({"token": "x.y.z"}, "TokenRejected"),
+        "wrong audience": ({"token": token(cluster, shop, "--audience=other", *bound(pods[0]))}, "TokenRejected"),
+        "for the API server": ({"token": token(cluster, shop, *bound(pods[0]))}, "TokenRejected"),
+        "of no pod": ({"token": token(cluster, shop, audience)}, "TokenRejected"),
+        "another pod's UID": ({"token": mine, "pod_uid": pods[1]["uid"]}, "PodMismatch"),
+        "a wire of the future": ({"token": mine, "pod_uid": pods[0]["uid"], "wire": 99}, "WireVersion"),
+    }
+    before = rejected(rollcall)
+    for what, (hello, code) in attempts.items():
+        kind, body = call(cluster, hello)
+        assert (kind, body["code"]) == (GOODBYE, code), what
+        assert body["message"]
+    after = rejected(rollcall)
+    for code in ("TokenRejected", "PodMismatch", "WireVersion"):
+        expected = sum(wanted == code for _, wanted in attempts.values())
+        assert after[code] - before.get(code, 0) == expected, code
+    kind, body = call(cluster, {"token": mine, "pod_uid": pods[0]["uid"]})
+    assert kind == WELCOME
+    assert body["interval_ms"] == 500
+    picture = rollcall.wait_for(shop, "newsfeed", lambda picture: picture["pods"]["serving"] == 2, "the real agent reports on")
+    assert picture["pods"]["total"] == 2
+
+
+@pytest.fixture(scope="module")
+def viewer(cluster: Cluster, shop: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The kubeconfig of somebody with the ClusterRole view in the shop, and nothing else."""
+    cluster.kubectl("-n", shop, "create", "serviceaccount", "viewer")
+    cluster.kubectl("-n", shop, "create", "rolebinding", "viewer", "--clusterrole=view", f"--serviceaccount={shop}:viewer")
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    secret = cluster.kubectl("-n", shop, "create", "token", "viewer").strip()
+    config["users"] = [{"name": config["contexts"][0]["context"]["user"], "user": {"token": secret}}]
+    path = tmp_path_factory.mktemp("viewer") / "kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    yield path
+    cluster.kubectl("-n", shop, "delete", "serviceaccount/viewer", "rolebinding/viewer")
+
+
+def as_viewer(rollcall: Rollcall, kubeconfig: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    command = [*rollcall.command(*args)[:-1], f"--kubeconfig={kubeconfig}"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+
+def test_a_viewer_sees_ones_own_namespace_and_no_other(cluster: Cluster, rollcall: Rollcall, shop: str, viewer: Path) -> None:
+    def allowed() -> bool:
+        return as_viewer(rollcall, viewer, "top", "newsfeed", "-n", shop, "--once").returncode == 0
+
+    until(allowed, 15, "the aggregated role takes effect")
+    shown = as_viewer(rollcall, viewer, "top", "-n", shop, "--once")
+    assert "newsfeed" in shown.stdout
+    for args in (("top", "-A", "--once"), ("top", "x", "-n", "default", "--once")):
+        refused = as_viewer(rollcall, viewer, *args)
+        assert refused.returncode == 4
+        assert "may not get monitoredservices/live" in refused.stderr
+        assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def test_the_plugin_is_the_same_command(cluster: Cluster, rollcall: Rollcall, shop: str) -> None:
+    plugin = Path(rollcall.command()[0]).parent / "kubectl-rollcall"
+    done = subprocess.run(
+        [plugin, "top", "-n", shop, "--seconds=3", f"--kubeconfig={cluster.kubeconfig}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+    lines = [line for line in done.stdout.splitlines() if "shop/newsfeed" in line]
+    assert 2 <= len(lines) <= 5  # a line per second
+    assert "serving=2" in lines[-1]
+
+
+def test_an_unknown_service_is_one_sentence(rollcall: Rollcall, shop: str) -> None:
+    with pytest.raises(HarnessError, match='there is no MonitoredService "nothing" in namespace "shop"'):
+        rollcall.run("top", "nothing", "-n", shop, "--once")
+
+
+def test_the_webhook_trusts_the_published_certificate(cluster: Cluster, shop: str) -> None:
+    bundle = cluster.kubectl(
+        "get", "mutatingwebhookconfiguration", "rollcall", "-o", "jsonpath={.webhooks[0].clientConfig.caBundle}"
+    )
+    published = cluster.kubectl("-n", shop, "get", "configmap", "rollcall-ca", "-o", "jsonpath={.data.ca\\.crt}")
+    assert base64.b64decode(bundle).decode().strip() == published.strip()
