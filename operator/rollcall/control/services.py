@@ -105,6 +105,7 @@ class Services:
         watch = self._watches.pop(key, None)
         if watch is None:
             return
+        watch.leave()
         _stop_soon(watch.stop())
         if key[0] not in self.namespaces:
             _stop_soon(self._workloads.pop(key[0]).stop())

@@ -39,6 +39,7 @@ _log = logging.getLogger(__name__)
 class _Written:
     """What was last written for one object."""
 
+    uid: str
     at_s: float = float("-inf")
     status: dict[str, Any] = field(default_factory=dict)
 
@@ -63,9 +64,9 @@ class Budget:
 
 def due(last: _Written, status: dict[str, Any], now_s: float) -> bool:
     """Whether a status is worth a write at this moment."""
-    if not last.status:
-        return True
     since_s = now_s - last.at_s
+    if not last.status:
+        return since_s >= EVERY_S
     if flips(status) != flips(last.status):
         return since_s >= FLIP_S
     return since_s >= EVERY_S and essence(status) != essence(last.status)
@@ -96,18 +97,28 @@ class StatusWriter:
             await self._round(force=True)
 
     async def _round(self, *, force: bool) -> None:
+        """`force` is the last round of a term: what differs is written whatever the pace, because nobody else knows the totals."""
         for watch in list(self._services):
             key = (watch.service.namespace, watch.service.name)
             if not watch.synced or watch.fleet.last.at_s == 0:
                 continue
-            last = self._written.setdefault(key, _Written(status=_standing(watch)))
+            last = self._last(key, watch)
             status = _status(watch, last)
             now_s = self._clock()
-            wanted = essence(status) != essence(last.status) if force and last.status else due(last, status, now_s)
-            if wanted and self._budget.take(now_s):
+            if force:
+                wanted = not last.status or essence(status) != essence(last.status)
+            else:
+                wanted = due(last, status, now_s) and self._budget.take(now_s)
+            if wanted:
                 last.at_s = now_s
                 if await self._write(key, status):
                     last.status = status
+
+    def _last(self, key: Key, watch: ServiceWatch) -> _Written:
+        last = self._written.get(key)
+        if last is None or last.uid != watch.service.metadata.uid:  # a new object, perhaps under an old name
+            last = self._written[key] = _Written(watch.service.metadata.uid, status=_standing(watch))
+        return last
 
     async def _write(self, key: Key, status: dict[str, Any]) -> bool:
         namespace, name = key
@@ -117,6 +128,7 @@ class StatusWriter:
         except KubeError as error:
             if error.status == 404:  # deleted while we missed the event
                 self._services.remove(key)
+                self._written.pop(key, None)
             else:
                 _log.warning("status of %s/%s was not written: %s", namespace, name, error)
             self._count["failed"] += 1

@@ -21,6 +21,8 @@ from rollcall.serve.publisher import Publisher
 FOLD_S = 0.25
 PUBLISH_S = 5.0
 SYNC_WITHIN_S = 10.0
+LABEL_WITHIN_S = 2.0
+"""An API server that does not answer must not keep a former leader from ending its term."""
 LEADER_LABEL = "rollcall.dev/leader"
 _log = logging.getLogger(__name__)
 
@@ -31,15 +33,20 @@ class LeaderLabel:
     def __init__(self, client: Client, namespace: str, pod: str) -> None:
         self._client = client
         self._pod = pod
+        self.shown: bool | None = None
+        """What the API server was told last; None when it could not be told."""
         self._path = f"/api/v1/namespaces/{namespace}/pods/{pod}"
 
     async def set(self, leading: bool) -> None:
         """Put the label on or take it off; outside a cluster there is no pod and nothing to do."""
         if not self._pod:
             return
+        self.shown = None
         patch = {"metadata": {"labels": {LEADER_LABEL: "true" if leading else None}}}
         try:
-            await self._client.request("PATCH", self._path, patch, content_type=MERGE_PATCH)
+            async with asyncio.timeout(LABEL_WITHIN_S):
+                await self._client.request("PATCH", self._path, patch, content_type=MERGE_PATCH)
+            self.shown = leading
         except (KubeError, aiohttp.ClientError, OSError, TimeoutError) as error:
             _log.warning("leader label: %s", error or type(error).__name__)
 
@@ -131,6 +138,8 @@ class Term:
     async def _publish(self) -> None:
         while True:
             self.namespaces_changed.clear()
+            if not self._label.shown:
+                await self._label.set(True)
             await self._bundle.publish(self._ca(), self._services.agent_namespaces)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.namespaces_changed.wait(), PUBLISH_S)

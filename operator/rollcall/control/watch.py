@@ -173,10 +173,14 @@ class ServiceWatch:
     def _pod_deleted(self, pod: Pod) -> None:
         self.fleet.remove(pod.metadata.uid, time.monotonic())
 
-    async def stop(self) -> None:
-        """The object was deleted: forget the service."""
-        await _cancel([self._task])
+    def leave(self) -> None:
+        """The object was deleted: forget the service. At once, because another may come under the same name."""
+        self._task.cancel()
         self._roll.drop((self.service.namespace, self.service.name))
+
+    async def stop(self) -> None:
+        """Wait until nothing is left running."""
+        await _cancel([self._task])
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

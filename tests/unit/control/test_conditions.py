@@ -1,0 +1,200 @@
+"""From a picture to the status: small, rounded, valid, and still while nothing happens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+
+from rollcall.api.status import MonitoredServiceStatus
+from rollcall.control.conditions import Context, essence, flips, rounded_rate, status_of
+from rollcall.model.health import HealthState
+from rollcall.model.picture import InFlight, Judgement, Picture, PodCounts, PodPicture, ResponseTime, Totals, Traffic
+
+ROOT = Path(__file__).parents[3]
+CONTEXT = Context(3, Totals(100, 5, 1, 7), 2, (True, "Enabled", "new pods are injected"), "2026-01-01T00:00:00Z")
+
+
+def pod(name: str, state: str, reason: str | None = None) -> PodPicture:
+    return PodPicture(
+        name, f"uid-{name}", "node-1", state, reason, False, 0, 0.0, None, None, None, None, None, None, 0, 0, None
+    )
+
+
+def counts(**changes: int | None) -> PodCounts:
+    given: dict[str, Any] = dict.fromkeys(("serving", "unready", "pending", "silent", "bare", "leaving"), 0) | changes
+    desired = given.pop("desired", None)
+    return PodCounts(desired=desired, total=sum(given.values()), **given)
+
+
+def picture(**changes: Any) -> Picture:
+    traffic = Traffic(
+        1240.4, 10.0, 1238.6, 0.00123, ResponseTime(0.0312, 0.0214, 0.0871, 1.234), InFlight(31, [28, 2, 1, 0], 4.2)
+    )
+    given: dict[str, Any] = {
+        "namespace": "shop", "name": "newsfeed", "at": 5.0, "health": Judgement(HealthState.HEALTHY, "AsExpected", "fine"),
+        "pods": counts(serving=6, desired=6), "coverage": 1.0, "traffic": traffic, "totals": Totals(5000, 6, 1, 9),
+        "bands_ms": [1000, 3000, 8000], "bare": {}, "roll": [],
+    }  # fmt: skip
+    return Picture(**(given | changes))
+
+
+NOTHING = picture(
+    traffic=Traffic(None, 10.0, None, None, ResponseTime(), None),
+    coverage=None,
+    pods=counts(),
+    health=Judgement(HealthState.UNKNOWN, "NoPods", "none"),
+)
+
+
+def conditions(shown: Picture, context: Context = CONTEXT) -> dict[str, tuple[str, str]]:
+    return {c["type"]: (c["status"], c["reason"]) for c in status_of(shown, context, [])["conditions"]}
+
+
+def test_the_row_that_kubectl_prints() -> None:
+    status = status_of(picture(), CONTEXT, [])
+    assert status["summary"] == {
+        "pods": "6/6",
+        "health": "Healthy",
+        "rps": "1240",
+        "p95": "87ms",
+        "errors": "0.1%",
+        "inFlight": 31,
+    }
+    assert status["pods"] == {
+        "desired": 6, "total": 6, "serving": 6, "unready": 0, "pending": 0, "silent": 0, "bare": 0, "leaving": 0,
+    }  # fmt: skip
+    assert status["totals"]["departed"] == {"pods": 2, "requests": 100, "errors": 5, "lost": 1, "durationMicroseconds": 7}
+
+
+def test_no_data_is_left_out_not_zero() -> None:
+    status = status_of(NOTHING, CONTEXT, [])
+    assert status["summary"] == {"pods": "0/0", "health": "Unknown"}
+    assert status["traffic"] == {}
+    assert "coverage" not in status
+    assert "desired" not in status["pods"]
+
+
+@pytest.mark.parametrize(
+    "shown", [picture(), NOTHING, picture(roll=[pod(f"p{n}", "bare", "OptedOut") for n in range(30)], bare={"OptedOut": 30})]
+)
+def test_every_status_is_valid(shown: Picture) -> None:
+    """By the type that it is read with, and with no field that the schema in the cluster would drop."""
+    status = status_of(shown, CONTEXT, [])
+    read = MonitoredServiceStatus.model_validate(status)
+    assert read.model_dump(by_alias=True, mode="json", exclude_unset=True) == msgspec.to_builtins(status)
+    crd = yaml.safe_load((ROOT / "crds/rollcall.dev_monitoredservices.yaml").read_text())
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+    assert_known(status, schema, "status")
+    assert len(msgspec.json.encode(status)) < 32 * 1024
+
+
+def assert_known(value: Any, schema: dict[str, Any], path: str) -> None:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            known = schema.get("properties", {}).get(key) or schema.get("additionalProperties")
+            assert known, f"{path}.{key} is not in the schema"
+            assert_known(inner, known, f"{path}.{key}")
+    elif isinstance(value, list):
+        assert len(value) <= schema.get("maxItems", 10**9), path
+        for inner in value:
+            assert_known(inner, schema["items"], path)
+    else:
+        assert {"string": str, "integer": int}[schema["type"]] is (str if isinstance(value, str) else type(value)), path
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [
+        (0.0, "0"), (0.04, "0"), (0.05, "0.1"), (0.44, "0.4"), (1.0, "1"), (9.94, "9.9"), (9.97, "10"), (45.6, "46"),
+        (999.4, "999"), (999.6, "1000"), (1238.6, "1240"), (98765.0, "98800"),
+    ],
+)  # fmt: skip
+def test_rounded_rate(rate: float, text: str) -> None:
+    assert rounded_rate(rate) == text
+
+
+@pytest.mark.parametrize(
+    ("shown", "context", "kind", "expected"),
+    [
+        (picture(), CONTEXT, "Ready", ("True", "Watching")),
+        (picture(), CONTEXT, "Injecting", ("True", "Enabled")),
+        (picture(), Context(1, Totals(), 0, (False, "InjectionOff", "off"), "now"), "Injecting", ("False", "InjectionOff")),
+        (picture(), CONTEXT, "Covered", ("True", "AllPodsInjected")),
+        (picture(pods=counts(serving=2, bare=1), bare={"OptedOut": 1}), CONTEXT, "Covered", ("False", "BarePods")),
+        (picture(), CONTEXT, "Reporting", ("True", "AllAgentsReport")),
+        (picture(pods=counts(serving=2, silent=1)), CONTEXT, "Reporting", ("False", "SilentPods")),
+        (NOTHING, CONTEXT, "Covered", ("Unknown", "NoPods")),
+        (picture(pods=counts(pending=3, leaving=1)), CONTEXT, "Reporting", ("Unknown", "NoPods")),
+        (picture(), CONTEXT, "Healthy", ("True", "AsExpected")),
+        (
+            picture(health=Judgement(HealthState.DEGRADED, "SlowerThanObjective", "slow")),
+            CONTEXT,
+            "Healthy",
+            ("False", "SlowerThanObjective"),
+        ),
+        (picture(health=Judgement(HealthState.DOWN, "NoServingPod", "down")), CONTEXT, "Healthy", ("False", "NoServingPod")),
+        (picture(health=Judgement(HealthState.UNKNOWN, "LowCoverage", "low")), CONTEXT, "Healthy", ("Unknown", "LowCoverage")),
+    ],
+)
+def test_conditions(shown: Picture, context: Context, kind: str, expected: tuple[str, str]) -> None:
+    assert conditions(shown, context)[kind] == expected
+
+
+def test_a_transition_time_moves_only_with_its_condition() -> None:
+    first = status_of(picture(), CONTEXT, [])
+    later = Context(3, Totals(), 0, CONTEXT.injecting, "2026-02-02T00:00:00Z")
+    second = status_of(picture(pods=counts(serving=2, silent=1)), later, first["conditions"])
+    times = {c["type"]: c["lastTransitionTime"] for c in second["conditions"]}
+    assert {kind for kind, at in times.items() if at == later.now} == {"Reporting"}
+    third = status_of(picture(), later, second["conditions"])
+    assert flips(third) == flips(first)
+
+
+def test_the_worst_come_first_and_are_few() -> None:
+    roll = [
+        pod("a", "serving"),
+        pod("b", "pending"),
+        pod("c", "unready"),
+        pod("d", "silent"),
+        pod("f", "bare", "OptedOut"),
+        pod("e", "bare", "X"),
+    ]
+    worst = status_of(picture(roll=[*roll, pod("g", "leaving")]), CONTEXT, [])["worst"]
+    assert worst == [
+        {"name": "e", "reason": "X"}, {"name": "f", "reason": "OptedOut"}, {"name": "d", "reason": "silent"},
+        {"name": "c", "reason": "unready"}, {"name": "b", "reason": "pending"},
+    ]  # fmt: skip
+    assert len(status_of(picture(roll=[pod(f"p{n}", "bare", "X") for n in range(500)]), CONTEXT, [])["worst"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "written"),
+    [
+        ({}, False),
+        ({"at": 99.0}, False),
+        ({"totals": Totals(999_999, 9, 9, 9)}, False),
+        ({"health": Judgement(HealthState.HEALTHY, "AsExpected", "other words")}, False),
+        (
+            {
+                "traffic": Traffic(
+                    1.0, 10.0, 1236.0, 0.00119, ResponseTime(0.0312, 0.0214, 0.0869, 1.234), InFlight(31, [28, 2, 1, 0], 99.0)
+                )
+            },
+            False,
+        ),
+        ({"pods": counts(serving=5, desired=6)}, True),
+        ({"health": Judgement(HealthState.HEALTHY, "Other", "fine")}, True),
+        ({"bare": {"OptedOut": 1}}, True),
+    ],
+)
+def test_only_what_people_see_is_worth_a_write(changes: dict[str, Any], written: bool) -> None:
+    assert (essence(status_of(picture(**changes), CONTEXT, [])) != essence(status_of(picture(), CONTEXT, []))) is written
+
+
+def test_departed_totals_are_worth_a_write() -> None:
+    more = Context(3, Totals(101, 5, 1, 7), 2, CONTEXT.injecting, CONTEXT.now)
+    assert essence(status_of(picture(), more, [])) != essence(status_of(picture(), CONTEXT, []))
