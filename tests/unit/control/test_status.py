@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from itertools import pairwise
 
 import aiohttp
 import pytest
@@ -60,10 +61,10 @@ async def test_at_most_one_write_in_five_seconds_while_figures_move(scene: Scene
         if await writer.round():
             times.append(scene.clock.now_s)
     # the first few are flips: from no pod to one that reports and is judged
-    steady = [b - a for a, b in zip(times[4:], times[5:], strict=False)]
+    steady = [b - a for a, b in pairwise(times[4:])]
     assert len(steady) >= 6
     assert all(EVERY_S <= gap <= EVERY_S + 0.5 for gap in steady)
-    assert all(b - a >= FLIP_S for a, b in zip(times, times[1:], strict=False))
+    assert all(b - a >= FLIP_S for a, b in pairwise(times))
 
 
 async def test_a_condition_flips_at_once_but_not_more_than_once_a_second(scene: Scene) -> None:
