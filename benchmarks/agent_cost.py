@@ -24,7 +24,7 @@ from pathlib import Path
 SIDECAR = Path(__file__).parents[1] / "agent_sidecar"
 sys.path[:0] = [str(Path(__file__).parents[1]), str(SIDECAR), str(SIDECAR / "probes" / "python")]
 
-from rollcall_agent.sources.cost import cpu_with_children_us, memory_kib  # noqa: E402
+from rollcall_agent.sources.cost import memory_kib  # noqa: E402
 from rollcall_agent.wire import frames, report  # noqa: E402
 from tests.unit.agent.fake_operator import make_certificate  # noqa: E402
 
@@ -107,7 +107,7 @@ def only_child(pid: int) -> int:
 def cpu_us(supervisor: int, worker: int) -> float:
     """CPU of both processes so far, finer than the kernel's ticks."""
     schedstats = (Path(f"/proc/{pid}/schedstat").read_text().split()[0] for pid in (supervisor, worker))
-    return sum(int(nanoseconds) for nanoseconds in schedstats) / 1000 + 0 * cpu_with_children_us(supervisor)
+    return sum(int(nanoseconds) for nanoseconds in schedstats) / 1000
 
 
 def measure(
@@ -157,7 +157,9 @@ def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=20.0, help="measured time per row")
-    parser.add_argument("--python", default=sys.executable, help="interpreter that runs the agent")
+    other = "/usr/bin/python3"
+    default = other if os.path.exists(other) else sys.executable
+    parser.add_argument("--python", default=default, help="runs the agent; PSS is honest when nothing else here runs it")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
         folder = Path(name)

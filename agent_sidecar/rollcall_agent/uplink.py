@@ -55,6 +55,7 @@ class Uplink:
         self._goodbye = ""
         self._seq = 0
         self.acked = 0
+        self.connections = 0
         self.interval_s = 0.5
         self.bounds_ms: tuple[int, ...] = DEFAULT_BOUNDS_MS
         self.wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -185,7 +186,7 @@ class Uplink:
                 self._flush()
                 self._receive(now)
         except (OSError, ValueError) as error:
-            self._fail(now, self._goodbye or str(error) or repr(error))
+            self._fail(now, str(error) or repr(error))
 
     def _connected(self, now: float) -> None:
         assert self._socket is not None
@@ -220,6 +221,7 @@ class Uplink:
         self._decoder = frames.Decoder()
         self._seq = 0
         self.acked = 0
+        self.connections += 1
         with open(self._settings.token_file, encoding="ascii") as file:
             token = file.read().strip()
         hello = {"wire": WIRE_VERSION, **self._hello(), "token": token}

@@ -76,6 +76,7 @@ class Worker:
         self._save_at = now
         self._deadline = given.drain_deadline
         self._final_seq = 0
+        self._final_connection = 0
         self._ended = False
 
     def _open_php(self, given: Inheritance) -> PhpSource | None:
@@ -191,8 +192,8 @@ class Worker:
     def _drain(self, now: float, now_us: int) -> None:
         """Wait for the application's workers to end, send the last report, wait for its acknowledgement."""
         assert self._deadline is not None
-        if not self._uplink.live:
-            self._final_seq = 0  # a new connection numbers its reports anew
+        if self._final_connection != self._uplink.connections:
+            self._final_seq = 0  # another connection knows nothing of it, and numbers its reports anew
         if (self._final_seq and self._uplink.acked >= self._final_seq) or now >= self._deadline:
             if not self._final_seq:
                 say("ending without an acknowledged last report", "drain")
@@ -202,6 +203,7 @@ class Worker:
             self._report(now, now_us, FLAG_FINAL if last else 0)
             if last:
                 self._final_seq = self._uplink.next_seq() - 1
+                self._final_connection = self._uplink.connections
 
     def _save_now_and_then(self, now: float) -> None:
         """Folding saves by itself; this keeps epoch, CPU time and the probe flag."""

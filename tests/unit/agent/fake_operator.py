@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
 import socket
@@ -80,10 +81,8 @@ class FakeOperator:
     def drop_connections(self) -> None:
         """Close every connection, as an operator that is killed does."""
         for connection in self._connections:
-            try:
+            with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             connection.close()
         self._connections.clear()
 

@@ -1,6 +1,6 @@
 """Frameworks' entry points, where requests are counted as long as no known server of this process does.
 
-The first server that counts takes them out again: its frameworks are then called as they were written, and a sub-request that an
+The first server that counts takes them out again: frameworks are then called as they were written, and a sub-request that an
 application makes to itself is not taken for a request.
 """
 

@@ -1,8 +1,8 @@
 """Counts requests exactly, from any thread, task, signal handler or finalizer, without ever waiting.
 
 A request that begins takes a slot from a deque (atomic) and writes its start into it: that is all. What ended is appended to
-another deque, and whoever finds the lock free settles what is there; who finds it taken leaves the fact to the holder, who looks
-again after letting go, so none is stranded and a re-entrant call cannot block on itself. The lock comes from `_thread` before
+another deque, and whoever finds the lock free settles what is there; who finds it taken leaves the fact to its holder, who
+looks again after letting go, so none is stranded and a re-entrant call cannot block on itself. The lock comes from `_thread` before
 any gevent patch; the only clock is the vDSO's.
 """
 
