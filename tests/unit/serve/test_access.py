@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from rollcall.control.certificates import load_into, renewed
 from rollcall.kube.client import KubeError
 from rollcall.kube.review import User
-from rollcall.serve.access import Access, Refused, trust_cluster_users
+from rollcall.serve.access import Access, RefusedError, trust_cluster_users
 from rollcall.serve.live import make_live_app
 from tests.unit.serve.conftest import Live, Rights
 
@@ -109,6 +109,6 @@ async def test_without_a_published_ca_certificates_are_not_asked_for(answer: Any
 
 async def test_rights_that_cannot_be_asked_for_are_not_there(live: Live, rights: Rights) -> None:
     rights.away = True
-    with pytest.raises(Refused, match="could not be asked what you may read") as caught:
+    with pytest.raises(RefusedError, match="could not be asked what you may read") as caught:
         await Access(rights).may(User("alice"), "shop")  # type: ignore[arg-type]
     assert caught.value.status == 503
