@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import aiohttp
+import yaml
 from kubernetes import client as kube
 from kubernetes import config as kube_config
 from kubernetes.client.exceptions import ApiException
@@ -25,11 +26,12 @@ _FORWARD_WITHIN_S = 10.0
 
 
 class CliError(Exception):
-    """A sentence for the user, on stderr; the command ends with `code`."""
+    """A sentence for the user, on stderr; the command ends with `code`. What is `final` will not be better in a moment."""
 
-    def __init__(self, message: str, code: int = 1) -> None:
+    def __init__(self, message: str, code: int = 1, *, final: bool = False) -> None:
         super().__init__(message)
         self.code = code
+        self.final = final
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ def identify(target: Target) -> Caller:
         _, active = kube_config.list_kube_config_contexts(config_file=target.kubeconfig)
     except (kube_config.ConfigException, OSError) as error:
         raise CliError(f"no usable kubeconfig: {error}") from None
+    except (yaml.YAMLError, AttributeError, TypeError, KeyError, ValueError) as error:
+        raise CliError(f"no usable kubeconfig: it cannot be read: {' '.join(str(error).split())}") from None
     if target.namespace is None:
         target = replace(target, namespace=(active or {}).get("context", {}).get("namespace") or "default")
     tls = ssl.create_default_context(cadata=_read_ca(target, settings))
@@ -126,6 +130,8 @@ async def port_forward(target: Target) -> AsyncIterator[int]:
             raise CliError("kubectl port-forward did not answer within 10 s") from None
         match = _FORWARDING.search(line)
         if match is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
             said = (await process.stderr.read()).decode(errors="replace").strip()
             raise CliError(f"the operator cannot be reached: {said or 'kubectl port-forward ended'}")
         drain = asyncio.create_task(process.stdout.read())
@@ -165,7 +171,8 @@ class LiveApi:
                 headers=self._caller.headers,
             ) as response:
                 if response.status != 200:
-                    raise CliError(await _sentence(response), code=4 if response.status in (401, 403) else 1)
+                    refused = response.status in (401, 403)
+                    raise CliError(await _sentence(response), code=4 if refused else 1, final=refused or response.status == 404)
                 yield response
         except (aiohttp.ClientError, TimeoutError) as error:
             raise CliError(f"the operator does not answer: {error or type(error).__name__}") from None

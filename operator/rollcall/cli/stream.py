@@ -31,16 +31,27 @@ async def frames(caller: Caller, path: str) -> AsyncIterator[Frame]:
     while True:
         try:
             async with live_api(caller) as api, api.get(path) as response:
-                async for line in response.content:
-                    if line.startswith(_DATA) and line != b"data: {}\n":
+                async for line in _lines(response.content.iter_any()):
+                    if line.startswith(_DATA) and line != b"data: {}":
                         newest = Frame(json.loads(line[len(_DATA) :]), time.monotonic())
                         failures = 0
                         yield newest
             trouble = "the operator ended the stream"
         except CliError as error:
-            if newest is None and (error.code != 1 or failures >= len(PAUSES_S)):
+            if newest is None and (error.final or failures >= len(PAUSES_S)):
                 raise
             trouble = str(error)
         yield Frame(newest.picture if newest else None, newest.at_s if newest else time.monotonic(), trouble)
         await asyncio.sleep(PAUSES_S[min(failures, len(PAUSES_S) - 1)])
         failures += 1
+
+
+async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Lines without their end, of any length: a frame is one line, and aiohttp's own reader refuses lines of some hundred pods."""
+    parts: list[bytes] = []
+    async for chunk in chunks:
+        first, *others = chunk.split(b"\n")
+        parts.append(first)
+        for part in others:
+            yield b"".join(parts)
+            parts = [part]
