@@ -89,8 +89,10 @@ def test_a_stream_that_ends_with_a_request_open_loses_it(rig: Rig) -> None:
     rig.stream.close()
     assert rig.counts() == (2, 1, 1, 0)
     assert rig.closed == [7]
-    rig.connect(7).sendall(begin())
+    again = rig.connect(7)
+    again.sendall(begin())
     assert rig.counts() == (3, 1, 1, 1)
+    again.close()
 
 
 def test_a_begin_without_the_end_before_it_loses_that_one(rig: Rig) -> None:

@@ -1,4 +1,4 @@
-"""`sitecustomize` in real interpreters, old and new: it arms the probe, hands over, costs nothing elsewhere, and never raises."""
+"""`sitecustomize` in real interpreters, old and new: it arms the probe, hands over, costs nothing elsewhere, never raises."""
 
 from __future__ import annotations
 

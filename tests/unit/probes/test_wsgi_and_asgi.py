@@ -148,13 +148,16 @@ def test_an_exception_in_the_body_is_noted_when_the_server_closes_it(noted: Note
         yield b"a"
         raise error
 
-    got, _ = call(answer(chunks()))
-    with pytest.raises(type(error)):
+    def serve(body: Any) -> None:
         try:
-            for _ in got:
+            for _ in body:
                 pass
         finally:
-            got.close()
+            body.close()
+
+    got, _ = call(answer(chunks()))
+    with pytest.raises(type(error)):
+        serve(got)
     assert noted.end is crashed
 
 

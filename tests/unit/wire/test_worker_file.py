@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -84,9 +85,5 @@ def test_the_table_of_endpoints_is_bounded_and_its_names_are_cut_at_a_character(
 
 
 def test_files_of_a_folder_that_is_missing_are_an_os_error(tmp_path: Path) -> None:
-    try:
+    with pytest.raises(OSError, match="missing"):
         Ledger(str(tmp_path / "missing"), layout.RUNTIME_PYTHON, "python")
-    except OSError as error:
-        assert "missing" in str(error)
-    else:
-        raise AssertionError("a ledger without a folder")
