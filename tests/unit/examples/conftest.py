@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.unit.examples.sample_servers import SampleServer, start
 
 StartSample = Callable[[str], SampleServer]

@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 import pytest
+
 from tests.harness.load.mix import parse_mix
 from tests.harness.load.run import Plan, Run
 from tests.harness.load.schedule import Step

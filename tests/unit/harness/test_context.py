@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from tests.harness import context, paths
 from tests.harness.errors import HarnessError
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 
 import pytest
-from tests.golden.injection import SERVICES, SETTINGS, Case, cases, patched
 
 from rollcall.inject.apply import apply
 from rollcall.inject.patch import inject
+from tests.golden.injection import SERVICES, SETTINGS, Case, cases, patched
 
 
 @pytest.fixture(params=cases(), ids=lambda case: case.name)

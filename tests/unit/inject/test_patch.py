@@ -7,11 +7,11 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.golden.injection import SERVICES, SETTINGS, patched
 
 from rollcall.inject.apply import apply
 from rollcall.inject.patch import inject
 from rollcall.inject.resources import is_guaranteed
+from tests.golden.injection import SERVICES, SETTINGS, patched
 
 NAMES = st.sampled_from(["web", "worker", "istio-proxy", "php"])
 VALUES = st.sampled_from(["", "/srv/lib", "/a:/b", ":/srv/php", "$(BASE)/x"])

@@ -6,6 +6,7 @@ from collections import Counter
 from itertools import islice
 
 import pytest
+
 from tests.harness.load.mix import Endpoint, draw, parse_mix
 
 MIX = parse_mix("/=5,/feed/{user}=3,/slow=1,/hang.php?s=10=0.5")

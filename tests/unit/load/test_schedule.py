@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+
 from tests.harness.load.schedule import Step, offsets, on_time, parse_steps
 
 

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+
 from tests.harness.errors import HarnessError
 from tests.harness.load.mix import parse_mix
 from tests.harness.load.run import Plan, Run

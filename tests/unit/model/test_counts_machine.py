@@ -12,7 +12,6 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.unit.model.agents import Agent, facts
 
 from rollcall.model.fleet import FRESH_AGENT_MS, LINGER_S, Fleet
 from rollcall.model.picture import Totals
@@ -21,6 +20,7 @@ from rollcall.model.rows import LATE_S
 from rollcall.model.show import picture
 from rollcall.model.states import PodFacts, PodState
 from rollcall_agent.wire import report
+from tests.unit.model.agents import Agent, facts
 
 UIDS = ["uid-a", "uid-b", "uid-c"]
 UID = st.sampled_from(UIDS)

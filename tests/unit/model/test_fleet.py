@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.model.agents import Agent, facts
 
 from rollcall.model.fleet import LINGER_S, MOST_AWAY, Fleet
 from rollcall.model.picture import Totals
 from rollcall.model.show import picture
 from rollcall.model.states import PodState
 from rollcall_agent.wire import report
+from tests.unit.model.agents import Agent, facts
 
 
 class Service:

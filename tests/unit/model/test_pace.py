@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from tests.unit.model.agents import Agent
 
 from rollcall.model.pace import GENERATION_S, Generations, Pace
 from rollcall.model.rows import Rows
 from rollcall_agent.wire import grid
+from tests.unit.model.agents import Agent
 
 
 class One:

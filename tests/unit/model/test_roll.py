@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.model.agents import Agent, facts
 
 from rollcall.model.fleet import LINGER_S, Fleet
 from rollcall.model.roll import Roll, Session
 from rollcall.model.show import picture
 from rollcall.model.states import PodState
 from rollcall_agent.wire import report
+from tests.unit.model.agents import Agent, facts
 
 
 class World:

@@ -6,9 +6,9 @@ from itertools import product
 from typing import Any
 
 import pytest
-from tests.unit.model.agents import facts
 
 from rollcall.model.states import GRACE_S, REMEDIES, SILENT_AFTER_S, BareReason, PodState, ServiceFacts, bare_reason, state_of
+from tests.unit.model.agents import facts
 
 NOW = 1000.0
 YOUNG, OLD = NOW - GRACE_S + 0.1, NOW - GRACE_S

@@ -10,10 +10,10 @@ from typing import Any
 import jsonpatch
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from tests.golden.injection import SERVICES, SETTINGS, Case, cases
 
 from rollcall.api import MonitoredService
 from rollcall.serve.webhook import MAX_BODY_BYTES, make_webhook_app
+from tests.golden.injection import SERVICES, SETTINGS, Case, cases
 
 POD = {"metadata": {"generateName": "newsfeed-", "labels": {"app": "newsfeed"}}, "spec": {"containers": [{"name": "web"}]}}
 
