@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .fleet import Fleet
+from .rows import LATE_S
 
 Key = tuple[str, str]
 """(namespace, name) of a service."""
@@ -33,6 +34,8 @@ class Session:
 
     def accept(self, body: bytes, now_s: float) -> None:
         """Take a report in: a copy into each row, nothing else."""
+        if self.newest is None and now_s - self.opened_s > LATE_S:
+            self.live = False  # it counted for longer than an interval before it said so
         self.newest, self.newest_s = body, now_s
         for fleet in self.fleets:
             fleet.accept(self.uid, body, now_s, live=self.live)
