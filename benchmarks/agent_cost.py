@@ -169,9 +169,8 @@ def main() -> None:
         operator = multiprocessing.get_context("fork").Process(target=sink, args=(listener, certificate, received), daemon=True)
         operator.start()
         port = listener.getsockname()[1]
-        print(
-            f"{'load':24}{'millicores':>11}{'bound':>7}{'RSS superv.':>13}{'RSS worker':>12}{'PSS together':>14}{'bound':>7}  MiB"
-        )
+        print(f"{'load':24}{'millicores':>11}{'bound':>7}", end="")
+        print(f"{'RSS superv.':>13}{'RSS worker':>12}{'PSS together':>14}{'bound':>7}  MiB")
         for load, title, bound in (("idle", "idle", 2), ("python", f"Python {RATE}/s", 10), ("php", f"PHP {RATE}/s", 10)):
             row = measure(load, options.seconds, options.python, folder, certificate, port)
             print(

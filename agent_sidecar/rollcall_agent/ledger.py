@@ -19,8 +19,10 @@ _COUNTS = struct.Struct("@9Q")
 """started, finished, errors, duration_us and five classes of responses. Native: each field is one aligned 8-byte store."""
 _ROW = struct.Struct("@3Q")
 _SLOT = struct.Struct("@QI")
+_WHOLE_SLOT = struct.Struct("@QIIQ")
 _STARTED, _FINISHED, _ERRORS, _DURATION_US, _RESPONSES = 0, 1, 2, 3, 4
 _UNTRACKED = layout.OFF_UNTRACKED // 8
+_SETTLING = layout.OFF_SETTLING // 8
 _HISTOGRAM = layout.OFF_HISTOGRAM // 4
 _SLOTS_USED = layout.OFF_SLOTS_USED // 4
 _ENDPOINTS_USED = layout.OFF_ENDPOINTS_USED // 4
@@ -34,7 +36,7 @@ OTHER = "other"
 class Ledger:
     """One worker file, mapped and locked for as long as this process, and children that keep it, live.
 
-    After `detach` it writes to scratch memory, so that a late writer harms nobody.
+    `memory` is a view of the whole file; after `detach` it is scratch memory, so that a late writer harms nobody.
     Raises OSError when the folder is missing, read-only or full.
     """
 
@@ -66,25 +68,25 @@ class Ledger:
         layout.ENDPOINT.pack_into(self._map, layout.OFF_ENDPOINTS, 0, 0, 0, len(OTHER), OTHER.encode())
 
     def _attach(self, memory: memoryview) -> None:
-        self._bytes = memory
+        self.memory = memory
         self._u64 = memory.cast("Q")
         self._u32 = memory.cast("I")
 
     def resume(self) -> None:
         """Take the counts from the file: it is new, or another process with the same map has written to it."""
-        self._counts = list(_COUNTS.unpack_from(self._bytes, layout.OFF_STARTED))
+        self._counts = list(_COUNTS.unpack_from(self.memory, layout.OFF_STARTED))
         self._histogram = self._u32[_HISTOGRAM : _HISTOGRAM + BUCKETS].tolist()
         self._rows = []
         self._endpoints = {}
         for index in range(self._u32[_ENDPOINTS_USED]):
             at = layout.OFF_ENDPOINTS + index * layout.ENDPOINT.size
-            requests, errors, duration_us, length, name = layout.ENDPOINT.unpack_from(self._bytes, at)
+            requests, errors, duration_us, length, name = layout.ENDPOINT.unpack_from(self.memory, at)
             self._rows.append([requests, errors, duration_us, at])
             self._endpoints[name[:length].decode("utf-8", "replace")] = index
 
     def detach(self) -> None:
         """Let go of the file (in a forked child: of the parent's file) and of this process's share in its lock."""
-        old = (self._u64, self._u32, self._bytes)
+        old = (self._u64, self._u32, self.memory)
         self._attach(memoryview(bytearray(layout.FILE_BYTES)))
         for view in old:
             view.release()
@@ -105,7 +107,7 @@ class Ledger:
             return 0
         encoded = name.encode("utf-8", "replace")[:_NAME_BYTES].decode("utf-8", "ignore").encode()
         at = layout.OFF_ENDPOINTS + index * layout.ENDPOINT.size
-        layout.ENDPOINT.pack_into(self._bytes, at, 0, 0, 0, len(encoded), encoded)
+        layout.ENDPOINT.pack_into(self.memory, at, 0, 0, 0, len(encoded), encoded)
         self._rows.append([0, 0, 0, at])
         self._endpoints[name] = index
         self._u32[_ENDPOINTS_USED] = index + 1
@@ -118,11 +120,11 @@ class Ledger:
 
     def open_slot(self, slot: int, started_us: int, endpoint: int) -> None:
         """A request is in flight in `slot`, which is one of those in use."""
-        _SLOT.pack_into(self._bytes, layout.OFF_SLOTS + slot * layout.SLOT.size, started_us, endpoint)
+        _SLOT.pack_into(self.memory, layout.OFF_SLOTS + slot * layout.SLOT.size, started_us, endpoint)
 
     def slot(self, slot: int) -> tuple[int, int]:
         """(started_us, endpoint) of a slot; started_us is 0 when it is free."""
-        found: tuple[int, int] = _SLOT.unpack_from(self._bytes, layout.OFF_SLOTS + slot * layout.SLOT.size)
+        found: tuple[int, int] = _SLOT.unpack_from(self.memory, layout.OFF_SLOTS + slot * layout.SLOT.size)
         return found
 
     def name_slot(self, slot: int, endpoint: int) -> None:
@@ -131,7 +133,11 @@ class Ledger:
 
     def close_slot(self, slot: int) -> None:
         """No request is in `slot` any more; what became of it has been counted before."""
-        self._u64[(layout.OFF_SLOTS + slot * layout.SLOT.size) // 8] = 0
+        _WHOLE_SLOT.pack_into(self.memory, layout.OFF_SLOTS + slot * layout.SLOT.size, 0, 0, 0, 0)
+
+    def settling(self) -> None:
+        """Called before and after requests that wait in their slots are counted."""
+        self._u64[_SETTLING] += 1
 
     def untracked(self, change: int) -> None:
         """A request began (+1) or ended (-1) for which there was no slot."""
@@ -140,7 +146,7 @@ class Ledger:
     def lost(self) -> None:
         """Count a request that left its slot without having finished."""
         self._counts[_STARTED] += 1
-        _COUNTS.pack_into(self._bytes, layout.OFF_STARTED, *self._counts)
+        _COUNTS.pack_into(self.memory, layout.OFF_STARTED, *self._counts)
 
     def finished(self, endpoint: int, status_class: int, error: bool, elapsed_ns: int) -> None:
         """Count a request that ended; status_class is 1..5, or 0 without a response. Its slot is closed after this."""
@@ -159,7 +165,7 @@ class Ledger:
             counts[_RESPONSES + status_class - 1] += 1
         bucket = bucket_of_ns(elapsed_ns)
         self._histogram[bucket] = count = (self._histogram[bucket] + 1) & _U32
-        memory = self._bytes
+        memory = self.memory
         self._u32[_HISTOGRAM + bucket] = count
         _ROW.pack_into(memory, row[3], row[0], row[1], row[2])
         _COUNTS.pack_into(memory, layout.OFF_STARTED, *counts)

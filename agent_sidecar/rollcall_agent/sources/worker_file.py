@@ -9,15 +9,21 @@ import fcntl
 import os
 import stat
 import struct
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Sequence
 
 from ..totals import Totals
 from ..wire import layout
 from ..wire.bands import BANDS, band_of_ms
+from ..wire.grid import bucket_of_ns
 
 _COUNTERS = struct.Struct("<10Q")
 _HISTOGRAM = struct.Struct(f"<{layout.HISTOGRAM_BYTES // 4}I")
 _U32_MAX = 0xFFFFFFFF
+_ATTEMPTS = 5
+_RETRY_S = 0.0002
+"""Settling takes some 50 µs, unless its thread is set aside in the middle of it."""
+_Slot = tuple[int, int, int, int, int]
 assert layout.OFF_STARTED + 9 * 8 == layout.OFF_UNTRACKED
 
 
@@ -56,6 +62,8 @@ class WorkerFile:
             os.close(self._fd)
             raise
         self._head = b""
+        self._ended = False
+        self._dead = False
         self.totals = Totals()
         self.in_flight = InFlight()
 
@@ -74,6 +82,7 @@ class WorkerFile:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        self._dead = True
         return True
 
     def read(self, now_us: int, bounds_ms: Sequence[int]) -> None:
@@ -81,43 +90,45 @@ class WorkerFile:
 
         Counters are read before slots, and a request is counted before it leaves its slot: what is computed as started is never
         too much, and at most too little by what ended between the two reads. It must not fall, so the highest value stands.
+        While the writer is settling, the totals stay as they were.
         """
-        head = os.pread(self._fd, layout.OFF_ENDPOINTS, 0)
-        if len(head) < layout.OFF_ENDPOINTS:
-            raise BadWorkerFileError("it was truncated")
+        head, slots, fits = self._snapshot()
         gone, finished, errors, duration_us, *responses, untracked = _COUNTERS.unpack_from(head, layout.OFF_STARTED)
-        totals = self.totals
-        if head != self._head:
-            self._head = head
+        self.in_flight, ended = _sort_out(slots, now_us, bounds_ms, untracked)
+        before = self.totals
+        if fits and (head != self._head or ended or self._ended):
+            self._head, self._ended = head, bool(ended)
+            totals = self.totals = Totals()
             totals.finished, totals.errors, totals.duration_us = finished, errors, duration_us
             totals.lost = max(0, gone - finished)
             totals.responses = responses
             totals.histogram = list(_HISTOGRAM.unpack_from(head, layout.OFF_HISTOGRAM))
-        self.in_flight = self._read_in_flight(head, now_us, bounds_ms, untracked)
-        totals.started = max(totals.started, gone + self.in_flight.total)
+            for outcome, elapsed_ns in ended:
+                _add_ended(totals, outcome, elapsed_ns)
+        started = gone + len(ended) + self.in_flight.total if fits else 0
+        self.totals.started = max(before.started, started)
 
-    def _read_in_flight(self, head: bytes, now_us: int, bounds_ms: Sequence[int], untracked: int) -> InFlight:
-        found = InFlight()
-        for started_us, _ in self._slots(head):
-            elapsed_ms = max(0, now_us - started_us) // 1000
-            found.bands[band_of_ms(elapsed_ms, bounds_ms)] += 1
-            found.total += 1
-            found.oldest_ms = min(max(found.oldest_ms, elapsed_ms), _U32_MAX)
-        # Their start is not known, so they are taken as young; a number that cannot be true is cut.
-        untracked = min(untracked, layout.SLOTS * 64)
-        found.total += untracked
-        found.bands[0] += untracked
-        return found
+    def _snapshot(self) -> tuple[bytes, list[_Slot], bool]:
+        """(head, slots in use, whether both are of one moment as far as settling goes)."""
+        for attempt in range(_ATTEMPTS):
+            head = os.pread(self._fd, layout.OFF_ENDPOINTS, 0)
+            if len(head) < layout.OFF_ENDPOINTS:
+                raise BadWorkerFileError("it was truncated")
+            slots = self._slots(head)
+            settling = head[layout.OFF_SETTLING : layout.OFF_HISTOGRAM]
+            if not settling[0] & 1 and os.pread(self._fd, 8, layout.OFF_SETTLING) == settling:
+                return head, slots, True
+            if attempt < _ATTEMPTS - 1:
+                time.sleep(_RETRY_S)
+        return head, slots, self._dead  # the dead do not settle any more
 
-    def _slots(self, head: bytes) -> Iterator[tuple[int, int]]:
-        """(started_us, endpoint) of each slot in use."""
+    def _slots(self, head: bytes) -> list[_Slot]:
         used = min(int.from_bytes(head[layout.OFF_SLOTS_USED : layout.OFF_SLOTS_USED + 4], "little"), layout.SLOTS)
-        if used:
-            table = os.pread(self._fd, used * layout.SLOT.size, layout.OFF_SLOTS)
-            whole = len(table) - len(table) % layout.SLOT.size
-            for started_us, endpoint, _, _, _ in layout.SLOT.iter_unpack(table[:whole]):
-                if started_us:
-                    yield started_us, endpoint
+        if not used:
+            return []
+        table = os.pread(self._fd, used * layout.SLOT.size, layout.OFF_SLOTS)
+        whole = len(table) - len(table) % layout.SLOT.size
+        return [slot for slot in layout.SLOT.iter_unpack(table[:whole]) if slot[0]]
 
     def final(self) -> Totals:
         """A dead worker's totals: what it had in flight is lost."""
@@ -127,25 +138,64 @@ class WorkerFile:
 
     def endpoints(self) -> list[tuple[str, list[int]]]:
         """Each endpoint's name and its requests, errors and duration_us, in the order of the table."""
-        used = min(int.from_bytes(os.pread(self._fd, 4, layout.OFF_ENDPOINTS_USED), "little"), layout.ENDPOINTS)
+        head, slots, _ = self._snapshot()
+        used = min(int.from_bytes(head[layout.OFF_ENDPOINTS_USED : layout.OFF_ENDPOINTS_USED + 4], "little"), layout.ENDPOINTS)
         table = os.pread(self._fd, used * layout.ENDPOINT.size, layout.OFF_ENDPOINTS)
         whole = len(table) - len(table) % layout.ENDPOINT.size
         found = []
         for requests, errors, duration_us, length, name in layout.ENDPOINT.iter_unpack(table[:whole]):
             text = name[: min(length, len(name))].decode("utf-8", "replace")
             found.append((text, [requests, errors, duration_us]))
+        for _, endpoint, outcome, elapsed_ns, _ in slots:
+            if elapsed_ns and found:
+                counts = found[endpoint if endpoint < len(found) else 0][1]
+                counts[0] += 1
+                counts[1] += 1 if outcome & layout.OUTCOME_ERROR else 0
+                counts[2] += elapsed_ns // 1000
         return found
 
     def requests_in_flight(self, now_us: int) -> list[tuple[int, str]]:
         """(elapsed ms, endpoint) of each tracked request in flight, the oldest first."""
         names = [name for name, _ in self.endpoints()]
-        head = os.pread(self._fd, layout.OFF_ENDPOINTS, 0)
         found = [
             (max(0, now_us - started_us) // 1000, names[endpoint] if endpoint < len(names) else "other")
-            for started_us, endpoint in self._slots(head)
+            for started_us, endpoint, _, elapsed_ns, _ in self._snapshot()[1]
+            if not elapsed_ns
         ]
         return sorted(found, reverse=True)
 
     def close(self) -> None:
         """Close the file, and with it let go of its lock if it was taken."""
         os.close(self._fd)
+
+
+def _sort_out(
+    slots: list[_Slot], now_us: int, bounds_ms: Sequence[int], untracked: int
+) -> tuple[InFlight, list[tuple[int, int]]]:
+    """(requests in flight, (outcome, elapsed_ns) of those that have ended and wait to be counted)."""
+    found = InFlight()
+    ended = []
+    for started_us, _, outcome, elapsed_ns, _ in slots:
+        if elapsed_ns:
+            ended.append((outcome, elapsed_ns))
+            continue
+        elapsed_ms = max(0, now_us - started_us) // 1000
+        found.bands[band_of_ms(elapsed_ms, bounds_ms)] += 1
+        found.total += 1
+        found.oldest_ms = min(max(found.oldest_ms, elapsed_ms), _U32_MAX)
+    # Their start is not known, so they are taken as young; a number that cannot be true is cut.
+    untracked = min(untracked, layout.SLOTS * 64)
+    found.total += untracked
+    found.bands[0] += untracked
+    return found, ended
+
+
+def _add_ended(totals: Totals, outcome: int, elapsed_ns: int) -> None:
+    totals.finished += 1
+    totals.duration_us += elapsed_ns // 1000
+    totals.histogram[bucket_of_ns(elapsed_ns)] += 1
+    if outcome & layout.OUTCOME_ERROR:
+        totals.errors += 1
+    status_class = outcome & layout.OUTCOME_CLASS
+    if 1 <= status_class <= 5:
+        totals.responses[status_class - 1] += 1

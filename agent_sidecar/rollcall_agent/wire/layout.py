@@ -38,6 +38,8 @@ OFF_RESPONSES = 72
 """Five counters: responses of class 1xx, 2xx, 3xx, 4xx, 5xx. An uncaught exception without a response counts as 5xx."""
 OFF_UNTRACKED = 112
 """Requests in flight now that found no free slot."""
+OFF_SETTLING = 120
+"""Odd while the writer moves ended requests from their slots into the counters: what is read meanwhile does not fit."""
 
 OFF_HISTOGRAM = 128
 HISTOGRAM_BYTES = 4 * BUCKETS
@@ -51,7 +53,15 @@ ENDPOINT = struct.Struct("<QQQH126s")
 OFF_SLOTS = OFF_ENDPOINTS + ENDPOINTS * ENDPOINT.size
 SLOTS = 1024
 SLOT = struct.Struct("<QIIQQ")
-"""One in-flight request: started_us by CLOCK_MONOTONIC (0 = free), endpoint, reserved, request number, reserved."""
+"""One request: started_us by CLOCK_MONOTONIC (0 = free), endpoint, outcome, elapsed_ns (0 = in flight), reserved.
+
+A request that has ended stays in its slot until the writer settles: then it is added to the counters, and the slot is freed.
+The reader adds those that still wait.
+"""
+OUTCOME_CLASS = 7
+"""Bits of an outcome: status class 1..5, or 0 without a response."""
+OUTCOME_ERROR = 8
+"""Bit of an outcome: the request ended with an error."""
 
 FILE_BYTES = OFF_SLOTS + SLOTS * SLOT.size
 

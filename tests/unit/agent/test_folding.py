@@ -74,9 +74,10 @@ def test_a_crash_between_state_and_unlink_does_not_fold_twice(tmp_path: Path, mo
     def crash(path: str) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as broken:
         broken.setattr(os, "unlink", crash)
-        folder.scan(SECOND, BOUNDS)
+        with pytest.raises(KeyboardInterrupt):
+            folder.scan(SECOND, BOUNDS)
     assert os.path.exists(ledger.path)
     again, _ = open_folder(tmp_path)
     again.scan(SECOND, BOUNDS)
@@ -176,7 +177,8 @@ def test_a_hostile_file_cannot_break_the_report(tmp_path: Path) -> None:
     totals, in_flight = folder.sum()
     assert len(report.body(1, 1, totals, in_flight, 1, 1, 1, 0)) > 1000
     file = WorkerFile(ledger.path)
-    assert len(file.requests_in_flight(SECOND)) == layout.SLOTS
+    assert len(file.endpoints()) == layout.ENDPOINTS
+    assert file.requests_in_flight(SECOND) == [], "all of them claim to have ended"
     file.close()
     ledger.detach()
     folder.scan(SECOND, BOUNDS)
@@ -190,6 +192,50 @@ def test_a_file_that_is_truncated_while_it_is_read_is_given_up(tmp_path: Path) -
     with pytest.raises(BadWorkerFileError):
         file.read(SECOND, BOUNDS)
     file.close()
+
+
+def test_requests_that_wait_to_be_settled_are_counted_and_not_twice(tmp_path: Path) -> None:
+    ledger = make_ledger(tmp_path)
+    get = ledger.endpoint("GET /a")
+    ledger.use_slots(3)
+    for slot, (outcome, elapsed_ns) in enumerate([(2, 5_000_000), (5 | layout.OUTCOME_ERROR, 7_000_000), (0, 0)]):
+        layout.SLOT.pack_into(ledger.memory, layout.OFF_SLOTS + slot * layout.SLOT.size, 1, get, outcome, elapsed_ns, 0)
+    file = WorkerFile(ledger.path)
+
+    def counts() -> tuple[int, int, int, int, int, int]:
+        file.read(SECOND, BOUNDS)
+        totals = file.totals
+        counted = dict(file.endpoints())["GET /a"][0]
+        return totals.started, totals.finished, totals.errors, totals.duration_us, file.in_flight.total, counted
+
+    expected = (3, 2, 1, 12_000, 1, 2)
+    assert counts() == expected
+    ledger.settling()
+    ledger.finished(get, 2, False, 5_000_000)
+    assert counts()[:5] == expected[:5], "in the middle of settling the totals stay as they were"
+    ledger.close_slot(0)
+    ledger.finished(get, 5, True, 7_000_000)
+    ledger.close_slot(1)
+    ledger.settling()
+    assert counts() == expected
+    assert file.totals.responses == [0, 1, 0, 0, 1]
+    assert sum(file.totals.histogram) == 2
+    ledger.detach()
+    assert file.is_dead()
+    file.read(SECOND, BOUNDS)
+    assert file.final().lost == 1
+    file.close()
+
+
+def test_a_worker_that_died_while_it_settled_is_read_all_the_same(tmp_path: Path) -> None:
+    ledger = make_ledger(tmp_path)
+    ledger.finished(0, 2, False, 1000)
+    ledger.settling()
+    folder, _ = open_folder(tmp_path)
+    ledger.detach()
+    folder.scan(SECOND, BOUNDS)
+    assert folder.sum()[0].finished == 1
+    assert not os.path.exists(ledger.path)
 
 
 def test_started_never_falls_when_a_request_ends_between_the_two_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,10 @@ def test_threads_are_counted_exactly(recorder: ModuleType, tmp_path: Path) -> No
     assert sum(counts[0] for _, counts in file.endpoints()) == total
 
 
-def test_a_finalizer_or_signal_handler_may_count_while_counts_are_settled(recorder: ModuleType, tmp_path: Path) -> None:
+def test_a_finalizer_or_signal_handler_may_count_while_counts_are_settled(
+    recorder: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "_SETTLE_EVERY", 1)
     ledger = _ledger_of(recorder)
     real = ledger.finished
     inner = []
@@ -88,15 +91,20 @@ def _ledger_of(recorder: ModuleType):  # type: ignore[no-untyped-def]
     return ledger
 
 
-def test_what_finds_the_lock_taken_is_settled_by_its_holder(recorder: ModuleType, tmp_path: Path) -> None:
+def test_what_finds_the_lock_taken_is_settled_by_its_holder(
+    recorder: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "_SETTLE_EVERY", 1)
     request = recorder.begin("GET")
     current = request.recorder
     other = recorder.begin("GET")
     current.lock.acquire()
     other.finish()  # does not wait
-    assert read(tmp_path).totals.finished == 0
+    assert other in current.pending
+    assert read(tmp_path).totals.finished == 1, "the agent sees it in its slot"
     current.lock.release()
     request.finish()
+    assert not current.pending
     assert read(tmp_path).totals.finished == 2
 
 
@@ -193,7 +201,7 @@ def test_methods_and_routes_are_bounded(recorder: ModuleType, tmp_path: Path) ->
             request = recorder.begin(method)
             request.name(f"/{number}")
             request.finish()
-    current = request.recorder or recorder._current
+    current = recorder._current
     assert all(len(routes) <= 4 * layout.ENDPOINTS for routes in [*current.routes.values(), current.unknown])
     file = read(tmp_path)
     assert file.totals.finished == 1000
@@ -212,6 +220,7 @@ def test_a_folder_that_cannot_be_written_turns_the_probe_off_with_one_line(
 def test_a_failure_while_counting_turns_the_probe_off_and_does_not_raise(
     recorder: ModuleType, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(recorder, "_SETTLE_EVERY", 1)
     request = recorder.begin("GET")
 
     def broken(*arguments: object) -> None:

@@ -1,9 +1,10 @@
 """Counts requests exactly, from any thread, task, signal handler or finalizer, without ever waiting.
 
-A request that begins takes a slot from a deque (atomic) and writes its start into it: that is all. What ended is appended to
-another deque, and whoever finds the lock free settles what is there; who finds it taken leaves the fact to its holder, who
-looks again after letting go, so none is stranded and a re-entrant call cannot block on itself. The lock comes from `_thread` before
-any gevent patch; the only clock is the vDSO's.
+A request that begins takes a slot from a deque (atomic) and writes its start into it; when it ends, its outcome goes into
+the same slot, where the agent sees it. That is all a request pays for. Every so many requests somebody settles: moves what
+has ended into the counters and frees the slots. Whoever finds the lock free does; who finds it taken leaves it to its holder,
+who looks again after letting go, so a re-entrant call cannot block on itself. The lock is `_thread`'s own, from before any
+gevent patch.
 """
 
 from __future__ import annotations
@@ -12,12 +13,21 @@ import os
 import sys
 from _thread import allocate_lock
 from collections import deque
+from struct import Struct
 from time import monotonic_ns
 
 from .ledger import Ledger
 from .wire import layout
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"))
+_SETTLE_EVERY = 32
+"""Ended requests that may wait in their slots: many make counting cheap, few keep the agent's reading cheap."""
+_SLOTS = layout.OFF_SLOTS
+_SLOT_BYTES = layout.SLOT.size
+_SLOT_ENDS = _SLOTS + 8
+_pack_begin = Struct("@Q").pack_into
+_pack_name = Struct("@I").pack_into
+_pack_end = Struct("@IIQ").pack_into  # the elapsed time last: it says that the rest is valid
 _MAX_ROUTES = 4 * layout.ENDPOINTS
 """Routes per method that are remembered; those that found no place in the file's table must not grow this one for ever."""
 
@@ -35,29 +45,34 @@ class Recorder:
         self.lock = allocate_lock()
 
     def settle(self) -> None:
-        """Apply every pending fact, unless somebody is at it already."""
+        """Count every request that has ended, unless somebody is at it already."""
         pending = self.pending
         lock = self.lock
         while pending:
             if not lock.acquire(False):
                 return
             try:
+                self.ledger.settling()
                 while pending:
                     fact = pending.popleft()
                     if type(fact) is Request:
-                        slot = fact.slot
-                        endpoint = fact.endpoint or self._endpoint(fact.method, "other")
-                        status_class, failed = (2, False) if fact.status == 200 and not fact.crashed else fact.outcome()
-                        self.ledger.finished(endpoint, status_class, failed, fact.elapsed_ns)
-                        if slot >= 0:
-                            self.ledger.close_slot(slot)
-                            self.free.append(slot)
-                        else:
-                            self.ledger.untracked(-1)
+                        self._count(fact)
                     else:
                         self._settle_rare(fact)
             finally:
+                self.ledger.settling()
                 lock.release()
+
+    def _count(self, request) -> None:
+        outcome = request.outcome
+        failed = outcome & layout.OUTCOME_ERROR != 0
+        endpoint = request.endpoint or self._endpoint(request.method, "other")
+        self.ledger.finished(endpoint, outcome & layout.OUTCOME_CLASS, failed, request.elapsed_ns)
+        if request.slot >= 0:
+            self.ledger.close_slot(request.slot)
+            self.free.append(request.slot)
+        else:
+            self.ledger.untracked(-1)
 
     def _settle_rare(self, fact) -> None:
         """A slot that was never used before, a request without one (-1), or a (method, route) that is new."""
@@ -91,7 +106,7 @@ class Request:
     `status` is set by whoever sees the response: 200, or WSGI's "200 OK"; 0 as long as there is none.
     """
 
-    __slots__ = ("crashed", "elapsed_ns", "endpoint", "method", "recorder", "slot", "start_ns", "status")
+    __slots__ = ("elapsed_ns", "endpoint", "method", "outcome", "recorder", "slot", "start_ns", "status")
 
     def name(self, route: str) -> None:
         """The route template is known: from here on the request in flight carries its endpoint."""
@@ -107,7 +122,7 @@ class Request:
                 endpoint = routes.get(route, 0)
             self.endpoint = endpoint
             if endpoint and self.slot >= 0:
-                recorder.ledger.name_slot(self.slot, endpoint)
+                _pack_name(recorder.ledger.memory, _SLOT_ENDS + self.slot * _SLOT_BYTES, endpoint)
         except Exception as error:
             disable(error)
 
@@ -116,28 +131,40 @@ class Request:
         recorder = self.recorder
         if recorder is None:
             return
-        self.recorder = None
-        self.elapsed_ns = monotonic_ns() - self.start_ns
-        self.crashed = crashed
         try:
-            recorder.pending.append(self)
-            recorder.settle()
+            elapsed_ns = self.elapsed_ns = monotonic_ns() - self.start_ns or 1
+            if not self.endpoint:
+                self.name("other")
+            self.recorder = None
+            status = self.status
+            if (status == 200 or status == "200 OK") and not crashed:
+                outcome = 2
+            else:
+                outcome = _outcome(status, crashed)
+            self.outcome = outcome
+            slot = self.slot
+            pending = recorder.pending
+            if slot >= 0:
+                _pack_end(recorder.ledger.memory, _SLOT_ENDS + slot * _SLOT_BYTES, self.endpoint, outcome, elapsed_ns)
+            pending.append(self)
+            if slot < 0 or len(pending) >= _SETTLE_EVERY:
+                recorder.settle()
         except Exception as error:
             disable(error)
 
-    def outcome(self):
-        """(status class, is an error): a crash without a response counts as 5xx, a client that left before one as 4xx."""
-        status = self.status
-        if type(status) is not int:
-            try:
-                status = int(status[:3])
-            except (TypeError, ValueError):
-                status = 500  # no server can send that
-        if self.crashed:
-            return (status // 100 if 100 <= status < 600 else 5), True
-        if 100 <= status < 500:
-            return status // 100, False
-        return (4, False) if status == 0 else (5, True)
+
+def _outcome(status, crashed) -> int:
+    """A slot's outcome: a crash without a response counts as 5xx, a client that left before one as 4xx."""
+    if type(status) is not int:
+        try:
+            status = int(status[:3])
+        except (TypeError, ValueError):
+            status = 500  # no server can send that
+    if crashed:
+        return (status // 100 if 100 <= status < 600 else 5) | layout.OUTCOME_ERROR
+    if 100 <= status < 500:
+        return status // 100
+    return 4 if status == 0 else 5 | layout.OUTCOME_ERROR
 
 
 _current = None
@@ -166,7 +193,7 @@ def begin(method: str):
         request.slot = slot
         request.start_ns = now = monotonic_ns()
         if 0 <= slot < recorder.slots_used:
-            recorder.ledger.open_slot(slot, now // 1000, 0)
+            _pack_begin(recorder.ledger.memory, _SLOTS + slot * _SLOT_BYTES, now // 1000)
         else:
             _begin_rare(recorder, slot, now)
     except Exception as error:
