@@ -67,6 +67,8 @@ class Door:
 class AgentConnection(asyncio.Protocol):
     """See the module's docstring."""
 
+    __slots__ = ("_acked_s", "_deadline", "_decoder", "_door", "_greeted", "_greeting", "_session", "_told_bands", "_transport")
+
     def __init__(self, door: Door) -> None:
         self._door = door
         self._decoder = frames.Decoder()

@@ -6,6 +6,7 @@ and is the only place that looks at all rows; everything else reads what it left
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -169,6 +170,13 @@ class Fleet:
         if self.rows.accept(pod.row, body, now_s, live=live) is Taken.PAST:
             self.generations.reset(self.rows, pod.row)
 
+    def newest(self, uid: str) -> tuple[bytes, float] | None:
+        """The newest report of a pod and when it came; None when there is none."""
+        pod = self.pods.get(uid) or self._gone.get(uid)
+        if pod is None or pod.row is None or self.rows.received_s[pod.row] == -np.inf:
+            return None
+        return self.rows.body(pod.row), float(self.rows.received_s[pod.row])
+
     # --- four times a second
 
     def fold(self, now_s: float, unix_s: float) -> None:
@@ -205,8 +213,10 @@ class Fleet:
 
     def _count_pods(self, last: Fold) -> None:
         bare: Counter[str] = Counter()
+        ages_s: list[float] = (last.at_s - self.rows.received_s).tolist()
         for pod in self.pods.values():
-            pod.state = state_of(pod.facts, self.report_age_s(pod, last.at_s), last.unix_s)
+            age_s = None if pod.row is None or ages_s[pod.row] == math.inf else ages_s[pod.row]
+            pod.state = state_of(pod.facts, age_s, last.unix_s)
             last.counts[pod.state] += 1
             if pod.state is PodState.BARE:
                 bare[bare_reason(pod.facts, self.settings.facts)] += 1

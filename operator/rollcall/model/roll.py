@@ -19,7 +19,8 @@ Key = tuple[str, str]
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """One connected agent. `live` says whether its next report is traffic of now; `agent_age_ms` is that of `opened_s`."""
+    """One connected agent. `newest` is its report while no service has a row for it, `live` says whether its next report is
+    traffic of now, `agent_age_ms` is that of `opened_s`."""
 
     uid: str
     namespace: str
@@ -30,17 +31,27 @@ class Session:
     fleets: list[Fleet]
     newest: bytes | None = None
     newest_s: float = 0.0
+    heard: bool = False
     live: bool = True
 
     def accept(self, body: bytes, now_s: float) -> None:
         """Take a report in: a copy into each row, nothing else."""
-        if self.newest is None and now_s - self.opened_s > LATE_S:
-            self.live = False  # it counted for longer than an interval before it said so
-        self.newest, self.newest_s = body, now_s
+        if not self.heard:
+            self.heard = True
+            if now_s - self.opened_s > LATE_S:
+                self.live = False  # it counted for longer than an interval before it said so
+        if not self.fleets:
+            self.newest, self.newest_s = body, now_s
+            return
         for fleet in self.fleets:
             fleet.accept(self.uid, body, now_s, live=self.live)
-        if self.fleets:
-            self.live = True
+        self.live = True
+
+    def remember(self, fleet: Fleet) -> None:
+        """Take the newest report back out of a service's row."""
+        found = fleet.newest(self.uid)
+        if found is not None:
+            self.newest, self.newest_s = found
 
 
 class Roll:
@@ -61,7 +72,8 @@ class Roll:
         """A MonitoredService was deleted; its agents idle."""
         fleet = self.fleets.pop(key, None)
         for session in self.sessions.values():
-            if fleet in session.fleets:
+            if fleet is not None and fleet in session.fleets:
+                session.remember(fleet)
                 session.fleets.remove(fleet)
 
     def open(self, uid: str, namespace: str, pod: str, epoch: str, agent_age_ms: int, now_s: float) -> Session:
@@ -91,10 +103,13 @@ class Roll:
             return
         age_ms = session.agent_age_ms + round((now_s - session.opened_s) * 1000)
         live = fleet.attach(session.uid, session.epoch, age_ms)
+        if session.fleets:
+            session.remember(session.fleets[0])
         if fleet not in session.fleets:
             session.fleets.append(fleet)
         if session.newest is not None:
             fleet.accept(session.uid, session.newest, session.newest_s, live=live)
+            session.newest = None
         else:
             session.live = session.live and live
 

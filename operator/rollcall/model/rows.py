@@ -10,6 +10,7 @@ a time in which the pod was silent. They are counted, but never shown as traffic
 
 from __future__ import annotations
 
+import math
 import struct
 from enum import Enum
 
@@ -83,13 +84,16 @@ class Rows:
     def __init__(self, capacity: int = 16) -> None:
         self._allocate(capacity)
         self._free = list(range(capacity - 1, -1, -1))
+        self._used = 0  # rows from here on were never taken: they need not be summed
         self.retired = Sums()
         self.excluded = Sums()
 
     def _allocate(self, capacity: int) -> None:
         self.reports = np.zeros(capacity, dtype=REPORT_DTYPE)
         self.received_s = np.full(capacity, -np.inf)
+        # Views for one row at a time: item access through numpy costs twice as much.
         self._memory = self.reports.view(np.uint8).data
+        self._received = self.received_s.data
 
     def __len__(self) -> int:
         """Rows in use."""
@@ -99,7 +103,9 @@ class Rows:
         """A free row, all zero; the matrix doubles when it is full."""
         if not self._free:
             self._grow()
-        return self._free.pop()
+        row = self._free.pop()
+        self._used = max(self._used, row + 1)
+        return row
 
     def _grow(self) -> None:
         old_reports, old_received = self.reports, self.received_s
@@ -146,10 +152,10 @@ class Rows:
         end_before_us, started_before, finished_before = _ORDER.unpack_from(self._memory, row * report.SIZE + _ORDER_AT)
         if end_us < end_before_us or started < started_before or finished < finished_before:
             return Taken.LATE
-        last_s = self.received_s[row]
-        if live and (now_s - last_s <= LATE_S or last_s == -np.inf):
+        last_s = self._received[row]
+        if live and (now_s - last_s <= LATE_S or last_s == -math.inf):
             self._copy(row, body)
-            self.received_s[row] = now_s
+            self._received[row] = now_s
             return Taken.LIVE
         before = self.sums(row)
         self._copy(row, body)
@@ -168,4 +174,4 @@ class Rows:
 
     def total(self) -> Sums:
         """Everything ever counted: rows and retired pods."""
-        return Sums.of(self.reports).plus(self.retired)
+        return Sums.of(self.reports[: self._used]).plus(self.retired)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from rollcall_agent.wire.report import FLAG_NO_IN_FLIGHT
 
 from .fleet import Fleet, Pod
@@ -50,34 +48,37 @@ def _traffic(fleet: Fleet) -> Traffic:
     )
 
 
+class _Columns:
+    """What the rows say, as lists: reading a matrix element by element costs more than everything else here together."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        histograms, finished, errors = fleet.generations.window(fleet.rows)
+        reports = fleet.rows.reports
+        self.p95: list[float] = quantile_of_each(histograms, 0.95).tolist()
+        self.window_finished: list[int] = finished.tolist()
+        self.window_errors: list[int] = errors.tolist()
+        self.requests_per_second: list[float] = fleet.pace.requests_per_second.tolist()
+        self.millicores: list[float] = fleet.pace.agent_millicores.tolist()
+        self.finished: list[int] = reports["finished"].tolist()
+        self.in_flight: list[int] = reports["in_flight"].tolist()
+        self.bands: list[list[int]] = reports["bands"].tolist()
+        self.oldest_ms: list[int] = reports["oldest_ms"].tolist()
+        self.workers: list[int] = reports["workers"].tolist()
+        self.rss_kib: list[int] = reports["agent_rss_kib"].tolist()
+        self.flags: list[int] = reports["flags"].tolist()
+
+
 def _roll(fleet: Fleet) -> list[PodPicture]:
-    histograms, finished, errors = fleet.generations.window(fleet.rows)
-    p95 = quantile_of_each(np.maximum(histograms, 0), 0.95)
+    columns = _Columns(fleet)
     pods = sorted(fleet.pods.values(), key=lambda pod: pod.facts.name)
-    return [_pod(fleet, pod, p95, finished, errors) for pod in pods]
+    return [_pod(fleet, pod, columns) for pod in pods]
 
 
-def _pod(fleet: Fleet, pod: Pod, p95: np.ndarray, finished: np.ndarray, errors: np.ndarray) -> PodPicture:
+def _pod(fleet: Fleet, pod: Pod, columns: _Columns) -> PodPicture:
     facts, row = pod.facts, pod.row
     age_s = fleet.report_age_s(pod, fleet.last.at_s)
     live = row is not None and age_s is not None and age_s <= SILENT_AFTER_S
-    figures: dict[str, object] = {
-        "requests_per_second": None, "error_ratio": None, "p95": None, "in_flight": None, "requests": 0, "workers": 0, "agent": None,
-    }  # fmt: skip
-    if row is not None:
-        report = fleet.rows.reports[row]
-        figures["requests"] = int(report["finished"])
-    if live and row is not None:
-        figures |= {
-            "requests_per_second": _known(float(fleet.pace.requests_per_second[row])),
-            "error_ratio": float(errors[row] / finished[row]) if finished[row] > 0 else None,
-            "p95": _known(float(p95[row])),
-            "in_flight": None
-            if report["flags"] & FLAG_NO_IN_FLIGHT
-            else InFlight(int(report["in_flight"]), [int(n) for n in report["bands"]], float(report["oldest_ms"]) / 1000),
-            "workers": int(report["workers"]),
-            "agent": AgentCost(_known(float(fleet.pace.agent_millicores[row])), int(report["agent_rss_kib"]) * 1024),
-        }
+    figures = _figures(columns, row) if live and row is not None else _NO_FIGURES
     return PodPicture(
         name=facts.name,
         uid=facts.uid,
@@ -89,8 +90,27 @@ def _pod(fleet: Fleet, pod: Pod, p95: np.ndarray, finished: np.ndarray, errors: 
         created_at=facts.created_at,
         started_at=facts.started_at,
         report_age=age_s,
+        requests=0 if row is None else columns.finished[row],
         **figures,  # type: ignore[arg-type]
     )
+
+
+_NO_FIGURES: dict[str, object] = {
+    "requests_per_second": None, "error_ratio": None, "p95": None, "in_flight": None, "workers": 0, "agent": None,
+}  # fmt: skip
+
+
+def _figures(columns: _Columns, row: int) -> dict[str, object]:
+    finished = columns.window_finished[row]
+    seen = not columns.flags[row] & FLAG_NO_IN_FLIGHT
+    return {
+        "requests_per_second": _known(columns.requests_per_second[row]),
+        "error_ratio": columns.window_errors[row] / finished if finished > 0 else None,
+        "p95": _known(columns.p95[row]),
+        "in_flight": InFlight(columns.in_flight[row], columns.bands[row], columns.oldest_ms[row] / 1000) if seen else None,
+        "workers": columns.workers[row],
+        "agent": AgentCost(_known(columns.millicores[row]), columns.rss_kib[row] * 1024),
+    }
 
 
 def _known(value: float) -> float | None:

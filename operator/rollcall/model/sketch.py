@@ -32,9 +32,10 @@ def quantiles(counts: Counts, ranks: Sequence[float]) -> list[float | None]:
 
 
 def quantile_of_each(counts: Counts, rank: float) -> npt.NDArray[np.float64]:
-    """One quantile in seconds for each of n histograms, shape (n, BUCKETS) → (n,); NaN where a row has no requests."""
-    cumulative = np.cumsum(counts, axis=1, dtype=np.int64)
+    """One quantile in seconds for each of n histograms, shape (n, BUCKETS) → (n,); NaN where a row has no requests. A row's sum
+    must be below 2**32."""
+    cumulative = np.cumsum(counts, axis=1, dtype=np.uint32)
     totals = cumulative[:, -1]
-    wanted = np.maximum(1, np.ceil(rank * totals)).astype(np.int64)
+    wanted = np.maximum(1, np.ceil(rank * totals)).astype(np.uint32)
     buckets = np.argmax(cumulative >= wanted[:, None], axis=1)
     return np.where(totals > 0, MIDPOINTS_S[buckets], np.nan)

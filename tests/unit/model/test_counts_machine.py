@@ -53,12 +53,13 @@ class Counts(RuleBasedStateMachine):
         self.known: dict[str, PodFacts] = {}
         self.gone_s: dict[str, float] = {}
         self.sessions: dict[str, Session] = {}
+        self.said: dict[str, bytes] = {}
         self.epochs = 1
         self.last_total = 0
         self._new_operator(Totals(), Totals())
 
     def _new_operator(self, departed: Totals, floor: Totals) -> None:
-        self.roll, self.sessions = Roll(), {}
+        self.roll, self.sessions, self.said = Roll(), {}, {}
         self.fleet = Fleet("shop", "newsfeed", departed=departed, floor=floor)
         self.roll.add(self.fleet)
         for pod in self.known.values():
@@ -90,9 +91,8 @@ class Counts(RuleBasedStateMachine):
         self.gone_s.pop(uid, None)
         self.fleet.upsert(self.known[uid])
         self.roll.pod_known(self.fleet, uid, self.now_s)
-        session = self.sessions.get(uid)
-        if session is not None and session.newest is not None:
-            self._count(uid, session.newest)
+        if uid in self.sessions and uid in self.said:
+            self._count(uid, self.said[uid])
 
     @precondition(lambda self: self.known)
     @rule(data=st.data(), finished=st.booleans())
@@ -110,6 +110,7 @@ class Counts(RuleBasedStateMachine):
 
     @rule(uid=UID)
     def connect(self, uid: str) -> None:
+        self.said.pop(uid, None)
         age_ms = round((self.now_s - self.born_s[uid]) * 1000)
         self.sessions[uid] = self.roll.open(uid, "shop", uid, self.agents[uid].epoch, age_ms, self.now_s)
 
@@ -130,6 +131,7 @@ class Counts(RuleBasedStateMachine):
         uid = data.draw(st.sampled_from(sorted(self.sessions)))
         body = self.agents[uid].body(self.now_s)
         self.reported[uid].append(body)
+        self.said[uid] = body
         self.sessions[uid].accept(body, self.now_s)
         if self._listed(uid):
             self._count(uid, body)
