@@ -13,6 +13,7 @@ import pytest
 
 from rollcall_agent.sources.worker_file import WorkerFile
 from rollcall_agent.wire import layout
+from tests.unit.agent.pod import poll_until
 
 
 @pytest.fixture
@@ -120,12 +121,8 @@ def test_a_forked_child_has_a_file_of_its_own_and_leaves_the_parents(recorder: M
         os.read(go_reader, 1)
         os._exit(0)
     try:
-        deadline = threading.Event()
-        for _ in range(1000):
-            files = [WorkerFile(str(path)) for path in tmp_path.glob("python-*.worker")]
-            if len(files) == 2:
-                break
-            deadline.wait(0.01)
+        poll_until(lambda: len(list(tmp_path.glob("python-*.worker"))) == 2, "a second file")
+        files = [WorkerFile(str(path)) for path in tmp_path.glob("python-*.worker")]
         by_pid = {file.pid: file for file in files}
         mine, childs = by_pid[os.getpid()], by_pid[pid]
         assert not mine.is_dead()
@@ -155,7 +152,8 @@ def test_the_parents_file_is_dead_when_only_a_child_lives(recorder: ModuleType, 
     child = int.from_bytes(os.read(ready_reader, 4), "little")
     os.waitpid(parent, 0)
     try:
-        assert read(tmp_path).is_dead(), "the child inherited no share in the lock"
+        file = read(tmp_path)
+        poll_until(file.is_dead, "the child has let go of its share in the lock")
     finally:
         os.kill(child, signal.SIGKILL)
 

@@ -252,3 +252,39 @@ def test_a_probe_that_is_off_calls_the_application_as_it_is(monkeypatch: pytest.
 
     assert wsgi.wrap(lambda *arguments: arguments)(environ, start_response) == (environ, start_response)
     assert environ == {"REQUEST_METHOD": "GET"}
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError("half-way"), BrokenPipeError()])
+def test_a_body_of_werkzeug_is_itself_and_says_when_it_is_closed(
+    monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    from werkzeug.wsgi import ClosingIterator
+
+    ends: list[bool] = []
+
+    class Ended(recorder.Request):  # type: ignore[misc]
+        def finish(self, crashed: bool = False) -> None:
+            ends.append(crashed)
+
+    monkeypatch.setattr(recorder, "begin", lambda _: Ended())
+    monkeypatch.setattr(wsgi, "closing_iterator", ClosingIterator)
+    closed: list[bool] = []
+    body = ClosingIterator([b"a"], lambda: closed.append(True))
+    got, _ = call(answer(body))
+    assert got is body
+
+    def serve() -> None:
+        try:
+            assert list(got) == [b"a"]
+            if error is not None:
+                raise error
+        finally:
+            got.close()
+
+    if error is None:
+        serve()
+    else:
+        with pytest.raises(type(error)):
+            serve()
+    assert closed == [True]
+    assert ends == [isinstance(error, RuntimeError)]

@@ -23,6 +23,11 @@ def _named(carrier, route) -> None:
         request.name(route if route.startswith("/") else "/" + route)
 
 
+def werkzeug_bodies(module) -> None:
+    """Flask's and werkzeug's responses need no other object around their body."""
+    wsgi.closing_iterator = module.ClosingIterator
+
+
 def flask(module) -> None:
     """Flask as a WSGI application."""
     entries.wsgi_entry(module.Flask)

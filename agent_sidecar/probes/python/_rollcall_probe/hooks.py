@@ -13,6 +13,7 @@ PATCHES = {
     "gunicorn.workers.gasgi": ("servers", "gunicorn_asgi"),
     "uvicorn.config": ("servers", "uvicorn"),
     "werkzeug.serving": ("servers", "werkzeug"),
+    "werkzeug.wsgi": ("frameworks", "werkzeug_bodies"),
     "waitress.server": ("servers", "waitress"),
     "wsgiref.handlers": ("servers", "wsgiref"),
     "flask.app": ("frameworks", "flask"),

@@ -14,6 +14,7 @@ import sys
 from _thread import allocate_lock
 from collections import deque
 from struct import Struct
+from sys import exc_info
 from time import monotonic_ns
 
 from .ledger import Ledger
@@ -151,6 +152,19 @@ class Request:
                 recorder.settle()
         except Exception as error:
             disable(error)
+
+    def closed(self) -> None:
+        """The response's body is being closed."""
+        self.finish(exc_info()[1] is not None and body_crashed())
+
+
+def body_crashed() -> bool:
+    """Whether the body that is being closed has failed half-way: its server then closes it while it handles the exception.
+
+    An OSError there is the client's leaving, not a failure of the application.
+    """
+    error = exc_info()[1]
+    return error is not None and not isinstance(error, (OSError, GeneratorExit))
 
 
 def _outcome(status, crashed) -> int:

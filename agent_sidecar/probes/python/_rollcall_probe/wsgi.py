@@ -6,12 +6,13 @@ What a server looks at is left as it is: lists and tuples (their length becomes 
 
 from __future__ import annotations
 
-from sys import exc_info
-
 from . import recorder
 
 KEY = "rollcall.request"
 """Where a request's record is in its environ, or in its ASGI scope: whoever finds one does not count the request again."""
+
+closing_iterator = None
+"""werkzeug's class of bodies, once it is imported: made for one response, it has a list of what to call when it is closed."""
 
 
 def is_foreign(app) -> bool:
@@ -50,6 +51,9 @@ def wrap(app):
             request.finish()
             return body
         try:
+            if kind is closing_iterator:
+                body._callbacks.insert(0, request.closed)
+                return body
             return _follow(body, request, environ)
         except Exception:
             request.finish()
@@ -84,8 +88,7 @@ def _follow(body, request, environ):
 class Body:
     """A response body that finishes its request when it is closed.
 
-    The server iterates over the real body's own iterator, at its full speed. That the application failed half-way is seen when
-    the server closes the body while it handles the exception; an OSError there is the client's leaving, not a failure.
+    The server iterates over the real body's own iterator, at its full speed; see `recorder.body_crashed` for its failures.
     """
 
     __slots__ = ("_body", "_iterator", "_request")
@@ -105,8 +108,7 @@ class Body:
         return next(iterator)
 
     def close(self) -> None:
-        error = exc_info()[1]
-        crashed = error is not None and not isinstance(error, (OSError, GeneratorExit))
+        crashed = recorder.body_crashed()
         try:
             close = getattr(self._body, "close", None)
             if close is not None:
