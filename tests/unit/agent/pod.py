@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -59,12 +60,18 @@ class Pod:
 
     def __exit__(self, *_: object) -> None:
         for process in reversed(self._processes):
-            if process.poll() is None:
-                process.send_signal(signal.SIGCONT)
-                process.kill()
-            process.wait()
-            if process.stderr is not None:
-                process.stderr.close()
+            self.stop(process)
+
+    def stop(self, process: subprocess.Popen[bytes]) -> None:
+        """End a process and its children: workers of php-fpm outlive a master that is killed."""
+        if process.poll() is not None:
+            return
+        children = self.children(process)
+        process.kill()
+        process.wait()
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def start(self, command: list[str], cwd: Path | None = None, **env: str) -> subprocess.Popen[bytes]:
         """Start a process in the pod; its output goes to `<folder>/<n>.log`."""

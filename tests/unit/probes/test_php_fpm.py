@@ -104,8 +104,7 @@ def test_answers_are_the_same_without_an_agent(pod: Pod) -> None:
     """No socket to connect to: the probe gives up silently."""
     fpm = Fpm(pod, ini="display_errors=On\nhtml_errors=Off\n")
     with_probe = {mode: fpm.get(mode) for mode in MODES}
-    fpm.process.kill()
-    fpm.process.wait()
+    pod.stop(fpm.process)
     bare = Fpm(pod, probe=False, ini="display_errors=On\nhtml_errors=Off\n")
     assert with_probe == {mode: bare.get(mode) for mode in MODES}
 
