@@ -54,12 +54,18 @@ def decode_json(body: bytes) -> Dict[str, Any]:
 class Decoder:
     """Cuts a byte stream into frames; holds at most one incomplete frame, so memory is bounded by `max_frame_bytes`."""
 
+    __slots__ = ("_rest", "max_frame_bytes")
+
     def __init__(self, max_frame_bytes: int = MAX_FRAME_BYTES) -> None:
         self.max_frame_bytes = max_frame_bytes
         self._rest = b""
 
     def feed(self, data: bytes) -> List[Tuple[int, bytes]]:
         """The (type, body) pairs completed by `data`; raises FrameError on an impossible length."""
+        if not self._rest and len(data) >= PREFIX.size:
+            length, kind = PREFIX.unpack_from(data)
+            if length + 4 == len(data) and 1 <= length <= self.max_frame_bytes:  # nearly always: exactly one frame
+                return [(kind, bytes(data[PREFIX.size :]))]
         buffer = self._rest + data if self._rest else bytes(data)
         frames: List[Tuple[int, bytes]] = []
         at = 0

@@ -119,9 +119,10 @@ class AgentConnection(asyncio.Protocol):
         session = self._session
         if session is None or len(body) < SMALLEST_REPORT:
             raise frames.FrameError("REPORT before WELCOME" if session is None else f"REPORT of {len(body)} bytes")
-        now_s = self._door.now_s()
+        door = self._door
+        now_s = door.now_s()
         session.accept(body, now_s)
-        counters = self._door.counters
+        counters = door.counters
         counters.reports += 1
         counters.bytes += len(body)
         if now_s - self._acked_s >= ACK_EVERY_S or self._is_final(body):

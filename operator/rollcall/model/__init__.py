@@ -4,6 +4,7 @@
 `windows`   cumulative sums at fold times, and what happened between two of them
 `sketch`    quantiles of histograms on the wire's grid
 `states`    which bucket a pod is in, and why a pod is bare
+`tally`     pods by state, counted anew only where something changed
 `health`    one word for a service, with its reason
 `pace`      what happens in each row right now
 `fleet`     one service: its pods, its rows, its windows; `fold` and `picture`

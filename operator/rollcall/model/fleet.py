@@ -6,7 +6,6 @@ and is the only place that looks at all rows; everything else reads what it left
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -19,7 +18,8 @@ from .pace import Generations, Pace
 from .picture import Totals
 from .rows import COUNTERS, Rows, Sums, Taken
 from .sketch import quantiles
-from .states import SILENT_AFTER_S, PodFacts, PodState, ServiceFacts, bare_reason, state_of
+from .states import SILENT_AFTER_S, PodFacts, PodState, ServiceFacts
+from .tally import Pod, Tally
 from .windows import Ring, Window
 
 MOST_AWAY = 1000
@@ -38,17 +38,6 @@ class FleetSettings:
     facts: ServiceFacts = ServiceFacts()
 
 
-@dataclass(slots=True)
-class Pod:
-    """A pod on the roll."""
-
-    facts: PodFacts
-    row: int | None = None
-    epoch: str | None = None
-    state: PodState = PodState.PENDING
-    gone_since_s: float | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class Away:
     """A pod that left the roll while its agent went on reporting: a label or the selector changed, and may change back."""
@@ -64,6 +53,7 @@ class Fold:
 
     at_s: float = 0.0
     unix_s: float = 0.0
+    pods: list[Pod] = field(default_factory=list)
     counts: Counter[PodState] = field(default_factory=Counter)
     bare: dict[str, int] = field(default_factory=dict)
     window: Window | None = None
@@ -97,6 +87,7 @@ class Fleet:
         self.last = Fold()
         self._gone: dict[str, Pod] = {}
         self._away: dict[str, Away] = {}
+        self._tally = Tally()
         self._ring = Ring()
         self._health = SteadyHealth()
         self._departed_before = departed or Totals()
@@ -114,6 +105,7 @@ class Fleet:
         if pod is None:
             pod = self.pods[facts.uid] = self._returned(facts) or Pod(facts)
         pod.facts = facts
+        self._tally.changed(facts.uid)
 
     def _returned(self, facts: PodFacts) -> Pod | None:
         """A pod that was here before, with what it had counted; None for a new one."""
@@ -123,6 +115,7 @@ class Fleet:
         elif away is not None:
             pod = Pod(facts, self.rows.take(), away.epoch)
             assert pod.row is not None
+            self._tally.seat(facts.uid, pod.row)
             self.rows.restore(pod.row, away.body, away.received_s)
             self.generations.reset(self.rows, pod.row)
         if pod is not None:
@@ -132,7 +125,10 @@ class Fleet:
     def remove(self, uid: str, now_s: float) -> None:
         """A pod left the API. What it counted stays in the totals; its row lingers for a last report on its way."""
         pod = self.pods.pop(uid, None)
-        if pod is not None and pod.row is not None:
+        if pod is None:
+            return
+        self._tally.left(pod)
+        if pod.row is not None:
             pod.gone_since_s = now_s
             self._gone[uid] = pod
             self.departed_pods += 1
@@ -153,6 +149,7 @@ class Fleet:
         pod = self.pods.get(uid) or self._gone[uid]
         if pod.row is None:
             pod.row = self.rows.take()
+            self._tally.seat(uid, pod.row)
             self.generations.reset(self.rows, pod.row)
         elif pod.epoch != epoch:
             self.rows.restart(pod.row)
@@ -206,21 +203,13 @@ class Fleet:
 
     def report_age_s(self, pod: Pod, now_s: float) -> float | None:
         """Seconds since the last report of a pod, None when it never reported."""
-        if pod.row is None:
-            return None
-        age_s = now_s - float(self.rows.received_s[pod.row])
-        return None if age_s == np.inf else age_s
+        return self.rows.age_s(pod.row, now_s)
 
     def _count_pods(self, last: Fold) -> None:
-        bare: Counter[str] = Counter()
-        ages_s: list[float] = (last.at_s - self.rows.received_s).tolist()
-        for pod in self.pods.values():
-            age_s = None if pod.row is None or ages_s[pod.row] == math.inf else ages_s[pod.row]
-            pod.state = state_of(pod.facts, age_s, last.unix_s)
-            last.counts[pod.state] += 1
-            if pod.state is PodState.BARE:
-                bare[bare_reason(pod.facts, self.settings.facts)] += 1
-        last.bare = dict(bare)
+        self._tally.update(self.pods, self.rows, self.settings.facts, last.at_s, last.unix_s)
+        last.pods = list(self.pods.values())
+        last.counts = self._tally.counts.copy()
+        last.bare = {reason: count for reason, count in self._tally.bare.items() if count}
         reporting = last.counts[PodState.SERVING] + last.counts[PodState.UNREADY]
         should = reporting + last.counts[PodState.SILENT] + last.counts[PodState.BARE]
         last.coverage = reporting / should if should else None

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import struct
 from enum import Enum
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -93,7 +94,7 @@ class Rows:
         self.received_s = np.full(capacity, -np.inf)
         # Views for one row at a time: item access through numpy costs twice as much.
         self._memory = self.reports.view(np.uint8).data
-        self._received = self.received_s.data
+        self._received = cast("memoryview[float]", self.received_s.data)
 
     def __len__(self) -> int:
         """Rows in use."""
@@ -171,6 +172,12 @@ class Rows:
         else:
             self._memory[at : at + size] = body
             self._memory[at + size : at + report.SIZE] = bytes(report.SIZE - size)
+
+    def age_s(self, row: int | None, now_s: float) -> float | None:
+        """Seconds since the last report in a row; None for no row, or one that has none."""
+        if row is None or self._received[row] == -math.inf:
+            return None
+        return now_s - self._received[row]
 
     def total(self) -> Sums:
         """Everything ever counted: rows and retired pods."""

@@ -6,10 +6,11 @@ import math
 
 from rollcall_agent.wire.report import FLAG_NO_IN_FLIGHT
 
-from .fleet import Fleet, Pod
+from .fleet import Fleet
 from .picture import AgentCost, InFlight, Judgement, Picture, PodCounts, PodPicture, ResponseTime, Traffic
 from .sketch import quantile_of_each
-from .states import SILENT_AFTER_S, PodState, bare_reason
+from .states import SILENT_AFTER_S, PodState
+from .tally import Pod
 from .windows import WINDOW_S
 
 
@@ -70,7 +71,7 @@ class _Columns:
 
 def _roll(fleet: Fleet) -> list[PodPicture]:
     columns = _Columns(fleet)
-    pods = sorted(fleet.pods.values(), key=lambda pod: pod.facts.name)
+    pods = sorted(fleet.last.pods, key=lambda pod: pod.facts.name)
     return [_pod(fleet, pod, columns) for pod in pods]
 
 
@@ -84,12 +85,12 @@ def _pod(fleet: Fleet, pod: Pod, columns: _Columns) -> PodPicture:
         uid=facts.uid,
         node=facts.node,
         state=pod.state.value,
-        reason=bare_reason(facts, fleet.settings.facts) if pod.state is PodState.BARE else None,
+        reason=pod.reason,
         ready=facts.ready,
         restarts=facts.restarts,
         created_at=facts.created_at,
         started_at=facts.started_at,
-        report_age=age_s,
+        report_age=None if age_s is None else max(0.0, age_s),
         requests=0 if row is None else columns.finished[row],
         **figures,  # type: ignore[arg-type]
     )

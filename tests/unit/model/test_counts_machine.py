@@ -18,7 +18,7 @@ from rollcall.model.picture import Totals
 from rollcall.model.roll import Roll, Session
 from rollcall.model.rows import LATE_S
 from rollcall.model.show import picture
-from rollcall.model.states import PodFacts, PodState
+from rollcall.model.states import PodFacts, PodState, state_of
 from rollcall_agent.wire import report
 from tests.unit.model.agents import Agent, facts
 
@@ -83,7 +83,7 @@ class Counts(RuleBasedStateMachine):
 
     # --- what the API says
 
-    @rule(uid=UID, changes=st.fixed_dictionaries({"ready": st.booleans(), "running": st.booleans(), "leaving": st.booleans()}))
+    @rule(uid=UID, changes=st.fixed_dictionaries({"ready": st.booleans(), "running": st.booleans(), "leaving": st.booleans(), "injected": st.booleans(), "started_at": st.sampled_from([None, 0.0, 1005.0])}))
     def upsert(self, uid: str, changes: dict[str, Any]) -> None:
         if uid not in self.known and uid not in self.gone_s and (uid, self.agents[uid].epoch) in self.ledger.counted:
             return  # a pod that has gone for good does not come back
@@ -193,6 +193,9 @@ class Counts(RuleBasedStateMachine):
         for state in PodState:
             assert sum(pod.state == state for pod in view.roll) == getattr(view.pods, state)
         assert sum(view.bare.values()) == view.pods.bare
+        for uid, pod in self.fleet.pods.items():
+            age_s = self.fleet.report_age_s(pod, self.now_s)
+            assert pod.state is state_of(self.known[uid], age_s, self.now_s), "also where nothing seemed to have changed"
 
     @invariant()
     def totals_are_exact_and_never_fall(self) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from rollcall.model.fleet import LINGER_S, MOST_AWAY, Fleet
+from rollcall.model.fleet import LINGER_S, MOST_AWAY, Fleet, FleetSettings
 from rollcall.model.picture import Totals
 from rollcall.model.show import picture
-from rollcall.model.states import PodState
+from rollcall.model.states import PodState, ServiceFacts
 from rollcall_agent.wire import report
 from tests.unit.model.agents import Agent, facts
 
@@ -333,3 +333,40 @@ def test_coverage_is_reporting_of_those_that_should() -> None:
     service.beat(*agents)
     assert service.fleet.last.coverage == 0.75
     assert service.fleet.last.bare == {"WebhookUnavailable": 1}
+
+
+def test_a_picture_is_of_its_fold_whatever_happens_until_somebody_asks() -> None:
+    agents = [Agent("uid-a"), Agent("uid-b")]
+    service = serving(*agents)
+    service.fleet.remove("uid-a", service.now_s)
+    service.fleet.upsert(facts("uid-c", injected=False))
+    view = picture(service.fleet, with_roll=True)
+    assert [(pod.uid, pod.state) for pod in view.roll or []] == [("uid-a", "serving"), ("uid-b", "serving")]
+    assert (view.pods.total, view.pods.serving) == (2, 2)
+    service.step()
+    view = picture(service.fleet, with_roll=True)
+    assert [(pod.uid, pod.state) for pod in view.roll or []] == [("uid-b", "serving"), ("uid-c", "bare")]
+    assert (view.pods.total, view.pods.serving, view.pods.bare) == (2, 1, 1)
+
+
+def test_bare_reasons_follow_the_services_settings() -> None:
+    service = Service()
+    service.fleet.upsert(facts(injected=False, created_at=5.0))
+    service.step()
+    assert service.fleet.last.bare == {"WebhookUnavailable": 1}
+    service.fleet.settings = FleetSettings(facts=ServiceFacts(injection_off=True))
+    service.step()
+    assert service.fleet.last.bare == {"InjectionOff": 1}
+    service.fleet.upsert(facts(injected=True))
+    service.step()
+    assert service.fleet.last.bare == {}
+
+
+def test_an_awaited_pod_becomes_silent_by_time_alone() -> None:
+    service = Service()
+    service.fleet.upsert(facts(started_at=service.now_s))
+    states = []
+    for _ in range(12):
+        service.step(1.0)
+        states.append(service.fleet.pods["uid-a"].state)
+    assert states == [PodState.PENDING] * 9 + [PodState.SILENT] * 3
