@@ -28,7 +28,8 @@ demo-down: $(VENV)/ready ## Remove everything that demo made
 test: $(VENV)/ready ## All tests, unit to cluster; installs and builds what is missing
 	@$(BIN)/python -m tests.harness.packages
 	@$(BIN)/python -m pytest -q tests
-test-unit: $(VENV)/ready ## The tests that need no cluster, in seconds
+test-unit: $(VENV)/ready ## The tests that need no cluster, in a minute
+	@$(BIN)/python -m tests.harness.packages
 	@$(BIN)/python -m pytest -q tests/unit
 test-cluster: $(VENV)/ready ## The tests against a real cluster
 	@$(BIN)/python -m pytest -q tests/cluster

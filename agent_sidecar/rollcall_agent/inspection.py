@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from .sources.folder import worker_files
 from .sources.worker_file import BadWorkerFileError, WorkerFile
 from .state import State
 from .totals import Totals
@@ -29,8 +30,8 @@ def describe(folder: str, now_us: int) -> Iterator[str]:
     if known:
         yield f"ended workers   {_counts(state.totals)}"
         yield from _endpoints(sorted(state.endpoints.items()))
-    for name in sorted(os.listdir(folder)):
-        if name.endswith(layout.SUFFIX) and not name.startswith(".") and name not in state.folded:
+    for name in worker_files(folder):
+        if name not in state.folded:
             yield from _worker(os.path.join(folder, name), now_us, everything)
     yield f"together        {_counts(everything)}"
 

@@ -27,6 +27,11 @@ class Settings(NamedTuple):
         return f"{self.run_dir}/agent"
 
     @property
+    def worker_dir(self) -> str:
+        """The folder that the agent opens for worker files, see `layout.worker_dir`."""
+        return f"{self.run_dir}/workers"
+
+    @property
     def php_socket(self) -> str:
         """Where PHP probes connect to."""
         return f"{self.run_dir}/php.sock"

@@ -68,7 +68,9 @@ class Supervisor:
         settings = self._settings
         try:
             os.makedirs(settings.state_dir, mode=0o755, exist_ok=True)
-            ledger = Ledger(settings.run_dir, layout.RUNTIME_PHP, "php")
+            os.makedirs(settings.worker_dir, exist_ok=True)
+            os.chmod(settings.worker_dir, 0o777)  # any user's workers write here, and without a sticky bit we may remove
+            ledger = Ledger(settings.worker_dir, layout.RUNTIME_PHP, "php")
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             if os.path.lexists(settings.php_socket):
                 os.unlink(settings.php_socket)

@@ -18,6 +18,18 @@ from .worker_file import BadWorkerFileError, InFlight, WorkerFile
 MAX_FILES = 512
 
 
+def worker_files(run_dir: str) -> list[str]:
+    """Names, relative to the shared folder, of all worker files that are complete: `x.worker` and `workers/x.worker`.
+
+    Raises OSError when the shared folder cannot be listed.
+    """
+    found = os.listdir(run_dir)
+    inner = layout.worker_dir(run_dir)
+    if inner != run_dir:
+        found += [f"{os.path.basename(inner)}/{name}" for name in os.listdir(inner)]
+    return sorted(name for name in found if name.endswith(layout.SUFFIX) and not os.path.basename(name).startswith("."))
+
+
 class WorkerFolder:
     """All worker files of a pod."""
 
@@ -30,7 +42,7 @@ class WorkerFolder:
         self._finish_earlier_folds()
 
     def _finish_earlier_folds(self) -> None:
-        for name in self._state.folded:
+        for name in set(self._state.folded).intersection(worker_files(self._folder)):
             self._unlink(name)
         self._state.folded = sorted(self._unremovable)
 
@@ -54,19 +66,19 @@ class WorkerFolder:
 
     def _find_new(self) -> None:
         try:
-            names = os.listdir(self._folder)
+            names = worker_files(self._folder)
         except OSError as error:
             say(f"cannot list {self._folder}: {error}", "folder")
             return
         self._ignored.intersection_update(names)
         for name in names:
-            if not name.endswith(layout.SUFFIX) or name[0] == "." or name in self._live or name in self._ignored:
+            if name in self._live or name in self._ignored:
                 continue
             if len(self._live) >= MAX_FILES:
                 say(f"more than {MAX_FILES} worker files, the rest is not read", "folder")
                 return
             try:
-                self._live[name] = WorkerFile(os.path.join(self._folder, name))
+                self._live[name] = WorkerFile(os.path.join(self._folder, name), name)
                 self._note_probe(self._live[name])
             except (OSError, BadWorkerFileError) as error:
                 self._ignore(name, error)
@@ -102,7 +114,7 @@ class WorkerFolder:
 
     def _unlink(self, name: str) -> None:
         try:
-            os.unlink(os.path.join(self._folder, os.path.basename(name)))
+            os.unlink(os.path.join(self._folder, name))
         except FileNotFoundError:
             return
         except OSError as error:

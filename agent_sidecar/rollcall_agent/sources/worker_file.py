@@ -51,9 +51,9 @@ class InFlight:
 class WorkerFile:
     """One open worker file. Raises OSError or BadWorkerFileError when it cannot be opened or is not valid."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, name: str | None = None) -> None:
         self.path = path
-        self.name = os.path.basename(path)
+        self.name = name or os.path.basename(path)
         # Neither a link nor a FIFO laid out by someone may lead or hold us anywhere.
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:

@@ -10,6 +10,7 @@ Imported by the probe inside the application's process too: Python 3.8, standard
 
 from __future__ import annotations
 
+import os
 import struct
 
 from .grid import BUCKETS
@@ -17,9 +18,20 @@ from .grid import BUCKETS
 MAGIC = b"ROLLCAL1"
 VERSION = 1
 SUFFIX = ".worker"
-"""A worker's file is `RUN_DIR/<runtime>-<pid>-<random>.worker`; while it is being prepared its name begins with a dot."""
+"""A worker's file is `<runtime>-<pid>-<random>.worker` in `worker_dir`; while it is prepared its name begins with a dot."""
 RUN_DIR = "/rollcall/run"
 """Where the shared folder is mounted in application and agent container."""
+
+
+def worker_dir(run_dir: str) -> str:
+    """The folder for worker files: the agent's own open one, else, where the application was faster, the shared folder itself.
+
+    The shared folder is sticky (a volume in memory is): only the application's user could remove files there, and those of
+    recycled workers would fill it. In the agent's folder everyone may write and the agent may remove.
+    """
+    workers = run_dir + "/workers"
+    return workers if os.path.isdir(workers) else run_dir
+
 
 RUNTIME_PYTHON = 1
 RUNTIME_PHP = 2

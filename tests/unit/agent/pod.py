@@ -111,4 +111,4 @@ class Pod:
 
     def worker_files(self) -> list[Path]:
         """The files of Python workers that exist now."""
-        return sorted(self.run.glob("python-*.worker"))
+        return sorted(self.run.rglob("python-*.worker"))

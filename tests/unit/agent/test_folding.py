@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,6 +118,54 @@ def test_a_file_that_cannot_be_removed_stays_folded(tmp_path: Path, monkeypatch:
         for _ in range(2):
             folder.scan(SECOND, BOUNDS)
             assert folder.sum()[0].finished == 1
+
+
+def _as_user(uid: int, job: Callable[[], None]) -> None:
+    """Run a job in a child process of another user, without any privilege; needs root, as the local cluster does."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+            job()
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_files_of_another_user_are_folded_and_removed_from_a_sticky_volume() -> None:
+    """A volume in memory is sticky, and agent and application are different users: recycled workers must not fill it."""
+    application, agent = 10_001, 65_532
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to other users
+        run = Path(name)
+        run.chmod(0o1777)
+        workers = run / "workers"
+
+        def prepare() -> None:
+            (run / "agent").mkdir()
+            workers.mkdir()
+            workers.chmod(0o777)
+
+        def serve() -> None:
+            folder = layout.worker_dir(str(run))
+            for _ in range(3):
+                ledger = make_ledger(Path(folder))
+                ledger.finished(0, 2, False, 1000)
+                ledger.detach()
+
+        def fold() -> None:
+            folder, _ = open_folder(run)
+            folder.scan(SECOND, BOUNDS)
+            assert folder.sum()[0].finished == 3
+
+        _as_user(agent, prepare)
+        _as_user(application, serve)
+        assert len(list(workers.glob("*.worker"))) == 3
+        _as_user(agent, fold)
+        assert list(run.rglob("*.worker")) == []
 
 
 def _empty(path: Path) -> None:

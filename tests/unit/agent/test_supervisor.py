@@ -146,4 +146,4 @@ def test_a_restarted_container_goes_on_counting(pod: Pod, operator: FakeOperator
     assert (seen["started"], seen["finished"], seen["errors"]) == (1, 1, 1)
     assert operator.hellos[0]["epoch"] == operator.hellos[1]["epoch"]
     assert seen["agent_cpu_us"] > 0.5 * used
-    assert len(list(pod.run.glob("php-*.worker"))) == 1, "the first container's PHP file was folded"
+    assert len(list(pod.run.rglob("php-*.worker"))) == 1, "the first container's PHP file was folded"

@@ -10,8 +10,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pytest
-
 from rollcall_agent.sources.worker_file import WorkerFile
 from tests.unit.agent.fake_operator import FakeOperator
 from tests.unit.agent.pod import SIDECAR, Pod, poll_until
@@ -32,7 +30,7 @@ pm.max_children=2
 {extra}
 env[ROLLCALL_RUN]={run}
 """
-pytestmark = pytest.mark.skipif(not FPM, reason="no php-fpm on this machine")
+assert FPM, "these tests run php-fpm: python -m tests.harness.packages installs it"
 
 
 class Fpm:
@@ -94,7 +92,7 @@ def test_whatever_a_script_does_its_end_is_seen_and_nothing_of_the_probe(pod: Po
     assert seen["responses"] == (0, expected[2], 0, expected[4], expected[5])
     assert seen["lost"] == 0
     assert seen["workers"] == 2
-    [path] = pod.run.glob("php-*.worker")
+    [path] = pod.run.rglob("php-*.worker")
     file = WorkerFile(str(path))
     assert dict(file.endpoints())["GET /page.php"][0] == total
     file.close()

@@ -233,7 +233,7 @@ def _open():
     try:
         if sys.byteorder != "little":
             raise OSError("the worker file is little-endian")
-        recorder = Recorder(os.environ.get("ROLLCALL_RUN") or layout.RUN_DIR)
+        recorder = Recorder(layout.worker_dir(os.environ.get("ROLLCALL_RUN") or layout.RUN_DIR))
         winner = _installed.setdefault("recorder", recorder)
         if winner is not recorder:
             recorder.ledger.discard()
