@@ -2,10 +2,11 @@
 
     python benchmarks/fold.py [--rounds 20]
 
-First table: one histogram out of 5,000, and its p50, p95, p99, against the same samples in ddsketch's sketches (2 % accuracy) and against
-exact quantiles of all samples. Second table: `Fleet.fold`, which happens four times a second, and the picture with every pod, which
-happens when somebody looks; both with cold caches, because in operation reports come in between. CPU time, the best of the rounds. Bounds (performance.md): 2 ms for 5,000 histograms with an error of
-2.2 % at most, 30 times faster than ddsketch, and a cost per pod that stays flat (each doubling at most 2.1 times).
+First table: one histogram out of 5,000, and its p50, p95, p99, against the same samples in ddsketch's sketches (2 % accuracy)
+and against exact quantiles of all samples. Second table: `Fleet.fold`, which happens four times a second, and the picture with
+every pod, which happens when somebody looks; both with cold caches, because in operation reports come in between. CPU time, the
+best of the rounds. Bounds (performance.md): 2 ms for 5,000 histograms with an error of 2.2 % at most, 30 times faster than
+ddsketch, and a cost per pod that stays flat (each doubling at most 2.1 times).
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ def merge_table(rounds: int) -> None:
         return quantiles(rows.total().histogram, RANKS)
 
     ours_ms = best_ms(ours, rounds)
-    print(f"{'merged by':>10} {'pods':>6} {'ms':>8} {'x ours':>7} {'p50 error':>10} {'p95 error':>10} {'p99 error':>10}   bound")
+    print(
+        f"{'merged by':>10} {'pods':>6} {'ms':>8} {'x ours':>7} {'p50 error':>10} {'p95 error':>10} {'p99 error':>10}   bound"
+    )
     worst = _merge_line("rows", ours_ms, 1.0, ours(), exact_s)
     print(f"   ≤ 2 ms {'met' if ours_ms <= 2 else 'MISSED'}, error ≤ 2.2 % {'met' if worst <= 0.022 else 'MISSED'}")
     if DDSketch is None:
@@ -116,7 +119,9 @@ def fleet_of(pods: int) -> tuple[Fleet, float]:
         fleet.attach(uid, "epoch", 0)
     for beat in range(1, 4):
         now_s += 0.5
-        body = report.pack({"window_end_us": int(now_s * 1e6), "started": 10 * beat, "finished": 10 * beat, "histogram": counts})
+        body = report.pack(
+            {"window_end_us": int(now_s * 1e6), "started": 10 * beat, "finished": 10 * beat, "histogram": counts}
+        )
         for number in range(pods):
             fleet.accept(f"uid-{number}", body, now_s)
         fleet.fold(now_s, now_s)
@@ -134,7 +139,8 @@ def fleet_table(rounds: int) -> None:
         picture_ms = best_ms(lambda f=fleet: picture(f, with_roll=True), max(3, rounds // 4), spill)  # type: ignore[misc]
         per_pod[pods] = fold_ms / pods
         print(
-            f"{pods:>7} {fold_ms:>8.2f} {fold_ms / pods * 1000:>8.2f} {picture_ms:>11.2f} {picture_ms / pods * 1000:>8.2f} {fold_ms * 4 / 1000:>10.2%}"
+            f"{pods:>7} {fold_ms:>8.2f} {fold_ms / pods * 1000:>8.2f} {picture_ms:>11.2f} {picture_ms / pods * 1000:>8.2f} "
+            f"{fold_ms * 4 / 1000:>10.2%}"
         )
     growth = per_pod[10_000] / per_pod[5000]
     print(f"\n5,000 → 10,000 pods: {2 * growth:.2f} x; bound ≤ 2.1 x {'met' if 2 * growth <= 2.1 else 'MISSED'}")

@@ -47,7 +47,7 @@ async def frames(caller: Caller, path: str) -> AsyncIterator[Frame]:
 
 
 async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Lines without their end, of any length: a frame is one line, and aiohttp's own reader refuses lines of some hundred pods."""
+    """Lines without their end, of any length: a frame is one line, and aiohttp's reader refuses those of 300 pods."""
     parts: list[bytes] = []
     async for chunk in chunks:
         first, *others = chunk.split(b"\n")

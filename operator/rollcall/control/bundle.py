@@ -1,7 +1,7 @@
 """The public part of our CA to where it is needed.
 
-A ConfigMap `rollcall-ca` in every namespace with agents (they mount it) and in our own (people's command line reads it), and the
-webhook configuration (the API server checks us with it).
+A ConfigMap `rollcall-ca` in every namespace with agents (they mount it) and in our own (people's command line reads it), and
+the webhook configuration (the API server checks us with it).
 """
 
 from __future__ import annotations

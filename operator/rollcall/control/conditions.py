@@ -12,12 +12,9 @@ from typing import Any
 
 from rollcall.api.durations import format_duration_ms
 from rollcall.api.percentages import format_ratio
-from rollcall.api.status import WORST_PODS
 from rollcall.model.health import HealthState
-from rollcall.model.picture import Picture, PodPicture, Totals
+from rollcall.model.picture import Picture, Totals
 from rollcall.model.states import PodState
-
-_BAD = {PodState.BARE: 0, PodState.SILENT: 1, PodState.UNREADY: 2, PodState.PENDING: 3}
 
 
 @dataclass(frozen=True)
@@ -31,6 +28,8 @@ class Context:
     """Whether new pods are injected; reason; sentence."""
     now: str
     """RFC 3339, for conditions that flip."""
+    worst: Sequence[tuple[str, str]] = ()
+    """(name, reason) of the pods to look at first."""
 
 
 def status_of(picture: Picture, context: Context, known: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -45,7 +44,7 @@ def status_of(picture: Picture, context: Context, known: Sequence[dict[str, Any]
         "traffic": _traffic(picture),
         "totals": _totals(picture.totals)
         | {"departed": {"pods": context.departed_pods} | _totals(context.departed, whole=True)},
-        "worst": [{"name": pod.name, "reason": pod.reason or pod.state} for pod in _worst(picture.roll or [])],
+        "worst": [{"name": name, "reason": reason} for name, reason in context.worst],
         "conditions": _conditions(picture, context, known),
     }
     if picture.bare:  # an empty object, applied over a filled one, would become null
@@ -114,11 +113,6 @@ def _traffic(picture: Picture) -> dict[str, Any]:
 def _totals(totals: Totals, *, whole: bool = False) -> dict[str, int]:
     result = {"requests": totals.requests, "errors": totals.errors, "lost": totals.lost}
     return result | {"durationMicroseconds": totals.duration_microseconds} if whole else result
-
-
-def _worst(roll: Sequence[PodPicture]) -> list[PodPicture]:
-    bad = [pod for pod in roll if pod.state in _BAD]
-    return sorted(bad, key=lambda pod: (_BAD[PodState(pod.state)], pod.name))[:WORST_PODS]
 
 
 def _conditions(picture: Picture, context: Context, known: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -19,12 +19,13 @@ import aiohttp
 
 from rollcall.api.monitoredservice import API_VERSION, GROUP, KIND, PLURAL, VERSION
 from rollcall.api.spec import InjectionMode
+from rollcall.api.status import WORST_PODS
 from rollcall.control.conditions import Context, essence, flips, status_of
 from rollcall.control.services import Services
 from rollcall.control.watch import ServiceWatch
 from rollcall.kube.client import Client, KubeError
 from rollcall.model.roll import Key
-from rollcall.model.show import picture
+from rollcall.model.show import picture, worst
 
 LOOK_S = 0.5
 EVERY_S = 5.0
@@ -97,7 +98,7 @@ class StatusWriter:
             await self._round(force=True)
 
     async def _round(self, *, force: bool) -> None:
-        """`force` is the last round of a term: what differs is written whatever the pace, because nobody else knows the totals."""
+        """`force` is the last round of a term: what differs is written at once, because nobody else knows the totals."""
         for watch in list(self._services):
             key = (watch.service.namespace, watch.service.name)
             if not watch.synced or watch.fleet.last.at_s == 0:
@@ -155,8 +156,9 @@ def _status(watch: ServiceWatch, last: _Written) -> dict[str, Any]:
         departed_pods=fleet.departed_pods,
         injecting=_injecting(watch),
         now=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        worst=worst(fleet, WORST_PODS),
     )
-    return status_of(picture(fleet, with_roll=True), context, last.status.get("conditions", []))
+    return status_of(picture(fleet, with_roll=False), context, last.status.get("conditions", []))
 
 
 def _injecting(watch: ServiceWatch) -> tuple[bool, str, str]:

@@ -85,7 +85,7 @@ class NamespaceWorkloads:
         return all(informer.synced.is_set() for informer in self._informers)
 
     def desired(self, selector: dict[str, object]) -> int | None:
-        """Pods that workloads with a matching template ask for; None without such. An owned ReplicaSet is its owner's affair."""
+        """Pods that workloads with a matching template ask for; None without such. An owned ReplicaSet is its owner's."""
         wanted = [
             workload.desired()
             for informer in self._informers

@@ -18,7 +18,7 @@ from rollcall_agent.wire import WIRE_VERSION, bands, frames, report
 HELLO_WITHIN_S = 5.0
 ACK_EVERY_S = 2.0
 MOST_REVIEWS = 64
-"""So many tokens are reviewed at the same time: also when thousands of agents come over at once, the API server has other callers."""
+"""So many tokens are reviewed at a time: also when thousands of agents come over, the API server has other callers."""
 SMALLEST_REPORT = 64
 """A body shorter than its first fields is no report."""
 _SEQ = slice(0, 8)

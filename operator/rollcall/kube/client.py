@@ -45,7 +45,7 @@ class Access:
 
     @classmethod
     def find(cls) -> Access:
-        """The pod's service account inside a cluster, else the kubeconfig named by KUBECONFIG; raises KubeError if neither is there."""
+        """The pod's service account inside a cluster, else the kubeconfig of KUBECONFIG; KubeError if neither is there."""
         if (SERVICE_ACCOUNT / "token").exists() and "KUBERNETES_SERVICE_HOST" in os.environ:
             host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ.get("KUBERNETES_SERVICE_PORT", "443")
             address = f"[{host}]" if ":" in host else host

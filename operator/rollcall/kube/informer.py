@@ -41,7 +41,7 @@ class Named(Protocol):
 T = TypeVar("T", bound=Named)
 
 
-class _Expired(Exception):
+class _ExpiredError(Exception):
     """The server no longer knows our resource version (410): list again."""
 
 
@@ -70,7 +70,7 @@ class _Status(msgspec.Struct):
 
 
 class Informer(Generic[T]):
-    """Follows `path` (optionally narrowed by a label selector). `on_change(object)` and `on_delete(object)` are called in order;
+    """Follows `path` (narrowed by a label selector, if any). `on_change(object)` and `on_delete(object)` are called in order;
     `synced` is set after the first complete list."""
 
     def __init__(
@@ -104,7 +104,7 @@ class Informer(Generic[T]):
                 if not self._version:
                     await self._list()
                 await self._watch()
-            except (_Expired, KubeError, msgspec.DecodeError) as error:
+            except (_ExpiredError, KubeError, msgspec.DecodeError) as error:
                 self._version = ""
                 _log.warning("informer %s: listing again: %s", self._path, error or "the resource version has expired")
             except (aiohttp.ClientError, OSError, TimeoutError) as error:  # the next watch goes on where this one broke off
@@ -165,7 +165,7 @@ class Informer(Generic[T]):
         if event.type == "ERROR":
             status = msgspec.json.decode(event.object, type=_Status)
             if status.code == HTTPStatus.GONE:
-                raise _Expired
+                raise _ExpiredError
             raise KubeError(status.code, "WatchError", status.message)
         if event.type == "BOOKMARK":
             return msgspec.json.decode(event.object, type=_Bookmark).metadata.resource_version

@@ -33,9 +33,9 @@ FRESH_AGENT_MS = 5000
 class FleetSettings:
     """What the owner's spec says, as far as the model needs it."""
 
-    objectives: Objectives = Objectives()
+    objectives: Objectives = field(default_factory=Objectives)
     bands_ms: tuple[int, ...] = bands.DEFAULT_BOUNDS_MS
-    facts: ServiceFacts = ServiceFacts()
+    facts: ServiceFacts = field(default_factory=ServiceFacts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,9 @@ class Away:
     epoch: str | None
     body: bytes
     received_s: float
+
+
+STARTING = Health(HealthState.UNKNOWN, "Starting", "the operator has just begun to watch this service")
 
 
 @dataclass(slots=True)
@@ -61,7 +64,7 @@ class Fold:
     in_flight: tuple[int, list[int], float] | None = None
     ranks: list[float | None] = field(default_factory=lambda: [None, None, None])
     coverage: float | None = None
-    health: Health = Health(HealthState.UNKNOWN, "Starting", "the operator has just begun to watch this service")
+    health: Health = STARTING
 
 
 class Fleet:
@@ -241,8 +244,8 @@ class Fleet:
     # --- totals
 
     def totals(self) -> Totals:
-        """Everything counted, over all pods that ever were; never less than `floor`, what an earlier leader had counted, so that
-        nobody sees a total fall while agents come over to this one."""
+        """Everything counted, over all pods that ever were; never less than `floor`, what an earlier leader had counted, so
+        that nobody sees a total fall while agents come over to this one."""
         counted, floor = _add(self._departed_before, self.rows.total()), self._floor
         return Totals(
             requests=max(counted.requests, floor.requests),

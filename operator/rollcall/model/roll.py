@@ -77,7 +77,7 @@ class Roll:
                 session.fleets.remove(fleet)
 
     def open(self, uid: str, namespace: str, pod: str, epoch: str, agent_age_ms: int, now_s: float) -> Session:
-        """An agent was identified; a second connection of the same pod replaces the first, which is not listened to any more."""
+        """An agent was identified; a second connection of a pod replaces the first, which is not listened to any more."""
         before = self.sessions.get(uid)
         if before is not None:
             before.fleets.clear()

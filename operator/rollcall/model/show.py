@@ -34,6 +34,17 @@ def picture(fleet: Fleet, *, with_roll: bool) -> Picture:
     )
 
 
+_BAD = {PodState.BARE: 0, PodState.SILENT: 1, PodState.UNREADY: 2, PodState.PENDING: 3}
+
+
+def worst(fleet: Fleet, most: int) -> list[tuple[str, str]]:
+    """(name, reason or state) of the pods to look at first: bare, silent, unready, pending, then by name."""
+    bad = sorted(
+        (_BAD[pod.state], pod.facts.name, pod.reason or pod.state.value) for pod in fleet.last.pods if pod.state in _BAD
+    )
+    return [(name, reason) for _, name, reason in bad[:most]]
+
+
 def _traffic(fleet: Fleet) -> Traffic:
     last = fleet.last
     window = last.window

@@ -103,7 +103,9 @@ def bare_reason(pod: PodFacts, service: ServiceFacts) -> str:
 
 
 REMEDIES: dict[str, str] = {
-    BareReason.NAMESPACE_NOT_ENABLED: "label the namespace: kubectl label namespace NAMESPACE rollcall.dev/inject=enabled, then restart the pod",
+    BareReason.NAMESPACE_NOT_ENABLED: (
+        "label the namespace: kubectl label namespace NAMESPACE rollcall.dev/inject=enabled, then restart the pod"
+    ),
     BareReason.OPTED_OUT: "the pod's label rollcall.dev/inject: disabled opts it out; remove it to have the pod monitored",
     BareReason.INJECTION_OFF: "spec.injection.mode of the MonitoredService is Off; set it to Auto, then restart the pod",
     BareReason.HOST_NETWORK: "pods on the host's network are not injected",

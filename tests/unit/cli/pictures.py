@@ -15,7 +15,8 @@ STATES = ("serving", "unready", "pending", "silent", "bare", "leaving")
 def pod(name: str, state: str = "serving", **changes: Any) -> PodPicture:
     given: dict[str, Any] = {
         "name": name, "uid": f"uid-{name}", "node": "node-1", "state": state, "reason": None, "ready": True, "restarts": 0,
-        "created_at": 880.0, "started_at": 881.0, "report_age": 0.3, "requests_per_second": 12.5, "error_ratio": 0.0, "p95": 0.0871,
+        "created_at": 880.0, "started_at": 881.0, "report_age": 0.3, "requests_per_second": 12.5, "error_ratio": 0.0,
+        "p95": 0.0871,
         "in_flight": InFlight(2, [1, 1, 0, 0], 1.5), "requests": 500, "workers": 2, "agent": None,
     }  # fmt: skip
     return PodPicture(**(given | changes))
@@ -24,7 +25,8 @@ def pod(name: str, state: str = "serving", **changes: Any) -> PodPicture:
 def unheard(name: str, state: str, reason: str | None = None) -> PodPicture:
     """A pod that nothing is known of."""
     return pod(
-        name, state, reason=reason, requests_per_second=None, error_ratio=None, p95=None, in_flight=None, report_age=None, requests=0, node=None
+        name, state, reason=reason, requests_per_second=None, error_ratio=None, p95=None, in_flight=None, report_age=None,
+        requests=0, node=None,
     )  # fmt: skip
 
 
@@ -35,8 +37,10 @@ def picture(roll: list[PodPicture] | None = None, **changes: Any) -> dict[str, A
     traffic = Traffic(1240.4, 10.0, 1238.6, 0.0012, ResponseTime(0.03, 0.021, 0.0871, 1.234), InFlight(31, [28, 2, 1, 0], 4.2))
     nothing = Traffic(None, 10.0, None, None, ResponseTime(), None)
     given: dict[str, Any] = {
-        "namespace": "shop", "name": "newsfeed", "at": 1000.0, "health": Judgement(HealthState.HEALTHY, "AsExpected", "objectives are met"),
+        "namespace": "shop", "name": "newsfeed", "at": 1000.0,
+        "health": Judgement(HealthState.HEALTHY, "AsExpected", "objectives are met"),
         "pods": PodCounts(desired=len(pods), total=len(pods), **counts), "coverage": 1.0 if pods else None,
-        "traffic": traffic if pods else nothing, "totals": Totals(5000, 6, 1, 9), "bands_ms": [1000, 3000, 8000], "bare": {}, "roll": roll,
+        "traffic": traffic if pods else nothing, "totals": Totals(5000, 6, 1, 9), "bands_ms": [1000, 3000, 8000],
+        "bare": {}, "roll": roll,
     }  # fmt: skip
     return dict(msgspec.json.decode(msgspec.json.encode(Picture(**(given | changes)))))

@@ -130,10 +130,13 @@ async def test_a_refusal_at_the_beginning_ends_the_command(
     operator.answers = [
         web.Response(status=answer.status, body=answer.body, content_type=answer.content_type) for _ in range(9)
     ]
+
+    async def follow() -> None:
+        async for frame in frames(CALLER, "/v1/services/stream"):
+            assert frame.picture is None
+
     with pytest.raises(CliError, match=words) as caught:
-        async with asyncio.timeout(5):
-            async for frame in frames(CALLER, "/v1/services/stream"):
-                assert frame.picture is None
+        await asyncio.wait_for(follow(), 5)
     assert caught.value.code == code
     assert operator.calls == (3 if answer.status == 502 else 1), "what cannot change is not tried again"
 
@@ -177,9 +180,7 @@ async def test_a_port_forward_that_fails(tmp_path: Any, monkeypatch: pytest.Monk
     kubectl.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     with pytest.raises(CliError, match=words):
-        async with asyncio.timeout(5):
-            async with port_forward(Target()):
-                pass
+        await asyncio.wait_for(port_forward(Target()).__aenter__(), 5)
 
 
 async def test_a_port_forward_ends_with_its_context(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,8 @@ def manifest(name: str = "newsfeed", **changes: Any) -> dict[str, Any]:
         "apiVersion": "rollcall.dev/v1alpha1",
         "kind": "MonitoredService",
         "metadata": {
-            "name": name, "namespace": "shop", "uid": f"uid-{name}", "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z",
+            "name": name, "namespace": "shop", "uid": f"uid-{name}", "generation": 1,
+            "creationTimestamp": "2026-01-01T00:00:00Z",
         },
         "spec": {"selector": {"matchLabels": {"app": name}}},
         "status": {},

@@ -80,8 +80,8 @@ class ApiServer:
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[ApiServer]:
-    yield ApiServer()
+async def api() -> ApiServer:
+    return ApiServer()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Whatever happens in whatever order: buckets add up, totals are exact and never fall, windows hold only what is of now.
 
-A state machine over pods, connections, reports, silences, restarts of agents and of the operator, checked after each step against
-a ledger that is kept the slow way.
+A state machine over pods, connections, reports, silences, restarts of agents and of the operator, checked after each step
+against a ledger that is kept the slow way.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ UID = st.sampled_from(UIDS)
 
 
 class Ledger:
-    """What the service must have counted: per pod and epoch the newest count that could arrive, and what operators before kept."""
+    """What must have been counted: per pod and epoch the newest count that could arrive, and what operators before kept."""
 
     def __init__(self) -> None:
         self.counted: dict[tuple[str, str], int] = {}
@@ -83,7 +83,18 @@ class Counts(RuleBasedStateMachine):
 
     # --- what the API says
 
-    @rule(uid=UID, changes=st.fixed_dictionaries({"ready": st.booleans(), "running": st.booleans(), "leaving": st.booleans(), "injected": st.booleans(), "started_at": st.sampled_from([None, 0.0, 1005.0])}))
+    @rule(
+        uid=UID,
+        changes=st.fixed_dictionaries(
+            {
+                "ready": st.booleans(),
+                "running": st.booleans(),
+                "leaving": st.booleans(),
+                "injected": st.booleans(),
+                "started_at": st.sampled_from([None, 0.0, 1005.0]),
+            }
+        ),
+    )
     def upsert(self, uid: str, changes: dict[str, Any]) -> None:
         if uid not in self.known and uid not in self.gone_s and (uid, self.agents[uid].epoch) in self.ledger.counted:
             return  # a pod that has gone for good does not come back

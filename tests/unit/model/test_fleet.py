@@ -6,7 +6,7 @@ import pytest
 
 from rollcall.model.fleet import LINGER_S, MOST_AWAY, Fleet, FleetSettings
 from rollcall.model.picture import Totals
-from rollcall.model.show import picture
+from rollcall.model.show import picture, worst
 from rollcall.model.states import PodState, ServiceFacts
 from rollcall_agent.wire import report
 from tests.unit.model.agents import Agent, facts
@@ -370,3 +370,21 @@ def test_an_awaited_pod_becomes_silent_by_time_alone() -> None:
         service.step(1.0)
         states.append(service.fleet.pods["uid-a"].state)
     assert states == [PodState.PENDING] * 9 + [PodState.SILENT] * 3
+
+
+def test_the_worst_come_first_and_are_few() -> None:
+    agents = [Agent("uid-serving"), Agent("uid-unready")]
+    service = serving(*agents)
+    service.fleet.upsert(facts("uid-unready", ready=False))
+    service.fleet.upsert(facts("uid-pending", running=False))
+    service.fleet.upsert(facts("uid-silent"))
+    service.fleet.upsert(facts("uid-leaving", leaving=True))
+    for uid in ("uid-y", "uid-x"):
+        service.fleet.upsert(facts(uid, injected=False, opted_out=True))
+    service.beat(*agents)
+    expected = [
+        ("pod-x", "OptedOut"), ("pod-y", "OptedOut"), ("pod-silent", "silent"), ("pod-unready", "unready"),
+        ("pod-pending", "pending"),
+    ]  # fmt: skip
+    assert worst(service.fleet, 10) == expected
+    assert worst(service.fleet, 2) == expected[:2]

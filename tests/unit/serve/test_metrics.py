@@ -127,7 +127,8 @@ async def test_the_histogram_is_exact(page: Page, live: Live) -> None:
 async def test_what_is_not_known_is_absent(page: Page) -> None:
     samples = await page.read()
     for name in (
-        "requests_per_second", "requests_in_flight", "oldest_request_seconds", "response_time_seconds", "coverage_ratio", "desired_pods",
+        "requests_per_second", "requests_in_flight", "oldest_request_seconds", "response_time_seconds", "coverage_ratio",
+        "desired_pods",
     ):  # fmt: skip
         assert not samples[f"rollcall_service_{name}"], name
     assert of(samples, "rollcall_service_requests_total", service="newsfeed") == 0
