@@ -83,8 +83,9 @@ def identify(target: Target) -> Caller:
     tls = ssl.create_default_context(cadata=_read_ca(target, settings))
     if settings.cert_file:
         tls.load_cert_chain(settings.cert_file, settings.key_file)
-    token = settings.get_api_key_with_prefix("authorization")
-    return Caller(target, tls, {"Authorization": token} if token else {})
+    # by this way round, because the client keeps the token under other names in other versions
+    given = [entry for entry in settings.auth_settings().values() if entry["in"] == "header" and entry["value"]]
+    return Caller(target, tls, {entry["key"]: entry["value"] for entry in given})
 
 
 def _read_ca(target: Target, settings: kube.Configuration) -> str:
