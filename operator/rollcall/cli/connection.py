@@ -84,7 +84,8 @@ def identify(target: Target) -> Caller:
     if settings.cert_file:
         tls.load_cert_chain(settings.cert_file, settings.key_file)
     # by this way round, because the client keeps the token under other names in other versions
-    given = [entry for entry in settings.auth_settings().values() if entry["in"] == "header" and entry["value"]]
+    known: list[dict[str, str]] = list(settings.auth_settings().values())  # type: ignore[arg-type]
+    given = [entry for entry in known if entry["in"] == "header" and entry["value"]]
     return Caller(target, tls, {entry["key"]: entry["value"] for entry in given})
 
 
