@@ -1,7 +1,7 @@
 """`rollcall-operator`: run the operator, or clean up after it.
 
-    rollcall-operator            run (the chart's Deployment does)
-    rollcall-operator cleanup    remove what the operator made at run time (the chart's uninstall hook does)
+rollcall-operator            run (the chart's Deployment does)
+rollcall-operator cleanup    remove what the operator made at run time (the chart's uninstall hook does)
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def main() -> None:
     command = parser.parse_args().command
     try:
         settings = Settings.from_environment()
-        logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+        logging.basicConfig(
+            level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+        )
         logging.getLogger("aiohttp").setLevel(logging.WARNING)
         if command == "cleanup":
             from rollcall.control.cleanup import cleanup
