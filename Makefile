@@ -27,7 +27,7 @@ demo-down: $(VENV)/ready ## Remove everything that demo made
 .PHONY: test test-unit test-cluster
 test: $(VENV)/ready ## All tests, unit to cluster; installs and builds what is missing
 	@$(BIN)/python -m tests.harness.packages
-	@$(BIN)/python -m pytest -q tests
+	@$(BIN)/python -m pytest -q --durations=15 tests
 test-unit: $(VENV)/ready ## The tests that need no cluster, in a minute
 	@$(BIN)/python -m tests.harness.packages
 	@$(BIN)/python -m pytest -q tests/unit
