@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from typing import Any
 
 from .log import say
@@ -23,6 +24,8 @@ class State:
     def __init__(self, folder: str) -> None:
         self.path = os.path.join(folder, "state")
         self.epoch = os.urandom(8).hex()
+        self.born_us = time.monotonic_ns() // 1000
+        """When the epoch began, by CLOCK_MONOTONIC, which all containers of a pod share."""
         self.totals = Totals()
         self.folded: list[str] = []
         self.endpoints: dict[str, list[int]] = {}
@@ -42,6 +45,7 @@ class State:
             folded = [str(name) for name in value["folded"]]
             endpoints = {str(name): [int(n) for n in counts] for name, counts in value["endpoints"].items()}
             cpu = int(value["cpu_base_us"]), int(value["cpu_us"])
+            born_us = int(value["born_us"])
             epoch, supervisor, probe_seen = str(value["epoch"]), str(value["supervisor"]), bool(value["probe_seen"])
         except FileNotFoundError:
             return
@@ -51,6 +55,7 @@ class State:
         self.totals, self.folded, self.endpoints = totals, folded, endpoints
         self.epoch, self.supervisor, self.probe_seen = epoch, supervisor, probe_seen
         self.cpu_base_us, self.cpu_us = cpu
+        self.born_us = born_us
 
     def adopt(self, supervisor: str) -> None:
         """Called by a worker of `supervisor`: what earlier containers used of the CPU stays counted."""
@@ -63,6 +68,7 @@ class State:
         value: dict[str, Any] = {
             "version": VERSION,
             "epoch": self.epoch,
+            "born_us": self.born_us,
             "supervisor": self.supervisor,
             "probe_seen": self.probe_seen,
             "cpu_base_us": self.cpu_base_us,
@@ -75,6 +81,10 @@ class State:
         with open(temporary, "w", encoding="utf-8") as file:
             file.write(json.dumps(value, separators=(",", ":")))
         os.replace(temporary, self.path)
+
+    def age_ms(self) -> int:
+        """Milliseconds since the epoch began."""
+        return max(0, time.monotonic_ns() // 1000 - self.born_us) // 1000
 
     def add_endpoints(self, endpoints: dict[str, list[int]]) -> None:
         """Add a dead worker's (requests, errors, duration_us) by endpoint; past MAX_ENDPOINTS they go to `other`."""

@@ -35,7 +35,6 @@ class Supervisor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._id = os.urandom(8).hex()
-        self._started_s = time.monotonic()
         self._heartbeat = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("Q")
         self._poll = select.poll()
         self._worker_pid = 0
@@ -138,7 +137,6 @@ class Supervisor:
             given = Inheritance(
                 os.getppid(),
                 self._id,
-                self._started_s,
                 channel,
                 self._heartbeat,
                 self._ledger,

@@ -37,7 +37,6 @@ class Inheritance(NamedTuple):
 
     supervisor_pid: int
     supervisor_id: str
-    started_s: float
     channel: socket.socket
     heartbeat: memoryview
     ledger: Ledger | None
@@ -100,7 +99,7 @@ class Worker:
             "epoch": self._state.epoch,
             "pod_uid": self._pod_uid,
             "runtimes": self._folder.runtimes() + (["php"] if self._php and self._php.workers else []),
-            "uptime_ms": int((time.monotonic() - self._given.started_s) * 1000),
+            "uptime_ms": self._state.age_ms(),
         }
 
     def loop(self) -> int:

@@ -145,5 +145,6 @@ def test_a_restarted_container_goes_on_counting(pod: Pod, operator: FakeOperator
     seen = operator.wait_for_report(seq=2)
     assert (seen["started"], seen["finished"], seen["errors"]) == (1, 1, 1)
     assert operator.hellos[0]["epoch"] == operator.hellos[1]["epoch"]
+    assert operator.hellos[1]["uptime_ms"] > operator.hellos[0]["uptime_ms"], "the age is the epoch's, not the container's"
     assert seen["agent_cpu_us"] > 0.5 * used
     assert len(list(pod.run.rglob("php-*.worker"))) == 1, "the first container's PHP file was folded"
