@@ -39,6 +39,8 @@ def create_database(path: Path) -> None:
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)
     connection = sqlite3.connect(draft)
+    # Made anew at each start: to wait for the disk would only keep the pod from serving.
+    connection.executescript("PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF;")
     with connection:
         connection.executescript(_SCHEMA)
         connection.executemany(

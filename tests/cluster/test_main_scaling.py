@@ -36,7 +36,7 @@ def assert_adds_up(picture: Picture) -> None:
 
 def test_scale_out_and_in(cluster: Cluster, rollcall: Rollcall, shop: str, measured: Callable[[str, object], None]) -> None:
     load = LoadPod(cluster, shop)
-    load.start(*load_options(shop, rate=60, seconds=90))
+    load.start(*load_options(shop, rate=40, seconds=90))
     starts: dict[str, float] = {}
     with PodEvents(cluster, shop, "app=newsfeed") as events, LiveStream(cluster, shop, "newsfeed") as live:
         cluster.kubectl("-n", shop, "scale", "deployment/newsfeed", "--replicas=6")

@@ -60,6 +60,8 @@ class Door:
     reviews: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_REVIEWS))
     counters: IngestCounters = field(default_factory=IngestCounters)
     connections: set[AgentConnection] = field(default_factory=set)
+    agents: dict[str, AgentConnection] = field(default_factory=dict)
+    """The connection of each pod, by UID."""
     closed: tuple[str, str] | None = None
     """While closed, the code and message for connections whose handshake had begun before."""
 
@@ -98,6 +100,8 @@ class AgentConnection(asyncio.Protocol):
             self._greeting.cancel()
         if self._session is not None:
             self._door.roll.close(self._session)
+            if self._door.agents.get(self._session.uid) is self:
+                del self._door.agents[self._session.uid]
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
@@ -166,7 +170,15 @@ class AgentConnection(asyncio.Protocol):
             age_ms if isinstance(age_ms, int) else 0,
             self._door.now_s(),
         )
+        self._replace_former(identity.uid)
         self.welcome()
+
+    def _replace_former(self, uid: str) -> None:
+        """Send an older connection of the same pod away: should it be the living one, it comes back and takes over again."""
+        former = self._door.agents.get(uid)
+        self._door.agents[uid] = self
+        if former is not None:
+            former.reject("Replaced", "another connection of the same pod took over")
 
     def _bands(self) -> tuple[int, ...]:
         fleets = self._session.fleets if self._session is not None else []

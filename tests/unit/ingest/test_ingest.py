@@ -224,11 +224,22 @@ async def test_a_second_connection_of_a_pod_takes_over(plain: Ingest) -> None:
     second = await plain.welcomed()
     second.report(seq=1, window_end_us=9, started=8, finished=8)
     await second.expect(frames.ACK)
-    await first.synced(2)
+    assert (await first.expect(frames.GOODBYE))["code"] == "Replaced"
     assert plain.row()["finished"] == 8
-    await first.close()
     await second.synced(2)
-    assert list(plain.roll.sessions) == ["uid-0"]
+    assert list(plain.roll.sessions) == list(plain.door.agents) == ["uid-0"]
+
+
+async def test_a_living_agent_that_was_replaced_comes_back(plain: Ingest) -> None:
+    """Whoever else has the pod's token: the pod does not stay silent when they are gone."""
+    living = await plain.welcomed()
+    other = await plain.welcomed()
+    assert (await living.expect(frames.GOODBYE))["code"] == "Replaced"
+    again = await plain.welcomed()
+    assert (await other.expect(frames.GOODBYE))["code"] == "Replaced"
+    again.report(seq=1, started=3, finished=3)
+    await again.expect(frames.ACK)
+    assert plain.row()["finished"] == 3
 
 
 async def test_new_bands_reach_connected_agents(plain: Ingest) -> None:
