@@ -133,7 +133,12 @@ def measure(
         "python": lambda: python_load(str(run), 2),
         "php": lambda: php_load(str(run)),
     }
-    generator = context.Process(target=loads[load])
+
+    def generate() -> None:
+        os.setpgrp()  # so that its own children end with it
+        loads[load]()
+
+    generator = context.Process(target=generate)
     generator.start()
     time.sleep(2)
     worker = only_child(agent.pid)
@@ -147,7 +152,7 @@ def measure(
         "pss_together": (memory_kib(agent.pid) + memory_kib(worker)) / 1024,
     }
     if generator.is_alive():
-        os.kill(generator.pid, signal.SIGKILL)  # type: ignore[arg-type]
+        os.killpg(generator.pid, signal.SIGKILL)  # type: ignore[arg-type]
     agent.terminate()
     agent.wait()
     return row
