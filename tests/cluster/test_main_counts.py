@@ -18,8 +18,8 @@ from tests.harness.truth import ApplicationLog, LoadPod, load_options
 pytestmark = pytest.mark.cluster
 
 WRITING_US = 500
-"""A response ends for the probe when the server has written it, for the application's own log before that. On a busy machine this
-is some hundred microseconds: nothing at the 95th percentile here (0.14 s), but a part of the median (0.9 ms)."""
+"""A response ends for the probe when the server has written it, for the application's own log before that. On a busy machine
+this is some hundred microseconds: nothing at the 95th percentile here (0.14 s), but a part of the median (0.9 ms)."""
 
 
 def test_counts_are_exact_over_a_scale_in(
