@@ -12,9 +12,9 @@ from typing import Any
 
 import aiohttp
 
+from rollcall.inject.names import CA_CONFIG_MAP, CA_KEY
 from rollcall.kube.client import MERGE_PATCH, Client, KubeError
 
-CONFIG_MAP = "rollcall-ca"
 MANAGED = {"app.kubernetes.io/managed-by": "rollcall-operator"}
 _log = logging.getLogger(__name__)
 
@@ -66,14 +66,14 @@ class Bundle:
         body = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": CONFIG_MAP, "namespace": namespace, "labels": MANAGED},
-            "data": {"ca.crt": ca},
+            "metadata": {"name": CA_CONFIG_MAP, "namespace": namespace, "labels": MANAGED},
+            "data": {CA_KEY: ca},
         }
-        await self._client.apply(f"/api/v1/namespaces/{namespace}/configmaps/{CONFIG_MAP}", body)
+        await self._client.apply(f"/api/v1/namespaces/{namespace}/configmaps/{CA_CONFIG_MAP}", body)
 
     async def _delete(self, namespace: str) -> None:
         try:
-            await self._client.request("DELETE", f"/api/v1/namespaces/{namespace}/configmaps/{CONFIG_MAP}")
+            await self._client.request("DELETE", f"/api/v1/namespaces/{namespace}/configmaps/{CA_CONFIG_MAP}")
         except KubeError as error:
             if error.status != 404:
                 raise

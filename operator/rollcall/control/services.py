@@ -12,9 +12,10 @@ from typing import Any
 
 from rollcall.api.monitoredservice import InvalidMonitoredServiceError, MonitoredService
 from rollcall.control.watch import NamespaceWorkloads, ServiceWatch
+from rollcall.inject import names
 from rollcall.kube.client import Client
 from rollcall.kube.informer import Informer
-from rollcall.kube.objects import INJECT_LABEL, Namespace
+from rollcall.kube.objects import Namespace
 from rollcall.model.roll import Key, Roll
 
 _log = logging.getLogger(__name__)
@@ -123,7 +124,7 @@ class Services:
                 watch.workloads_changed()
 
     def _namespace_changed(self, namespace: Namespace) -> None:
-        self._set_enabled(namespace.metadata.name, namespace.metadata.labels.get(INJECT_LABEL) == "enabled")
+        self._set_enabled(namespace.metadata.name, namespace.metadata.labels.get(names.OPT_LABEL) == names.OPTED_IN)
 
     def _namespace_deleted(self, namespace: Namespace) -> None:
         self._set_enabled(namespace.metadata.name, False)

@@ -6,11 +6,8 @@ from datetime import datetime
 
 import msgspec
 
+from rollcall.inject import names
 from rollcall.model.states import PodFacts
-
-INJECTED = "rollcall.dev/injected"
-SKIPPED = "rollcall.dev/skipped"
-INJECT_LABEL = "rollcall.dev/inject"
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -98,10 +95,10 @@ class Pod(msgspec.Struct, frozen=True):
             finished=self.status.phase in ("Succeeded", "Failed"),
             ready=any(c.type == "Ready" and c.status == "True" for c in self.status.conditions),
             leaving=meta.deletion_timestamp is not None,
-            injected=INJECTED in meta.annotations,
-            opted_out=meta.labels.get(INJECT_LABEL) == "disabled",
+            injected=names.INJECTED_ANNOTATION in meta.annotations,
+            opted_out=meta.labels.get(names.OPT_LABEL) == names.OPTED_OUT,
             host_network=self.spec.host_network,
-            skipped=meta.annotations.get(SKIPPED),
+            skipped=meta.annotations.get(names.SKIPPED_ANNOTATION),
             started_at=min((start for start in starts if start is not None), default=None),
             restarts=sum(c.restart_count for c in containers),
         )

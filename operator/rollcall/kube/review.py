@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
+from rollcall.inject.names import TOKEN_AUDIENCE
 from rollcall.kube.client import Client
 
-AUDIENCE = "rollcall.dev"
 REMEMBER_S = 120.0
 REMEMBER_NO_S = 5.0
 MOST = 50_000
@@ -87,7 +87,7 @@ class Reviews:
 
     async def pod(self, token: str) -> PodIdentity | None:
         """The pod that an agent's token is bound to, None when the token is not good for us."""
-        user = await self.user(token, AUDIENCE)
+        user = await self.user(token, TOKEN_AUDIENCE)
         if user is None or not user.name.startswith(_SERVICE_ACCOUNT):
             return None
         extra = dict(user.extra)

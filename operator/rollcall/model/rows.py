@@ -20,7 +20,9 @@ import numpy.typing as npt
 
 from rollcall_agent.wire import report
 
-LATE_S = 1.5
+from .states import SILENT_AFTER_S
+
+LATE_S = SILENT_AFTER_S
 """A report that comes later than this after the one before (three intervals) does not count as traffic of now."""
 
 _TYPES = {"Q": "<u8", "I": "<u4"}
