@@ -55,6 +55,15 @@ class PodFacts:
     skipped: str | None = None
     started_at: float | None = None
     restarts: int = 0
+    revision: str | None = None
+    """The version of the pod's template: label pod-template-hash, or controller-revision-hash."""
+    cpu_request_millis: int | None = None
+    cpu_limit_millis: int | None = None
+    memory_limit_bytes: int | None = None
+    """Requests and limits of the application's containers together; None: at least one has none."""
+    oom_kills: int = 0
+    probe_off: bool = False
+    """Injection took itself back from this pod: its agent is told to disarm the probes."""
 
 
 @dataclass(frozen=True, slots=True)
