@@ -63,7 +63,7 @@ def render(
     if native:
         agent["restartPolicy"] = "Always"
     probes = _probes(settings, to_copy, security)
-    parts = [native, agent, probes, _VOLUMES, _MOUNTS, spec.signals.model_dump(mode="json")]
+    parts = [native, agent, probes, _VOLUMES, _MOUNTS, spec.signals.model_dump(mode="json", exclude={"visitors"})]
     return Template(native, agent, probes, _VOLUMES, _MOUNTS, _hash(parts))
 
 
@@ -93,6 +93,8 @@ def _agent(settings: InjectSettings, resources: Resources, security: Json) -> Js
         "securityContext": security,
         "volumeMounts": [
             {"name": names.RUN_VOLUME, "mountPath": names.RUN_PATH},
+            # To be written: the agent empties the folder when injection takes itself back.
+            {"name": names.PROBES_VOLUME, "mountPath": names.PROBES_PATH},
             {"name": names.TOKEN_VOLUME, "mountPath": names.TOKEN_PATH, "readOnly": True},
             {"name": names.CA_VOLUME, "mountPath": names.CA_PATH, "readOnly": True},
         ],
