@@ -77,6 +77,12 @@ BAD = {
     "no memory": (limits(memory=0), "spec.injection.resources.limits.memory", "above 0"),
     "python path": ({"selector": SELECTOR, "signals": {"python": {"pythonPath": ""}}}, "spec.signals.python.pythonPath"),
     "enabled": ({"selector": SELECTOR, "signals": {"php": {"enabled": "yes"}}}, "spec.signals.php.enabled", "boolean"),
+    "visitors": (
+        {"selector": SELECTOR, "signals": {"visitors": {"from": "sid"}}},
+        "spec.signals.visitors.from",
+        '"cookie:NAME"',
+    ),
+    "visitors of nothing": ({"selector": SELECTOR, "signals": {"visitors": {}}}, "spec.signals.visitors.from: Required value"),
     "p95": (objectives(p95="fast"), "spec.objectives.p95", '"300ms"'),
     "p95 of nothing": (objectives(p95="0s"), "spec.objectives.p95", "1ms to 1h"),
     "p95 of two hours": (objectives(p95="2h"), "spec.objectives.p95", "1ms to 1h"),
@@ -134,7 +140,11 @@ def test_a_full_manifest_is_kept_as_it_is(api: Cluster) -> None:
             "sidecar": "Classic",
             "resources": {"requests": {"cpu": 1, "memory": "32Mi"}, "limits": {"cpu": 1.5, "memory": "64Mi"}},
         },
-        "signals": {"python": {"enabled": False, "pythonPath": "/srv/lib"}, "php": {"enabled": False}},
+        "signals": {
+            "python": {"enabled": False, "pythonPath": "/srv/lib"},
+            "php": {"enabled": False},
+            "visitors": {"from": "header:X-User"},
+        },
         "objectives": {"p95": "1m30s", "errors": "0.1%", "bands": ["250ms", "1.5s", "1m"]},
         "minimumCoverage": "100%",
     }

@@ -196,11 +196,36 @@ class PhpSignals(Part):
     enabled: bool = Field(default=True, description="Whether the probe is put on the application's PHP_INI_SCAN_DIR.")
 
 
+VISITORS_PATTERN = "^(clientIP|(cookie|header):[A-Za-z0-9!#$%&*+.^_|~-]{1,64})$"
+VISITORS_FROM = 'must say what a visitor is known by: "cookie:NAME", "header:NAME" or "clientIP", such as "cookie:sid"'
+
+
+class VisitorSignals(Part):
+    """What distinct end users are known by. It is hashed in the pod with a key of this service and leaves the pod in no other
+    form."""
+
+    origin: str = Field(
+        alias="from",
+        max_length=80,
+        description="cookie:NAME, header:NAME or clientIP. A session cookie is best; many people share one client address.",
+        json_schema_extra=rules(rule(f"self.matches('{VISITORS_PATTERN}')", VISITORS_FROM)),
+    )
+
+    @model_validator(mode="after")
+    def _origin_is_known(self) -> Self:
+        if not re.fullmatch(VISITORS_PATTERN, self.origin):
+            raise ValueError(f"from: {self.origin!r} {VISITORS_FROM}")
+        return self
+
+
 class Signals(Part):
     """Where the numbers come from. Every source is on by default and does nothing in an application it does not fit."""
 
     python: PythonSignals = part(PythonSignals, "The probe for Python applications.")
     php: PhpSignals = part(PhpSignals, "The probe for PHP applications.")
+    visitors: VisitorSignals | None = Field(
+        default=None, description="What distinct end users are known by; left out, no visitors are counted."
+    )
 
 
 DEFAULT_BANDS = ("1s", "3s", "8s")

@@ -38,6 +38,22 @@ def test_defaults() -> None:
     assert spec.selector.as_dict() == {**SELECTOR, "matchExpressions": []}
 
 
+@pytest.mark.parametrize("origin", ["cookie:sid", "cookie:__Host-session", "header:X-Forwarded-For", "clientIP"])
+def test_visitors(origin: str) -> None:
+    visitors = made(signals={"visitors": {"from": origin}}).spec.signals.visitors
+    assert visitors is not None
+    assert visitors.origin == origin
+    assert visitors.model_dump(by_alias=True) == {"from": origin}
+
+
+@pytest.mark.parametrize(
+    "origin", ["", "cookie:", "cookie:a b", "cookie:a=b", "header:x:y", "clientip", f"cookie:{'a' * 65}", "clientIP\n"]
+)
+def test_no_visitors(origin: str) -> None:
+    with pytest.raises(InvalidMonitoredServiceError, match="must say what a visitor is known by"):
+        made(signals={"visitors": {"from": origin}})
+
+
 def test_what_a_newer_version_added_is_tolerated() -> None:
     service = made(signals={"otlp": {}}, future={"a": 1})
     assert (service.name, service.namespace) == ("newsfeed", "shop")
@@ -61,6 +77,8 @@ def test_resources_may_be_numbers() -> None:
         ({"injection": {"mode": "On"}}, "spec.injection.mode: "),
         ({"injection": {"resources": {"limits": {"memory": "1Mi"}}}}, "requests.memory 24Mi is above limits.memory 1Mi"),
         ({"injection": {"resources": {"limits": {"memory": "lots"}}}}, "'lots' is not a resource quantity"),
+        ({"signals": {"visitors": {"from": "sid"}}}, "spec.signals.visitors: from: 'sid' must say what a visitor is known by"),
+        ({"signals": {"visitors": {}}}, "spec.signals.visitors.from: Field required"),
         ({"objectives": {"p95": "fast"}}, "spec.objectives.p95: 'fast' is not a duration"),
         ({"objectives": {"errors": "1"}}, "spec.objectives.errors: '1' is not a percentage"),
         ({"objectives": {"bands": ["3s", "1s", "8s"]}}, "spec.objectives: bands must be exactly three durations"),
