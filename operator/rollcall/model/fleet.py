@@ -36,6 +36,8 @@ class FleetSettings:
     objectives: Objectives = field(default_factory=Objectives)
     bands_ms: tuple[int, ...] = bands.DEFAULT_BOUNDS_MS
     facts: ServiceFacts = field(default_factory=ServiceFacts)
+    visitors: tuple[str, str] | None = None
+    """What visitors are known by (`cookie:sid`), and the key in hex that the probe hashes it with; None: not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ class Fleet:
         self.name = name
         self.settings = settings or FleetSettings()
         self.desired: int | None = None
+        self.probe_off: set[str] = set()
+        """UIDs of pods whose agents are told to disarm the probes: injection took itself back, or tries whether it must."""
         self.pods: dict[str, Pod] = {}
         self.rows = Rows()
         self.pace = Pace()
