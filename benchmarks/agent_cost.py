@@ -49,7 +49,7 @@ def sink(listener: socket.socket, certificate: tuple[Path, Path], received: mult
                     seq = values["seq"]
                     received.put(values["finished"])
                     if seq % 4 == 0 or values["flags"] & report.FLAG_FINAL:
-                        connection.sendall(frames.encode(frames.ACK, frames.ACK_BODY.pack(seq)))
+                        connection.sendall(frames.encode(frames.ACK, frames.ACK_BODY.pack(seq, 0)))
 
 
 def python_load(run: str, workers: int) -> None:

@@ -15,7 +15,8 @@ usage: rollcall-agent run              report on this pod until SIGTERM (the sid
        rollcall-agent version
 
 Environment of `run`: ROLLCALL_OPERATOR host:port, ROLLCALL_POD_UID, ROLLCALL_RUN, ROLLCALL_CA_FILE, ROLLCALL_TOKEN_FILE,
-ROLLCALL_DRAIN_S seconds to end in, ROLLCALL_TLS=off for tests; of `install`: ROLLCALL_PROBES where the probes are.
+ROLLCALL_POD_PROBES where the pod's probes are, ROLLCALL_DRAIN_S seconds to end in, ROLLCALL_TLS=off for tests; of `install`:
+ROLLCALL_PROBES where the image's probes are.
 """
 
 

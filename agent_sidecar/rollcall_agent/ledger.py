@@ -1,5 +1,7 @@
 """Writes one worker file (see `wire.layout`): creates it, holds its lock, and applies the facts of requests to it.
 
+What happens to every request is counted here; what is rare (errors by type, samples, visitors, steps, resources) is in `notes`.
+
 Used by the Python probe inside the application's process (Python 3.8, standard library only, one writer at a time) and by the
 agent itself for the runtimes that send messages (PHP). It decides nothing: who may write when is the caller's business.
 """
@@ -12,6 +14,7 @@ import os
 import struct
 import time
 
+from .notes import Notes
 from .wire import layout
 from .wire.grid import BUCKETS, bucket_of_ns
 
@@ -19,13 +22,17 @@ _COUNTS = struct.Struct("@9Q")
 """started, finished, errors, duration_us and five classes of responses. Native: each field is one aligned 8-byte store."""
 _ROW = struct.Struct("@3Q")
 _SLOT = struct.Struct("@QI")
-_WHOLE_SLOT = struct.Struct("@QIIQ")
+_WHOLE_SLOT = struct.Struct("@QIIQQ")
 _STARTED, _FINISHED, _ERRORS, _DURATION_US, _RESPONSES = 0, 1, 2, 3, 4
 _UNTRACKED = layout.OFF_UNTRACKED // 8
 _SETTLING = layout.OFF_SETTLING // 8
 _HISTOGRAM = layout.OFF_HISTOGRAM // 4
 _SLOTS_USED = layout.OFF_SLOTS_USED // 4
 _ENDPOINTS_USED = layout.OFF_ENDPOINTS_USED // 4
+_JOURNAL = layout.OFF_JOURNAL // 4
+_JOURNAL_WRITTEN = layout.OFF_JOURNAL_WRITTEN // 8
+_JOURNAL_MASK = layout.JOURNAL - 1
+_FOLDED = layout.OFF_FOLDED // 8
 _NAME_BYTES = 126
 _U32 = 0xFFFFFFFF
 assert _COUNTS.size == layout.OFF_UNTRACKED - layout.OFF_STARTED
@@ -33,7 +40,7 @@ assert _COUNTS.size == layout.OFF_UNTRACKED - layout.OFF_STARTED
 OTHER = "other"
 
 
-class Ledger:
+class Ledger(Notes):
     """One worker file, mapped and locked for as long as this process, and children that keep it, live.
 
     `memory` is a view of the whole file; after `detach` it is scratch memory, so that a late writer harms nobody.
@@ -66,6 +73,7 @@ class Ledger:
         header = (layout.MAGIC, layout.VERSION, os.getpid(), now_us, runtime, layout.SLOTS, 0, 1)
         layout.HEADER.pack_into(self._map, 0, *header)
         layout.ENDPOINT.pack_into(self._map, layout.OFF_ENDPOINTS, 0, 0, 0, len(OTHER), OTHER.encode())
+        self.write_header(self._map)
 
     def _attach(self, memory: memoryview) -> None:
         self.memory = memory
@@ -83,6 +91,8 @@ class Ledger:
             requests, errors, duration_us, length, name = layout.ENDPOINT.unpack_from(self.memory, at)
             self._rows.append([requests, errors, duration_us, at])
             self._endpoints[name[:length].decode("utf-8", "replace")] = index
+        self._journal_written = self._u64[_JOURNAL_WRITTEN]
+        self.resume_notes()
 
     def detach(self) -> None:
         """Let go of the file (in a forked child: of the parent's file) and of this process's share in its lock."""
@@ -98,12 +108,16 @@ class Ledger:
         self.detach()
 
     def endpoint(self, name: str) -> int:
-        """The index of an endpoint, entered into the table when it is new; 0 (`other`) when the table is full."""
+        """The index of an endpoint, entered into the table when it is new; 0 (`other`) when the table is full.
+
+        The caller remembers what it has asked for: a name that found no place is counted as folded each time.
+        """
         index = self._endpoints.get(name)
         if index is not None:
             return index
         index = len(self._rows)
         if index >= layout.ENDPOINTS:
+            self._u64[_FOLDED] += 1
             return 0
         encoded = name.encode("utf-8", "replace")[:_NAME_BYTES].decode("utf-8", "ignore").encode()
         at = layout.OFF_ENDPOINTS + index * layout.ENDPOINT.size
@@ -133,7 +147,7 @@ class Ledger:
 
     def close_slot(self, slot: int) -> None:
         """No request is in `slot` any more; what became of it has been counted before."""
-        _WHOLE_SLOT.pack_into(self.memory, layout.OFF_SLOTS + slot * layout.SLOT.size, 0, 0, 0, 0)
+        _WHOLE_SLOT.pack_into(self.memory, layout.OFF_SLOTS + slot * layout.SLOT.size, 0, 0, 0, 0, 0)
 
     def settling(self) -> None:
         """Called before and after requests that wait in their slots are counted."""
@@ -166,6 +180,10 @@ class Ledger:
         bucket = bucket_of_ns(elapsed_ns)
         self._histogram[bucket] = count = (self._histogram[bucket] + 1) & _U32
         memory = self.memory
-        self._u32[_HISTOGRAM + bucket] = count
+        u32 = self._u32
+        u32[_HISTOGRAM + bucket] = count
+        written = self._journal_written
+        u32[_JOURNAL + (written & _JOURNAL_MASK)] = endpoint << 16 | bucket
+        self._journal_written = self._u64[_JOURNAL_WRITTEN] = written + 1
         _ROW.pack_into(memory, row[3], row[0], row[1], row[2])
         _COUNTS.pack_into(memory, layout.OFF_STARTED, *counts)

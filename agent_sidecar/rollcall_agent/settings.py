@@ -18,6 +18,8 @@ class Settings(NamedTuple):
     ca_file: str
     token_file: str
     pod_uid: str
+    probes_dir: str
+    """Where this pod's probes are; the agent may take them out."""
     drain_s: float
     """From SIGTERM to the end: time for the application's workers to end and for the last report to be acknowledged."""
 
@@ -52,6 +54,7 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         ca_file=env.get("ROLLCALL_CA_FILE") or "/rollcall/ca/ca.crt",
         token_file=env.get("ROLLCALL_TOKEN_FILE") or "/rollcall/token/token",
         pod_uid=env.get("ROLLCALL_POD_UID", ""),
+        probes_dir=env.get("ROLLCALL_POD_PROBES") or "/rollcall/probes",
         drain_s=_seconds(env, "ROLLCALL_DRAIN_S", 10.0),
     )
 

@@ -16,7 +16,7 @@ from typing import Any
 from .log import say
 from .settings import Settings
 from .tls import Tls, WantRead, WantWrite
-from .wire import WIRE_VERSION, frames, report
+from .wire import WIRE_VERSION, facts, frames, report
 from .wire.bands import BANDS, DEFAULT_BOUNDS_MS
 
 FIRST_BACKOFF_S = 0.2
@@ -55,6 +55,10 @@ class Uplink:
         self._goodbye = ""
         self._seq = 0
         self.acked = 0
+        self.facts_acked = 0
+        """Highest number of FACTS that an ACK of this connection has named."""
+        self.welcome: dict[str, Any] | None = None
+        """The operator's newest WELCOME, until somebody has taken it from here."""
         self.connections = 0
         self.interval_s = 0.5
         self.bounds_ms: tuple[int, ...] = DEFAULT_BOUNDS_MS
@@ -103,10 +107,10 @@ class Uplink:
             else:
                 self._fail(now, "no answer from the operator")
 
-    def send_report(self, body: bytes, now: float) -> None:
-        """Send one report; only while `ready`."""
+    def send(self, body: bytes, others: bytes, now: float) -> None:
+        """Send one report, and before it other frames, in one piece; only while `ready`."""
         self._seq += 1
-        self._send(frames.encode(frames.REPORT, body), now)
+        self._send(others + frames.encode(frames.REPORT, body), now)
 
     def close(self) -> None:
         """Drop the connection, if any."""
@@ -220,7 +224,8 @@ class Uplink:
         self._phase = "greeting"
         self._decoder = frames.Decoder()
         self._seq = 0
-        self.acked = 0
+        self.acked = self.facts_acked = 0
+        self.welcome = None
         self.connections += 1
         with open(self._settings.token_file, encoding="ascii") as file:
             token = file.read().strip()
@@ -263,8 +268,9 @@ class Uplink:
                 self._handle(kind, body)
 
     def _handle(self, kind: int, body: bytes) -> None:
-        if kind == frames.ACK and len(body) >= frames.ACK_BODY.size:
-            self.acked = max(self.acked, frames.ACK_BODY.unpack_from(body)[0])
+        if kind == frames.ACK and len(body) >= 8:  # an older operator names no facts
+            seq, number = frames.ACK_BODY.unpack(body[: frames.ACK_BODY.size].ljust(frames.ACK_BODY.size, b"\0"))
+            self.acked, self.facts_acked = max(self.acked, seq), max(self.facts_acked, number)
         elif kind == frames.WELCOME:
             self._welcome(frames.decode_json(body))
         elif kind == frames.GOODBYE:
@@ -275,13 +281,15 @@ class Uplink:
     def _welcome(self, welcome: dict[str, Any]) -> None:
         self.interval_s = clamp_interval_ms(welcome.get("interval_ms")) / 1000
         self.bounds_ms = checked_bounds_ms(welcome.get("bands_ms"))
+        self.welcome = welcome
         if self._phase == "greeting":
             self._phase = "live"
             self._failures = 0
             say(f"connected to operator {str(welcome.get('operator', '?'))[:40]}", "uplink")
         limit = welcome.get("max_frame")
-        if isinstance(limit, int) and limit < report.SIZE + 1:
-            raise OSError(f"the operator takes frames of {limit} bytes only, a report has {report.SIZE + 1}")
+        least = max(report.SIZE, facts.HEAD.size + facts.MAX_RECORDS * facts.RECORD.size) + 1
+        if isinstance(limit, int) and limit < least:
+            raise OSError(f"the operator takes frames of {limit} bytes only, ours have up to {least}")
 
 
 def clamp_interval_ms(value: object) -> int:

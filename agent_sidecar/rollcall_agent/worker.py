@@ -7,6 +7,7 @@ with the supervisor, which starts another one.
 from __future__ import annotations
 
 import gc
+import json
 import select
 import signal
 import socket
@@ -14,14 +15,18 @@ import time
 from typing import Any, NamedTuple
 
 from . import __version__, control, report
+from .facts_log import FactsLog
 from .ledger import Ledger
 from .log import say
+from .orders import Orders
 from .settings import Settings
 from .sources.cost import Cost
 from .sources.folder import WorkerFolder
 from .sources.php import PhpSource
+from .sources.sockets import ListenQueue
 from .state import State
 from .uplink import Uplink
+from .wire import frames
 from .wire.report import FLAG_FINAL, FLAG_PROBE
 
 PHP_PAUSE_S = 0.05
@@ -63,7 +68,13 @@ class Worker:
         self._state = State(settings.state_dir)
         self._state.load()
         self._state.adopt(given.supervisor_id)
-        self._folder = WorkerFolder(settings.run_dir, self._state)
+        self._facts = FactsLog(settings.state_dir)
+        self._facts.load(self._state.epoch)
+        self._folder = WorkerFolder(settings.run_dir, self._state, self._facts)
+        self._orders = Orders(settings.state_dir, settings.probes_dir)
+        self._listen_queue = ListenQueue()
+        self._welcomes_of = 0
+        self._told_longest = False
         self._php = self._open_php(given)
         self._php_paused_until = 0.0
         now = time.monotonic()
@@ -156,6 +167,7 @@ class Worker:
             self._tick_at = now + interval
         now_us = time.monotonic_ns() // 1000
         self._given.heartbeat[0] = now_us
+        self._heed()
         if self._php is not None:
             self._php.read(now_us)
             if self._php.workers:
@@ -168,7 +180,41 @@ class Worker:
         elif self._uplink.ready:
             self._report(now, now_us, 0)
 
+    def _heed(self) -> None:
+        """Take in what the operator said since the last tick."""
+        uplink = self._uplink
+        welcome, uplink.welcome = uplink.welcome, None
+        if welcome is not None:
+            known = welcome.get("facts")
+            number = known if isinstance(known, int) and known >= 0 else None
+            self._facts.welcomed(number, self._state.age_ms(), new=self._welcomes_of != uplink.connections)
+            self._welcomes_of = uplink.connections
+            self._told_longest = True  # an empty list tells a new connection that there are none
+            self._orders.obey(welcome)
+        if uplink.facts_acked:
+            self._facts.acknowledged(uplink.facts_acked)
+
+    def _others(self, now: float, now_us: int) -> bytes:
+        """Frames that go with a report: names and facts, samples of errors, the longest requests."""
+        parts: list[bytes] = []
+        try:
+            for table, body in self._facts.frames(now, self._state.epoch):
+                parts.append(frames.encode(frames.DEFINE if table else frames.FACTS, body))
+        except OSError as error:
+            say(f"cannot write the file of facts: {error}", "facts")
+        for sample in self._folder.samples:
+            at_us = sample.pop("at_us", now_us)
+            age_ms = max(0, now_us - at_us) // 1000 if isinstance(at_us, int) else 0
+            parts.append(frames.encode_json(frames.EVENT, {"type": "error", **sample, "age_ms": age_ms}))
+        self._folder.samples.clear()
+        found = self._folder.longest(now_us, self._uplink.bounds_ms)
+        if found["requests"] or self._told_longest:
+            self._told_longest = bool(found["requests"])
+            parts.append(frames.encode(frames.REQUESTS, json.dumps(found, separators=(",", ":")).encode()))
+        return b"".join(parts)
+
     def _report(self, now: float, now_us: int, flags: int) -> None:
+        others = self._others(now, now_us)
         totals, in_flight = self._folder.sum()
         if self._state.probe_seen:
             flags |= FLAG_PROBE
@@ -177,12 +223,12 @@ class Worker:
             now_us,
             totals,
             in_flight,
-            self._workers,
+            report.Moment(self._workers, self._folder.busy, self._listen_queue.read(), self._folder.resources()),
             self._cost.cpu_us(now),
             self._cost.memory_kib,
             flags,
         )
-        self._uplink.send_report(body, now)
+        self._uplink.send(body, others, now)
 
     @property
     def _workers(self) -> int:

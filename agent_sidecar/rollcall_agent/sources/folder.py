@@ -1,21 +1,28 @@
 """The shared folder's worker files: finds new ones, reads the live ones, folds the dead ones into the agent's state.
 
 Folding is exactly once: state with the file's name is written first, then the file is unlinked; whoever finds a file whose name
-is in the state only unlinks it.
+is in the state only unlinks it. What a file adds to the facts is saved before that.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
+from ..facts_log import FactsLog
 from ..log import say
 from ..state import State
 from ..totals import Totals
 from ..wire import layout
+from .harvest import Harvest
+from .longest import longest
 from .worker_file import BadWorkerFileError, InFlight, WorkerFile
 
 MAX_FILES = 512
+MAX_SAMPLES = 20
+"""Samples of errors that wait to be told."""
+Resources = tuple[int, ...]
 
 
 def worker_files(run_dir: str) -> list[str]:
@@ -33,10 +40,14 @@ def worker_files(run_dir: str) -> list[str]:
 class WorkerFolder:
     """All worker files of a pod."""
 
-    def __init__(self, folder: str, state: State) -> None:
+    def __init__(self, folder: str, state: State, facts: FactsLog) -> None:
         self._folder = folder
         self._state = state
+        self._facts = facts
         self._live: dict[str, WorkerFile] = {}
+        self._harvests: dict[str, Harvest] = {}
+        self.samples: list[dict[str, Any]] = []
+        """Samples of errors that were found since the caller last cleared this, the oldest first."""
         self._ignored: set[str] = set()
         self._unremovable: set[str] = set()
         self._finish_earlier_folds()
@@ -56,13 +67,29 @@ class WorkerFolder:
                 file.read(now_us, bounds_ms)
             except (OSError, BadWorkerFileError) as error:
                 self._ignore(name, error)
-                del self._live[name]
-                file.close()
+                self._drop(file)
                 continue
+            self._harvest(name)
             if is_dead:
                 dead.append(file)
         if dead:
             self._fold(dead)
+
+    def _harvest(self, name: str) -> None:
+        harvest = self._harvests[name]
+        found = harvest.take()
+        if found is not None:
+            self._facts.cursors[name] = harvest.cursor
+            if found:
+                self._facts.take(found)
+        if harvest.samples:
+            self.samples = (self.samples + harvest.samples)[-MAX_SAMPLES:]
+            harvest.samples.clear()
+
+    def _drop(self, file: WorkerFile) -> None:
+        file.close()
+        del self._live[file.name], self._harvests[file.name]
+        self._facts.cursors.pop(file.name, None)
 
     def _find_new(self) -> None:
         try:
@@ -78,8 +105,9 @@ class WorkerFolder:
                 say(f"more than {MAX_FILES} worker files, the rest is not read", "folder")
                 return
             try:
-                self._live[name] = WorkerFile(os.path.join(self._folder, name), name)
-                self._note_probe(self._live[name])
+                file = WorkerFile(os.path.join(self._folder, name), name)
+                self._live[name], self._harvests[name] = file, Harvest(file, self._facts.cursors.get(name))
+                self._note_probe(file)
             except (OSError, BadWorkerFileError) as error:
                 self._ignore(name, error)
 
@@ -102,6 +130,7 @@ class WorkerFolder:
             state.add_endpoints({name: counts for name, counts in file.endpoints() if counts[0]})
         state.folded = [file.name for file in dead] + sorted(self._unremovable)
         try:
+            self._facts.save(state.epoch)
             state.save()
         except OSError as error:
             state.totals, state.folded, state.endpoints = before
@@ -109,8 +138,7 @@ class WorkerFolder:
             return
         for file in dead:
             self._unlink(file.name)
-            file.close()
-            del self._live[file.name]
+            self._drop(file)
 
     def _unlink(self, name: str) -> None:
         try:
@@ -126,6 +154,22 @@ class WorkerFolder:
     def workers(self) -> int:
         """Live application workers that write a file of their own."""
         return sum(1 for file in self._live.values() if file.runtime != layout.RUNTIME_PHP)
+
+    @property
+    def busy(self) -> int:
+        """Of the live workers of all runtimes, those that have a request in flight."""
+        python = (file for file in self._live.values() if file.runtime != layout.RUNTIME_PHP)
+        php = sum(file.in_flight.total for file in self._live.values() if file.runtime == layout.RUNTIME_PHP)
+        return sum(1 for file in python if file.in_flight.total) + php  # a PHP worker has one request at a time
+
+    def longest(self, now_us: int, bounds_ms: Sequence[int]) -> dict[str, Any]:
+        """The body of a REQUESTS frame."""
+        return longest(self._live.values(), now_us, bounds_ms)
+
+    def resources(self) -> Resources | None:
+        """The newest reading of the application container's cgroup, as in `layout.RESOURCES`; None without one."""
+        newest = max((file.resources for file in self._live.values()), default=None)
+        return newest if newest is not None and newest[0] else None
 
     def runtimes(self) -> list[str]:
         """Names of the runtimes seen so far in live files."""

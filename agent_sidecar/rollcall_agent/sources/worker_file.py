@@ -18,12 +18,13 @@ from ..wire.bands import BANDS, band_of_ms
 from ..wire.grid import bucket_of_ns
 
 _COUNTERS = struct.Struct("<10Q")
+_U64 = struct.Struct("<Q")
 _HISTOGRAM = struct.Struct(f"<{layout.HISTOGRAM_BYTES // 4}I")
 _U32_MAX = 0xFFFFFFFF
 _ATTEMPTS = 5
 _RETRY_S = 0.0002
 """Settling takes some 50 µs, unless its thread is set aside in the middle of it."""
-_Slot = tuple[int, int, int, int, int]
+Slot = tuple[int, int, int, int, int]
 assert layout.OFF_STARTED + 9 * 8 == layout.OFF_UNTRACKED
 
 
@@ -66,6 +67,15 @@ class WorkerFile:
         self._dead = False
         self.totals = Totals()
         self.in_flight = InFlight()
+        self.fits = False
+        """Whether what the last `read` found is of one moment; only then the next four are those of that moment."""
+        self.ended: list[Slot] = []
+        self.slots: list[Slot] = []
+        self.notes = (0, 0, 0, 0, 0)
+        """Written to the journal, errors noted, samples written, visits written, names folded."""
+        self.resources = (0,) * 7
+        """As in `layout.RESOURCES`."""
+        self._settling = b""
 
     def _check(self) -> tuple[int, int]:
         status = os.fstat(self._fd)
@@ -93,6 +103,7 @@ class WorkerFile:
         While the writer is settling, the totals stay as they were.
         """
         head, slots, fits = self._snapshot()
+        self.fits, self.slots, self._settling = fits, slots, head[layout.OFF_SETTLING : layout.OFF_HISTOGRAM]
         gone, finished, errors, duration_us, *responses, untracked = _COUNTERS.unpack_from(head, layout.OFF_STARTED)
         self.in_flight, ended = _sort_out(slots, now_us, bounds_ms, untracked)
         before = self.totals
@@ -103,12 +114,33 @@ class WorkerFile:
             totals.lost = max(0, gone - finished)
             totals.responses = responses
             totals.histogram = list(_HISTOGRAM.unpack_from(head, layout.OFF_HISTOGRAM))
-            for outcome, elapsed_ns in ended:
+            for _, _, outcome, elapsed_ns, _ in ended:
                 _add_ended(totals, outcome, elapsed_ns)
         started = gone + len(ended) + self.in_flight.total if fits else 0
         self.totals.started = max(before.started, started)
+        self.ended = ended
+        if fits:
+            self._read_notes()
 
-    def _snapshot(self) -> tuple[bytes, list[_Slot], bool]:
+    def _read_notes(self) -> None:
+        notes = os.pread(self._fd, layout.OFF_JOURNAL - layout.OFF_JOURNAL_WRITTEN, layout.OFF_JOURNAL_WRITTEN)
+        if len(notes) < layout.OFF_JOURNAL - layout.OFF_JOURNAL_WRITTEN:
+            raise BadWorkerFileError("it was truncated")
+        journal, noted, samples, visits, _, _ = layout.COUNTERS.unpack_from(notes)
+        (folded,) = _U64.unpack_from(notes, layout.OFF_FOLDED - layout.OFF_JOURNAL_WRITTEN)
+        self.notes = journal, noted, samples, visits, folded
+        self.resources = layout.RESOURCES.unpack_from(notes, layout.OFF_RESOURCES - layout.OFF_JOURNAL_WRITTEN)
+        self.fits = self.still()
+
+    def part(self, at: int, size: int) -> bytes:
+        """`size` bytes of the file from `at`; fewer when it is too short."""
+        return os.pread(self._fd, size, at)
+
+    def still(self) -> bool:
+        """Whether the writer has not settled since the last `read` began."""
+        return self._dead or os.pread(self._fd, 8, layout.OFF_SETTLING) == self._settling
+
+    def _snapshot(self) -> tuple[bytes, list[Slot], bool]:
         """(head, slots in use, whether both are of one moment as far as settling goes)."""
         for attempt in range(_ATTEMPTS):
             head = os.pread(self._fd, layout.OFF_ENDPOINTS, 0)
@@ -122,7 +154,7 @@ class WorkerFile:
                 time.sleep(_RETRY_S)
         return head, slots, self._dead  # the dead do not settle any more
 
-    def _slots(self, head: bytes) -> list[_Slot]:
+    def _slots(self, head: bytes) -> list[Slot]:
         used = min(int.from_bytes(head[layout.OFF_SLOTS_USED : layout.OFF_SLOTS_USED + 4], "little"), layout.SLOTS)
         if not used:
             return []
@@ -169,17 +201,15 @@ class WorkerFile:
         os.close(self._fd)
 
 
-def _sort_out(
-    slots: list[_Slot], now_us: int, bounds_ms: Sequence[int], untracked: int
-) -> tuple[InFlight, list[tuple[int, int]]]:
-    """(requests in flight, (outcome, elapsed_ns) of those that have ended and wait to be counted)."""
+def _sort_out(slots: list[Slot], now_us: int, bounds_ms: Sequence[int], untracked: int) -> tuple[InFlight, list[Slot]]:
+    """(requests in flight, slots of those that have ended and wait to be counted)."""
     found = InFlight()
     ended = []
-    for started_us, _, outcome, elapsed_ns, _ in slots:
-        if elapsed_ns:
-            ended.append((outcome, elapsed_ns))
+    for slot in slots:
+        if slot[3]:
+            ended.append(slot)
             continue
-        elapsed_ms = max(0, now_us - started_us) // 1000
+        elapsed_ms = max(0, now_us - slot[0]) // 1000
         found.bands[band_of_ms(elapsed_ms, bounds_ms)] += 1
         found.total += 1
         found.oldest_ms = min(max(found.oldest_ms, elapsed_ms), _U32_MAX)

@@ -13,12 +13,15 @@ from typing import Any, Dict, List, Tuple
 HELLO = 1  # agent → operator, JSON: who is calling
 WELCOME = 2  # operator → agent, JSON: interval, bands, limits; sent again when they change
 REPORT = 3  # agent → operator, see `report`
-EVENT = 5  # agent → operator, JSON: rare things
-ACK = 6  # operator → agent, u64: highest sequence number that is safely in the model
+DEFINE = 4  # agent → operator: names of ids for this connection, see `facts`
+EVENT = 5  # agent → operator, JSON: rare things, such as a sample of an error
+ACK = 6  # operator → agent: highest sequence number, and highest number of FACTS, that are safely in the model
 GOODBYE = 7  # either way, JSON {code, message}: why the connection ends
+FACTS = 8  # agent → operator: what was counted since the FACTS before, see `facts`
+REQUESTS = 9  # agent → operator, JSON: the longest requests in flight
 
 PREFIX = struct.Struct("<IB")
-ACK_BODY = struct.Struct("<Q")
+ACK_BODY = struct.Struct("<QQ")
 MAX_FRAME_BYTES = 65536
 """Largest `length` that a receiver accepts."""
 

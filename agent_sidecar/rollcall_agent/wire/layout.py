@@ -16,7 +16,7 @@ import struct
 from .grid import BUCKETS
 
 MAGIC = b"ROLLCAL1"
-VERSION = 1
+VERSION = 2
 SUFFIX = ".worker"
 """A worker's file is `<runtime>-<pid>-<random>.worker` in `worker_dir`; while it is prepared its name begins with a dot."""
 RUN_DIR = "/rollcall/run"
@@ -65,7 +65,10 @@ ENDPOINT = struct.Struct("<QQQH126s")
 OFF_SLOTS = OFF_ENDPOINTS + ENDPOINTS * ENDPOINT.size
 SLOTS = 1024
 SLOT = struct.Struct("<QIIQQ")
-"""One request: started_us by CLOCK_MONOTONIC (0 = free), endpoint, outcome, elapsed_ns (0 = in flight), reserved.
+"""One request: started_us by CLOCK_MONOTONIC (0 = free), endpoint, outcome, elapsed_ns (0 = in flight), step.
+
+The step is what the request is at: the `STEP_BITS` low bits index the table of steps (0 = not known), above them is the time in
+µs since when, so that one store tells both.
 
 A request that has ended stays in its slot until the writer settles: then it is added to the counters, and the slot is freed.
 The reader adds those that still wait.
@@ -75,7 +78,52 @@ OUTCOME_CLASS = 7
 OUTCOME_ERROR = 8
 """Bit of an outcome: the request ended with an error."""
 
-FILE_BYTES = OFF_SLOTS + SLOTS * SLOT.size
+STEP_BITS = 8
+
+OFF_JOURNAL_WRITTEN = OFF_SLOTS + SLOTS * SLOT.size
+"""Finished requests that were ever entered into the journal. From here on: what is read only after something happened."""
+OFF_ERRORS_NOTED = OFF_JOURNAL_WRITTEN + 8
+OFF_SAMPLES_WRITTEN = OFF_JOURNAL_WRITTEN + 16
+OFF_VISITS_WRITTEN = OFF_JOURNAL_WRITTEN + 24
+OFF_ERRORS_USED = OFF_JOURNAL_WRITTEN + 32
+OFF_STEPS_USED = OFF_JOURNAL_WRITTEN + 36
+COUNTERS = struct.Struct("<QQQQII")
+"""The six above: written to the journal, counted in the table of errors, samples, visits; entries used of errors and steps."""
+OFF_FOLDED = OFF_JOURNAL_WRITTEN + 40
+"""u64: endpoint names that found no place in the table; their requests are in endpoint 0."""
+
+OFF_RESOURCES = OFF_JOURNAL_WRITTEN + 48
+RESOURCES = struct.Struct("<QQQQQII")
+"""What one worker of the container reads of the container's cgroup, a second apart: read_at_us by CLOCK_MONOTONIC (0 = this
+one does not), cpu_us, throttled_us, working set and memory limit (0 = none) in bytes, CPU quota in millicores (0 = none), OOM
+kills."""
+
+OFF_JOURNAL = OFF_JOURNAL_WRITTEN + 128
+JOURNAL = 4096
+"""Entries of u32, endpoint << 16 | bucket, one per finished request, round and round: each endpoint's response times."""
+
+OFF_ERRORS = OFF_JOURNAL + 4 * JOURNAL
+ERRORS = 64
+"""Error 0 is `exception other`: what found no place in the table."""
+ERROR = struct.Struct("<QH118s")
+"""count, length of the name in bytes, name as UTF-8: kind and type, `exception ValueError`, `http 503` (see `facts`)."""
+
+OFF_STEPS = OFF_ERRORS + ERRORS * ERROR.size
+STEPS = 1 << STEP_BITS
+STEP = struct.Struct("<H126s")
+"""length in bytes, text as UTF-8: kind and what, `code hang (newsfeed.py:42)`, `http api.example.com`. Step 0 is empty."""
+
+OFF_SAMPLES = OFF_STEPS + STEPS * STEP.size
+SAMPLES = 16
+SAMPLE = struct.Struct("<H1022s")
+"""length in bytes, JSON object (see `facts.SAMPLE_FIELDS`), round and round."""
+
+OFF_VISITS = OFF_SAMPLES + SAMPLES * SAMPLE.size
+VISITS = 1024
+"""Entries of u64, keyed hashes of visitors (see `facts.visitor_hash`), round and round."""
+
+FILE_BYTES = OFF_VISITS + 8 * VISITS
 
 assert HEADER.size == OFF_STARTED
-assert OFF_ENDPOINTS % 8 == ENDPOINT.size % 8 == SLOT.size % 8 == 0
+assert OFF_ENDPOINTS % 8 == ENDPOINT.size % 8 == SLOT.size % 8 == ERROR.size % 8 == STEP.size % 8 == 0
+assert OFF_RESOURCES + RESOURCES.size <= OFF_JOURNAL

@@ -19,6 +19,10 @@ FLAG_PROBE = 2
 """At least one probe has attached to this agent since its epoch began."""
 FLAG_NO_IN_FLIGHT = 4
 """No source of this pod can see requests before they end: in-flight figures are unknown, not zero."""
+FLAG_RESOURCES = 8
+"""A probe reads the application container's cgroup: `cpu_us` to `oom_kills` are valid, as of `resources_at_us`."""
+FLAG_LISTEN_QUEUE = 16
+"""The kernel tells of listening sockets: `listen_queue` is valid."""
 
 
 class Field(NamedTuple):
@@ -47,6 +51,15 @@ FIELDS: Tuple[Field, ...] = (
     Field("flags", "I"),
     Field("reserved", "I"),
     Field("histogram", "I", BUCKETS),  # finished requests by response time, see `grid`
+    Field("resources_at_us", "Q"),  # agent's CLOCK_MONOTONIC when the next six were read
+    Field("cpu_us", "Q"),  # CPU time of the application's container
+    Field("throttled_us", "Q"),  # time for which its CPU limit held it back
+    Field("memory_bytes", "Q"),  # its working set
+    Field("memory_limit_bytes", "Q"),  # 0: none
+    Field("cpu_quota_millis", "I"),  # its CPU limit in millicores; 0: none
+    Field("oom_kills", "I"),  # processes in it that the kernel killed for want of memory
+    Field("busy_workers", "I"),  # of `workers`: those that have a request in flight
+    Field("listen_queue", "I"),  # connections that wait to be accepted, over all listening sockets of the pod
 )
 
 LAYOUT = struct.Struct("<" + "".join(f"{f.size}{f.code}" for f in FIELDS))

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from rollcall_agent.wire import frames, report
+from rollcall_agent.wire import facts, frames, report
 
 WELCOME = {"wire": 1, "operator": "test", "interval_ms": 100, "bands_ms": [1000, 3000, 8000], "max_frame": 65536}
 
@@ -49,6 +49,55 @@ def make_certificate(folder: Path, host: str = "localhost") -> tuple[Path, Path]
     return cert_file, key_file
 
 
+class Facts:
+    """Sums of FACTS as a careful operator has them: each number once."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.names: dict[tuple[int, int], str] = {}
+        self.rows: dict[str, dict[int, int]] = {}
+        self.cells: dict[str, dict[int, int]] = {}
+        self.errors: dict[str, int] = {}
+        self.visitors: dict[int, int] = {}
+        self.sightings: list[int] = []
+        self.past: list[int] = []
+
+    def take(self, kind: int, body: bytes) -> None:
+        """A DEFINE or FACTS frame."""
+        if kind == frames.DEFINE:
+            self.names.update({(table, index): name for table, index, name in facts.unpack_names(body)})
+            return
+        number, flags, _ = facts.HEAD.unpack_from(body)
+        if number <= self.number and self.number:
+            return
+        assert number == self.number + 1
+        self.number = number
+        if flags & facts.FLAG_PAST:
+            self.past.append(number)
+        for record in facts.RECORD.iter_unpack(body[facts.HEAD.size :]):
+            self._add(*record)
+
+    def _add(self, kind: int, _: int, index: int, argument: int, value: int) -> None:
+        if kind in (facts.REQUESTS, facts.FAILURES, facts.DURATION):
+            row = self.rows.setdefault(self.names[facts.ENDPOINT_NAMES, index], {})
+            row[kind] = row.get(kind, 0) + value
+        elif kind == facts.CELL:
+            cells = self.cells.setdefault(self.names[facts.ENDPOINT_NAMES, index], {})
+            cells[argument] = cells.get(argument, 0) + value
+        elif kind == facts.ERRORS:
+            name = self.names[facts.ERROR_NAMES, index]
+            self.errors[name] = self.errors.get(name, 0) + value
+        elif kind == facts.VISITOR:
+            self.visitors[argument >> 8] = max(argument & 0xFF, self.visitors.get(argument >> 8, 0))
+        elif kind == facts.SIGHTING:
+            self.sightings.append(argument)
+
+    def counted(self) -> dict[str, tuple[int, int, int]]:
+        """(requests, failures, duration_us) by endpoint."""
+        kinds = (facts.REQUESTS, facts.FAILURES, facts.DURATION)
+        return {name: (row.get(kinds[0], 0), row.get(kinds[1], 0), row.get(kinds[2], 0)) for name, row in self.rows.items()}
+
+
 class FakeOperator:
     """Listens on loopback; `on_hello` may replace the WELCOME by other frames. Use as a context manager."""
 
@@ -63,6 +112,10 @@ class FakeOperator:
         self.answer_hello: Callable[[dict[str, Any]], bytes] | None = None
         self.hellos: list[dict[str, Any]] = []
         self.reports: list[dict[str, Any]] = []
+        self.facts = Facts()
+        """What FACTS added up to; None in the welcome's place wants no facts. A new one is an operator that knows nothing."""
+        self.events: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
         self.changed = threading.Condition()
         self._connections: list[socket.socket] = []
         self._closed = False
@@ -111,13 +164,22 @@ class FakeOperator:
             if kind == frames.HELLO:
                 hello = frames.decode_json(body)
                 self.hellos.append(hello)
-                answer = self.answer_hello(hello) if self.answer_hello else frames.encode_json(frames.WELCOME, self.welcome)
-                connection.sendall(answer)
+                self.facts.names.clear()
+                welcome = {"facts": self.facts.number, **self.welcome}
+                connection.sendall(
+                    self.answer_hello(hello) if self.answer_hello else frames.encode_json(frames.WELCOME, welcome)
+                )
             elif kind == frames.REPORT:
                 values = report.unpack(body)
                 self.reports.append(values)
                 if self.acknowledge:
-                    connection.sendall(frames.encode(frames.ACK, frames.ACK_BODY.pack(values["seq"])))
+                    connection.sendall(frames.encode(frames.ACK, frames.ACK_BODY.pack(values["seq"], self.facts.number)))
+            elif kind in (frames.DEFINE, frames.FACTS):
+                self.facts.take(kind, body)
+            elif kind == frames.EVENT:
+                self.events.append(frames.decode_json(body))
+            elif kind == frames.REQUESTS:
+                self.requests.append(frames.decode_json(body))
             self.changed.notify_all()
 
     def wait_for(self, condition: Callable[[], Any], what: str = "", timeout_s: float = 15.0) -> Any:

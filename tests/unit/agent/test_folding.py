@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from rollcall_agent import report
+from rollcall_agent.facts_log import FactsLog
 from rollcall_agent.ledger import Ledger
 from rollcall_agent.sources.folder import WorkerFolder
 from rollcall_agent.sources.worker_file import BadWorkerFileError, WorkerFile
@@ -17,6 +19,7 @@ from rollcall_agent.wire import layout
 
 BOUNDS = (1000, 3000, 8000)
 SECOND = 1_000_000
+MOMENT = report.Moment(workers=1, busy=0, listen_queue=None, resources=None)
 
 
 def make_ledger(folder: Path) -> Ledger:
@@ -27,7 +30,7 @@ def open_folder(run: Path) -> tuple[WorkerFolder, State]:
     (run / "agent").mkdir(exist_ok=True)
     state = State(str(run / "agent"))
     state.load()
-    return WorkerFolder(str(run), state), state
+    return WorkerFolder(str(run), state, FactsLog(str(run / "agent"))), state
 
 
 def test_live_files_are_summed_and_requests_fall_into_bands(tmp_path: Path) -> None:
@@ -219,19 +222,18 @@ def test_a_hostile_file_cannot_break_the_report(tmp_path: Path) -> None:
     content[layout.OFF_SLOTS_USED : layout.OFF_ENDPOINTS] = b"\xff" * (layout.OFF_ENDPOINTS - layout.OFF_SLOTS_USED)
     content[layout.OFF_ENDPOINTS :] = b"\xff" * (layout.FILE_BYTES - layout.OFF_ENDPOINTS)
     Path(ledger.path).write_bytes(content)
-    from rollcall_agent import report
 
     folder, _ = open_folder(tmp_path)
     folder.scan(SECOND, BOUNDS)
     totals, in_flight = folder.sum()
-    assert len(report.body(1, 1, totals, in_flight, 1, 1, 1, 0)) > 1000
+    assert len(report.body(1, 1, totals, in_flight, MOMENT, 1, 1, 0)) > 1000
     file = WorkerFile(ledger.path)
     assert len(file.endpoints()) == layout.ENDPOINTS
     assert file.requests_in_flight(SECOND) == [], "all of them claim to have ended"
     file.close()
     ledger.detach()
     folder.scan(SECOND, BOUNDS)
-    assert report.body(1, 1, *folder.sum(), 0, 1, 1, 0)
+    assert report.body(1, 1, *folder.sum(), MOMENT, 1, 1, 0)
 
 
 def test_a_file_that_is_truncated_while_it_is_read_is_given_up(tmp_path: Path) -> None:

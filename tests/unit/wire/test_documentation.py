@@ -9,7 +9,7 @@ from pathlib import Path
 from rollcall_agent.ledger import Ledger
 from rollcall_agent.sources.php import PhpSource
 from rollcall_agent.sources.worker_file import WorkerFile
-from rollcall_agent.wire import frames, layout, report
+from rollcall_agent.wire import facts, frames, layout, report
 from rollcall_agent.wire.grid import BUCKETS, bucket_of_ns, upper_bound_s
 
 TEXT = (Path(__file__).parents[3] / "docs" / "wire.md").read_text()
@@ -89,17 +89,43 @@ def test_the_histograms_bounds() -> None:
 
 
 def test_acknowledgement_and_goodbye() -> None:
-    assert only_frame("ack") == (frames.ACK, frames.ACK_BODY.pack(1))
+    assert only_frame("ack") == (frames.ACK, frames.ACK_BODY.pack(1, 1))
     kind, body = only_frame("goodbye")
     assert (kind, frames.decode_json(body)) == (frames.GOODBYE, {"code": "Shutdown", "message": "bye"})
 
 
 def test_the_worker_files_offsets() -> None:
-    for at in (layout.OFF_STARTED, layout.OFF_UNTRACKED, layout.OFF_HISTOGRAM, layout.OFF_ENDPOINTS, layout.OFF_SLOTS):
+    for at in (
+        layout.OFF_STARTED,
+        layout.OFF_UNTRACKED,
+        layout.OFF_SETTLING,
+        layout.OFF_HISTOGRAM,
+        layout.OFF_ENDPOINTS,
+        layout.OFF_SLOTS,
+        layout.OFF_JOURNAL_WRITTEN,
+        layout.OFF_RESOURCES,
+        layout.OFF_JOURNAL,
+        layout.OFF_ERRORS,
+        layout.OFF_STEPS,
+        layout.OFF_SAMPLES,
+        layout.OFF_VISITS,
+    ):
         assert re.search(rf"^\| {at} \|", TEXT, re.MULTILINE), at
     assert f"{layout.FILE_BYTES} bytes" in TEXT
     assert f"{layout.ENDPOINTS} endpoints of {layout.ENDPOINT.size} bytes" in TEXT
     assert f"{layout.SLOTS} slots of {layout.SLOT.size} bytes" in TEXT
+
+
+def test_names_and_facts() -> None:
+    assert only_frame("define") == (frames.DEFINE, facts.pack_names(facts.ENDPOINT_NAMES, [(0, "other"), (1, "GET /a")]))
+    kinds = {
+        name: int(kind)
+        for kind, name in re.findall(r"^\| (\d) \| ([A-Z]+) \| [a-z0-9 ]+ \| [^|]+ \| [^|]+ \|$", TEXT, re.MULTILINE)
+    }
+    assert len(kinds) == 8
+    assert all(getattr(facts, name) == kind for name, kind in kinds.items())
+    records = [(facts.REQUESTS, 1, 0, 3), (facts.FAILURES, 1, 0, 1), (facts.DURATION, 1, 0, 7500), (facts.CELL, 1, 133, 3)]
+    assert only_frame("facts") == (frames.FACTS, facts.pack_facts(1, 0, records))
 
 
 def test_the_php_messages(tmp_path: Path) -> None:
