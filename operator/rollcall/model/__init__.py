@@ -5,9 +5,17 @@
 `sketch`    quantiles of histograms on the wire's grid
 `states`    which bucket a pod is in, and why a pod is bare
 `tally`     pods by state, counted anew only where something changed
+`signals`   facts of all pods, decoded together at the fold: into `endpoints`, `errors` and `visitors`
+`names`     names that pods define for their ids, and a service's table of them
+`seconds`   what was added in each of the last seconds
+`requests`  the longest requests in flight
+`stuck`     whether requests have stopped finishing
+`usage`     CPU of each row's container; `resources` sums them up over a service
+`balance`   whether one pod gets more than its share
 `health`    one word for a service, with its reason
 `pace`      what happens in each row right now
 `fleet`     one service: its pods, its rows, its windows; `fold` and `picture`
 `roll`      all services and all sessions of agents
+`show`      from a fleet to its picture; `pods` its roll
 `picture`   the values that leave the model: what API, status, metrics and screens show
 """

@@ -7,22 +7,31 @@ and is the only place that looks at all rows; everything else reads what it left
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from rollcall_agent.wire import bands, report
 
-from .health import Health, HealthState, Objectives, SteadyHealth, Vitals, judge
+from .health import Health, HealthState, Objectives, SteadyHealth, Vitals
 from .pace import Generations, Pace
 from .picture import Totals
-from .rows import COUNTERS, Rows, Sums, Taken
+from .rows import COUNTERS, LATE_S, Rows, Sums, Taken
+from .signals import Signals
 from .sketch import quantiles
 from .states import SILENT_AFTER_S, PodFacts, PodState, ServiceFacts
-from .tally import Pod, Tally
+from .stuck import StuckSince
+from .tally import KubeletFigures, Pod, Tally
+from .usage import Usage
 from .windows import Ring, Window
 
 MOST_AWAY = 1000
+MOST_REQUESTS_BYTES = 16_384
+"""A list of requests in flight that is longer is not kept."""
+EMPTY_BYTES = 32
+"""One that is shorter has nothing in it."""
 LINGER_S = 10.0
 """So long after a pod left the API its row still takes the last report of its agent."""
 FRESH_AGENT_MS = 5000
@@ -47,6 +56,7 @@ class Away:
     epoch: str | None
     body: bytes
     received_s: float
+    taken: int
 
 
 STARTING = Health(HealthState.UNKNOWN, "Starting", "the operator has just begun to watch this service")
@@ -67,6 +77,12 @@ class Fold:
     ranks: list[float | None] = field(default_factory=lambda: [None, None, None])
     coverage: float | None = None
     health: Health = STARTING
+    fresh: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    """By row: whether its pod is on the roll and reports."""
+    probed: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    """By row: whether it also knows of requests."""
+    no_room: bool = False
+    """Every worker is busy, or connections wait to be accepted."""
 
 
 class Fleet:
@@ -91,11 +107,17 @@ class Fleet:
         self.rows = Rows()
         self.pace = Pace()
         self.generations = Generations()
+        self.usage = Usage()
+        self.signals = Signals()
+        self.dropped: Counter[str] = Counter()
+        """What pods sent and nobody could read, by kind: `requests`, `event`."""
         self.last = Fold()
         self._gone: dict[str, Pod] = {}
         self._away: dict[str, Away] = {}
+        self._asked_kubelets = False
         self._tally = Tally()
         self._ring = Ring()
+        self._stuck = StuckSince()
         self._health = SteadyHealth()
         self._departed_before = departed or Totals()
         self._floor = floor or Totals()
@@ -120,7 +142,7 @@ class Fleet:
         if pod is not None:
             pod.gone_since_s = None
         elif away is not None:
-            pod = Pod(facts, self.rows.take(), away.epoch)
+            pod = Pod(facts, self.rows.take(), away.epoch, taken=away.taken)
             assert pod.row is not None
             self._tally.seat(facts.uid, pod.row)
             self.rows.restore(pod.row, away.body, away.received_s)
@@ -135,6 +157,7 @@ class Fleet:
         if pod is None:
             return
         self._tally.left(pod)
+        self.probe_off.discard(uid)
         if pod.row is not None:
             pod.gone_since_s = now_s
             self._gone[uid] = pod
@@ -161,6 +184,7 @@ class Fleet:
         elif pod.epoch != epoch:
             self.rows.restart(pod.row)
             self.generations.reset(self.rows, pod.row)
+            pod.taken = 0
         elif self.rows.received_s[pod.row] != -np.inf:
             return True
         pod.epoch = epoch
@@ -181,12 +205,90 @@ class Fleet:
             return None
         return self.rows.body(pod.row), float(self.rows.received_s[pod.row])
 
+    # --- what agents tell beside reports; nothing is decoded that can wait
+
+    def _heard(self, uid: str) -> Pod | None:
+        pod = self.pods.get(uid) or self._gone.get(uid)
+        return pod if pod is not None and pod.row is not None else None
+
+    def taken(self, uid: str) -> int:
+        """The highest number of a pod's FACTS that was taken in; 0 when nothing is known of its epoch."""
+        pod = self._heard(uid)
+        return pod.taken if pod is not None else 0
+
+    def silent(self, uid: str, now_s: float) -> bool:
+        """Whether a pod reported before, but not lately: what it tells now is of the past."""
+        pod = self._heard(uid)
+        age_s = self.rows.age_s(pod.row, now_s) if pod is not None else None
+        return age_s is not None and age_s > LATE_S
+
+    def bind(self, uid: str, defined: Iterable[tuple[int, int, str]], taken: int, now_s: float) -> None:
+        """A connection speaks for an attached pod: its names, and the number up to which another service has its facts."""
+        pod = self._heard(uid)
+        if pod is not None and pod.row is not None:
+            pod.taken = max(pod.taken, taken)
+            self.signals.bind(pod.row, defined, now_s)
+
+    def define(self, uid: str, table: int, index: int, name: str) -> None:
+        """A connection named one of its ids."""
+        pod = self._heard(uid)
+        if pod is not None and pod.row is not None:
+            self.signals.define(pod.row, table, index, name)
+
+    def accept_facts(self, uid: str, number: int, records: bytes, now_s: float, *, live: bool) -> None:
+        """The records of one FACTS. What was taken before is ignored; so is, where nothing was, whatever is not the first: it
+        was on its way to a service that has been replaced, and the agent is about to begin anew."""
+        pod = self._heard(uid)
+        if pod is None or pod.row is None or number <= pod.taken or (pod.taken == 0 and number != 1):
+            return
+        pod.taken = number
+        self.signals.push(pod.row, records, now_s, live=live and not self.silent(uid, now_s))
+
+    def accept_requests(self, uid: str, body: bytes, now_s: float) -> None:
+        """The longest requests in flight of a pod, as JSON."""
+        pod = self._heard(uid)
+        if pod is None:
+            return
+        if len(body) > MOST_REQUESTS_BYTES:
+            self.dropped["requests"] += 1
+            body = b""
+        pod.requests = (now_s, body) if len(body) > EMPTY_BYTES else None
+
+    def accept_event(self, uid: str, event: Mapping[str, object], now_s: float) -> None:
+        """Something rare: a sample of an error. Other types are of later versions: skipped."""
+        pod = self._heard(uid)
+        if pod is not None and event.get("type") == "error":
+            unix_s = self.last.unix_s + now_s - self.last.at_s
+            self.signals.errors.sample(event, pod.facts.name, pod.facts.revision, unix_s)
+
+    def kubelet(self, uid: str, cpu_millicores: float, memory_bytes: int, at_s: float) -> None:
+        """What a kubelet told of a pod's application container; shown, with its age, while no probe reports resources."""
+        pod = self.pods.get(uid)
+        if pod is not None:
+            self._asked_kubelets = True
+            pod.kubelet = KubeletFigures(at_s, cpu_millicores, memory_bytes)
+
+    def kubelet_pods(self) -> Iterable[Pod]:
+        """Pods on the roll that a kubelet told of."""
+        return (pod for pod in self.pods.values() if pod.kubelet is not None) if self._asked_kubelets else ()
+
+    def without_resources(self) -> list[PodFacts]:
+        """Running pods whose resources no probe reports at the moment: whom to ask the kubelets for."""
+        known = self.last.fresh & ((self.rows.reports["flags"][: len(self.last.fresh)] & report.FLAG_RESOURCES) != 0)
+        return [
+            pod.facts
+            for pod in self.pods.values()
+            if pod.facts.running and (pod.row is None or pod.row >= len(known) or not known[pod.row])
+        ]
+
     # --- four times a second
 
     def fold(self, now_s: float, unix_s: float) -> None:
         """Bring everything that is derived up to date."""
+        self.signals.fold(now_s, unix_s)
         self._retire(now_s)
         self.pace.update(self.rows)
+        self.usage.update(self.rows)
         self.generations.update(self.rows, now_s)
         self._ring.add(now_s, self.rows.total().minus(self.rows.excluded))
         window = self._ring.window()
@@ -195,7 +297,7 @@ class Fleet:
         self._sum_moment(last)
         if window is not None:
             last.ranks = quantiles(np.maximum(window.sums.histogram, 0), (0.5, 0.95, 0.99))
-        last.health = self._health.update(judge(self._vitals(last), self.settings.objectives), now_s)
+        last.health = self._health.judge(self._vitals(last), self.settings.objectives, now_s)
         self.last = last
 
     def _retire(self, now_s: float) -> None:
@@ -203,7 +305,7 @@ class Fleet:
             if pod.gone_since_s is not None and now_s - pod.gone_since_s >= LINGER_S and pod.row is not None:
                 received_s = float(self.rows.received_s[pod.row])
                 if now_s - received_s <= SILENT_AFTER_S and len(self._away) < MOST_AWAY:
-                    self._away[uid] = Away(pod.epoch, self.rows.body(pod.row), received_s)
+                    self._away[uid] = Away(pod.epoch, self.rows.body(pod.row), received_s, pod.taken)
                 self.rows.release(pod.row)
                 self.generations.reset(self.rows, pod.row)
                 del self._gone[uid]
@@ -222,20 +324,23 @@ class Fleet:
         last.coverage = reporting / should if should else None
 
     def _sum_moment(self, last: Fold) -> None:
-        fresh = last.at_s - self.rows.received_s <= SILENT_AFTER_S
+        last.fresh = last.at_s - self.rows.received_s <= SILENT_AFTER_S
         gone = [pod.row for pod in self._gone.values() if pod.row is not None]
-        fresh[gone] = False  # what is not on the roll does nothing now, also while its row waits for a last report
-        if not fresh.any():
-            return
-        reports = self.rows.reports[fresh]
-        paces = self.pace.requests_per_second[fresh]
+        last.fresh[gone] = False  # what is not on the roll does nothing now, also while its row waits for a last report
+        last.probed = last.fresh & ((self.rows.reports["flags"] & report.FLAG_PROBE) != 0)
+        if not last.probed.any():
+            return  # without a probe nothing is known of requests, which is not 0
+        reports = self.rows.reports[last.probed]
+        paces = self.pace.requests_per_second[last.probed]
         if not np.isnan(paces).all():
             last.requests_per_second = float(np.nansum(paces))
         if not (reports["flags"] & report.FLAG_NO_IN_FLIGHT).all():
             by_band = [int(n) for n in reports["bands"].sum(axis=0)]
             last.in_flight = (int(reports["in_flight"].sum()), by_band, float(reports["oldest_ms"].max()) / 1000)
+        last.no_room = bool((reports["busy_workers"] >= reports["workers"]).all() or reports["listen_queue"].any())
 
     def _vitals(self, last: Fold) -> Vitals:
+        stuck = self._stuck.update(last.at_s, last.in_flight, last.window, no_room=last.no_room)
         return Vitals(
             pods=len(self.pods),
             serving=last.counts[PodState.SERVING],
@@ -243,7 +348,21 @@ class Fleet:
             finished=last.window.finished if last.window else 0,
             error_ratio=last.window.error_ratio() if last.window else None,
             p95_s=last.ranks[1],
+            stuck=last.in_flight[1][-1] if last.in_flight else 0,
+            stuck_after_s=self.settings.bands_ms[-1] / 1000,
+            oldest_s=last.in_flight[2] if last.in_flight else 0.0,
+            nothing_finishes=stuck,
         )
+
+    @property
+    def serving(self) -> npt.NDArray[np.bool_]:
+        """By row: whether its pod serves, as of the last fold."""
+        return self._tally.serving
+
+    def name_of(self, row: int) -> str:
+        """The name of the pod that a row belongs to; empty when it belongs to none."""
+        pod = self.pods.get(self._tally.uid_of(row))
+        return pod.facts.name if pod is not None else ""
 
     # --- totals
 

@@ -10,11 +10,12 @@ from rollcall_agent.wire import grid
 from .rows import LATE_S, Rows
 
 GENERATION_S = 5.0
+IN_FLIGHT_S = 5.0
 
 
 class Pace:
     """Requests per second and agent CPU of every row, from the difference of its last two reports, by the agent's clock; NaN
-    where there are no two reports in a row."""
+    where there are no two reports in a row. `in_flight` is smoothed over some seconds, so that pods can be compared by it."""
 
     def __init__(self) -> None:
         self._end_us = np.zeros(0, dtype=np.int64)
@@ -22,6 +23,7 @@ class Pace:
         self._cpu_us = np.zeros(0, dtype=np.int64)
         self.requests_per_second = np.full(0, np.nan)
         self.agent_millicores = np.full(0, np.nan)
+        self.in_flight = np.zeros(0)
 
     def update(self, rows: Rows) -> None:
         """Take in the reports that came since the last call; a row that did not change keeps its pace."""
@@ -41,6 +43,9 @@ class Pace:
         millicores = np.maximum(cpu_us - self._cpu_us, 0) / 1e3 / safe_span
         smoothed = np.where(np.isnan(self.agent_millicores), millicores, 0.9 * self.agent_millicores + 0.1 * millicores)
         self.agent_millicores = np.where(changed, np.where(follows, smoothed, np.nan), self.agent_millicores)
+        # A row that was empty begins with what it is.
+        weight = np.where(self._end_us == 0, 1.0, 1 - np.exp(-np.clip(span_s, 0.0, LATE_S) / IN_FLIGHT_S))
+        self.in_flight += weight * (reports["in_flight"] - self.in_flight)
         self._end_us, self._finished, self._cpu_us = end_us, finished, cpu_us
 
     def _fit(self, size: int) -> None:
@@ -52,6 +57,7 @@ class Pace:
             self._cpu_us = np.concatenate([self._cpu_us, zeros])
             self.requests_per_second = np.concatenate([self.requests_per_second, np.full(missing, np.nan)])
             self.agent_millicores = np.concatenate([self.agent_millicores, np.full(missing, np.nan)])
+            self.in_flight = np.concatenate([self.in_flight, np.zeros(missing)])
 
 
 class Generations:
@@ -74,6 +80,11 @@ class Generations:
         for copy in (self._older, self._newer):
             copy.fit(len(rows.reports))
             copy.take_row(rows, row)
+
+    def finished(self, rows: Rows) -> npt.NDArray[np.int64]:
+        """Requests of every row since the older generation, shape (n,)."""
+        self._older.fit(len(rows.reports))
+        return rows.reports["finished"].astype(np.int64) - self._older.finished
 
     def window(self, rows: Rows) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """(histograms, finished, errors) of every row since the older generation, shapes (n, BUCKETS), (n,), (n,)."""

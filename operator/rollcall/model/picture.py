@@ -5,6 +5,8 @@ Durations are seconds, ratios 0..1, rates per second. None means "no data", whic
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from .health import HealthState
@@ -60,6 +62,123 @@ class Totals(msgspec.Struct, frozen=True, rename="camel"):
     duration_microseconds: int = 0
 
 
+class EndpointRow(msgspec.Struct, frozen=True, rename="camel"):
+    """One endpoint over all pods: `requests` and `errors` since counting began, everything else of the last 10 seconds. `share`
+    is its part of all response time."""
+
+    endpoint: str
+    requests_per_second: float | None
+    error_ratio: float | None
+    mean: float | None
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    share: float | None
+    requests: int
+    errors: int
+
+
+class Folded(msgspec.Struct, frozen=True, rename="camel"):
+    """How many endpoint names, and requests since counting began, are in the row `other`."""
+
+    endpoints: int
+    requests: int
+
+
+class Endpoints(msgspec.Struct, frozen=True, rename="camel"):
+    """The endpoints with the largest share of the time, then those with most requests; the others added up in a row `other`."""
+
+    rows: list[EndpointRow]
+    folded: Folded
+
+
+class ErrorType(msgspec.Struct, frozen=True, rename="camel"):
+    """One type of error; `per_second` of the last 10 seconds, `total` since counting began."""
+
+    kind: str
+    type: str
+    per_second: float | None
+    total: int
+
+
+class ErrorSample(msgspec.Struct, frozen=True, rename="camel"):
+    """One error that occurred, with the place in the application's own code. `at` is Unix seconds."""
+
+    at: float
+    kind: str
+    type: str
+    message: str
+    function: str
+    file: str
+    line: int | None
+    endpoint: str
+    pod: str
+    revision: str | None
+
+
+class Errors(msgspec.Struct, frozen=True, rename="camel"):
+    """`per_second` counts failures of requests, not aborts and warnings. The lists are left out in a summary."""
+
+    per_second: float | None = None
+    by_type: list[ErrorType] | None = None
+    samples: list[ErrorSample] | None = None
+
+
+class LongRequest(msgspec.Struct, frozen=True, rename="camel"):
+    """A request in flight; `elapsed` and `step_elapsed` in seconds as of the picture's `at`. An empty `step` is not known."""
+
+    pod: str
+    id: str
+    endpoint: str
+    elapsed: float
+    step: str
+    step_elapsed: float | None
+    worker: int
+    revision: str | None
+
+
+class Visitors(msgspec.Struct, frozen=True, rename="camel"):
+    """Users at the same time by Little's law, with the time that one takes between answer and next request; different visitors
+    in three windows, of which this leader knows what came after `since` (Unix seconds)."""
+
+    concurrent_users: float | None
+    think_time: float | None
+    last_five_minutes: int
+    hour: int
+    day: int
+    since: float
+
+
+class Imbalance(msgspec.Struct, frozen=True, rename="camel"):
+    """The busiest serving pod ÷ the mean of all of them, in requests of the last 5 to 10 seconds and in requests in flight."""
+
+    requests: float | None
+    in_flight: float | None
+    busiest: str
+
+
+class ServiceResources(msgspec.Struct, frozen=True, rename="camel"):
+    """Sums over the `pods` for which there are figures."""
+
+    cpu_millicores: float | None
+    memory_bytes: int
+    pods: int
+
+
+class Resources(msgspec.Struct, frozen=True, rename="camel"):
+    """What the application's container of a pod uses. `age` is that of the reading; a limit of None is none."""
+
+    cpu_millicores: float | None
+    cpu_request_millicores: int | None
+    cpu_limit_millicores: int | None
+    throttled_ratio: float | None
+    memory_bytes: int
+    memory_limit_bytes: int | None
+    oom_kills: int
+    source: Literal["probe", "kubelet"]
+    age: float
+
+
 class AgentCost(msgspec.Struct, frozen=True, rename="camel"):
     """What the agent of a pod uses itself."""
 
@@ -87,6 +206,11 @@ class PodPicture(msgspec.Struct, frozen=True, rename="camel"):
     requests: int
     workers: int
     agent: AgentCost | None
+    probed: bool = False
+    busy_workers: int | None = None
+    listen_queue: int | None = None
+    resources: Resources | None = None
+    revision: str | None = None
 
 
 class Judgement(msgspec.Struct, frozen=True, rename="camel"):
@@ -112,3 +236,11 @@ class Picture(msgspec.Struct, frozen=True, rename="camel"):
     bare: dict[str, int]
     roll: list[PodPicture] | None = None
     """Every pod, by name; left out where a summary is asked for."""
+    endpoints: Endpoints | None = None
+    """Left out in a summary, and None when no pod ever told of one."""
+    errors: Errors = Errors()
+    longest: list[LongRequest] | None = None
+    """The longest requests in flight of all pods, oldest first; left out in a summary."""
+    visitors: Visitors | None = None
+    imbalance: Imbalance | None = None
+    resources: ServiceResources | None = None

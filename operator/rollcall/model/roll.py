@@ -7,14 +7,24 @@ every service is a complete picture by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from math import inf
+
+from rollcall_agent.wire import bands, facts
 
 from .fleet import Fleet
+from .names import Defined
 from .rows import LATE_S
 
 Key = tuple[str, str]
 """(namespace, name) of a service."""
+MOST_FACTS_BYTES = 2 * 2**20
+"""Of one connection within a second. An agent that tells everything it ever counted needs a quarter of it."""
+MOST_EVENTS = 20
+"""Of one connection within a second."""
+CAUGHT_UP_REPORTS = 2
+"""An agent that came back has told of the time before with its second report at the latest."""
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +43,13 @@ class Session:
     newest_s: float = 0.0
     heard: bool = False
     live: bool = True
+    changed: bool = False
+    """What WELCOME says may be another thing now: services came or went."""
+    catching_up: bool = False
+    """The pod was silent before this connection: its first facts are of that time."""
+    reports: int = 0
+    defined: Defined = field(default_factory=Defined)
+    _spent: tuple[float, int, int] = (-inf, 0, 0)
 
     def accept(self, body: bytes, now_s: float) -> None:
         """Take a report in: a copy into each row, nothing else."""
@@ -40,6 +57,7 @@ class Session:
             self.heard = True
             if now_s - self.opened_s > LATE_S:
                 self.live = False  # it counted for longer than an interval before it said so
+        self.reports += 1
         if not self.fleets:
             self.newest, self.newest_s = body, now_s
             return
@@ -47,11 +65,79 @@ class Session:
             fleet.accept(self.uid, body, now_s, live=self.live)
         self.live = True
 
+    def define(self, body: bytes) -> None:
+        """Take in names of ids; raises ValueError when the body of the DEFINE is cut short."""
+        for table, index, name in facts.unpack_names(body):
+            known = self.defined.define(table, index, name)
+            if known is not None:
+                for fleet in self.fleets:
+                    fleet.define(self.uid, table, index, known)
+
+    def accept_facts(self, body: bytes, now_s: float) -> bool:
+        """Take FACTS in; they belong to no window where the agent says so, or when the pod was silent before. False: too much
+        came within a second. Raises ValueError when the body is not whole."""
+        if len(body) < facts.HEAD.size or (len(body) - facts.HEAD.size) % facts.RECORD.size:
+            raise ValueError(f"FACTS of {len(body)} bytes")
+        if not self._spend(now_s, facts_bytes=len(body)):
+            return False
+        number, flags, _ = facts.HEAD.unpack_from(body)
+        records = body[facts.HEAD.size :]
+        live = not flags & facts.FLAG_PAST and not (self.catching_up and self.reports < CAUGHT_UP_REPORTS)
+        for fleet in self.fleets:
+            fleet.accept_facts(self.uid, number, records, now_s, live=live)
+        return True
+
+    def accept_requests(self, body: bytes, now_s: float) -> None:
+        """Keep the list of the longest requests in flight."""
+        for fleet in self.fleets:
+            fleet.accept_requests(self.uid, body, now_s)
+
+    def accept_event(self, event: Mapping[str, object] | None, now_s: float) -> None:
+        """Take in something rare; None is what could not be read. More than a few a second are dropped, and counted."""
+        few = self._spend(now_s, events=1)
+        for fleet in self.fleets:
+            if event is None or not few:
+                fleet.dropped["event"] += 1
+            else:
+                fleet.accept_event(self.uid, event, now_s)
+
+    def _spend(self, now_s: float, *, facts_bytes: int = 0, events: int = 0) -> bool:
+        since_s, spent_bytes, spent_events = self._spent
+        if now_s - since_s >= 1:
+            since_s, spent_bytes, spent_events = now_s, 0, 0
+        self._spent = since_s, spent_bytes + facts_bytes, spent_events + events
+        return self._spent[1] <= MOST_FACTS_BYTES and self._spent[2] <= MOST_EVENTS
+
+    @property
+    def taken(self) -> int | None:
+        """The highest number of FACTS that is in the model, 0 for none; None while no service lists the pod."""
+        return max((fleet.taken(self.uid) for fleet in self.fleets if fleet.attached(self.uid)), default=None)
+
+    @property
+    def bands_ms(self) -> tuple[int, ...]:
+        """The bounds of the bands that the agent shall use."""
+        return next((fleet.settings.bands_ms for fleet in self.fleets), bands.DEFAULT_BOUNDS_MS)
+
+    @property
+    def visitors(self) -> tuple[str, str] | None:
+        """Where its probes find visitors, and the key for them: those of the first service that counts visitors."""
+        return next((fleet.settings.visitors for fleet in self.fleets if fleet.settings.visitors), None)
+
+    @property
+    def probe_off(self) -> bool:
+        """Whether its probes shall be disarmed: one service that wants this is enough."""
+        return any(self.uid in fleet.probe_off or _taken_back(fleet, self.uid) for fleet in self.fleets)
+
     def remember(self, fleet: Fleet) -> None:
         """Take the newest report back out of a service's row."""
         found = fleet.newest(self.uid)
         if found is not None:
             self.newest, self.newest_s = found
+
+
+def _taken_back(fleet: Fleet, uid: str) -> bool:
+    pod = fleet.pods.get(uid)
+    return pod is not None and pod.facts.probe_off
 
 
 class Roll:
@@ -75,6 +161,7 @@ class Roll:
             if fleet is not None and fleet in session.fleets:
                 session.remember(fleet)
                 session.fleets.remove(fleet)
+                session.changed = True
 
     def open(self, uid: str, namespace: str, pod: str, epoch: str, agent_age_ms: int, now_s: float) -> Session:
         """An agent was identified; a second connection of a pod replaces the first, which is not listened to any more."""
@@ -103,6 +190,9 @@ class Roll:
             return
         age_ms = session.agent_age_ms + round((now_s - session.opened_s) * 1000)
         live = fleet.attach(session.uid, session.epoch, age_ms)
+        session.catching_up = session.catching_up or fleet.silent(session.uid, now_s)
+        fleet.bind(session.uid, session.defined, session.taken or 0, now_s)
+        session.changed = True
         if session.fleets:
             session.remember(session.fleets[0])
         if fleet not in session.fleets:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from rollcall_agent.wire import grid
 
-Counts = npt.NDArray[np.unsignedinteger]
+Counts = npt.NDArray[np.integer]
 MIDPOINTS_S: npt.NDArray[np.float64] = np.array([grid.midpoint_s(i) for i in range(grid.BUCKETS)])
 
 
@@ -33,9 +33,9 @@ def quantiles(counts: Counts, ranks: Sequence[float]) -> list[float | None]:
 
 def quantile_of_each(counts: Counts, rank: float) -> npt.NDArray[np.float64]:
     """One quantile in seconds for each of n histograms, shape (n, BUCKETS) → (n,); NaN where a row has no requests. A row's sum
-    must be below 2**32."""
-    cumulative = np.cumsum(counts, axis=1, dtype=np.uint32)
+    must fit the type of the counts."""
+    cumulative = np.cumsum(counts, axis=1, dtype=counts.dtype)
     totals = cumulative[:, -1]
-    wanted = np.maximum(1, np.ceil(rank * totals)).astype(np.uint32)
+    wanted = np.maximum(1, np.ceil(rank * totals)).astype(counts.dtype)
     buckets = np.argmax(cumulative >= wanted[:, None], axis=1)
     return np.where(totals > 0, MIDPOINTS_S[buckets], np.nan)

@@ -10,11 +10,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from .rows import Rows
 from .states import SILENT_AFTER_S, PodFacts, PodState, ServiceFacts, bare_reason, state_of
+
+
+class KubeletFigures(NamedTuple):
+    """What a kubelet told of the application's container; `at_s` is monotonic."""
+
+    at_s: float
+    cpu_millicores: float
+    memory_bytes: int
 
 
 @dataclass(slots=True, eq=False)
@@ -28,6 +37,11 @@ class Pod:
     reason: str | None = None
     counted: bool = False
     gone_since_s: float | None = None
+    taken: int = 0
+    """The highest number of its FACTS, in its epoch, that was taken in."""
+    requests: tuple[float, bytes] | None = None
+    """When its agent last told of long requests in flight, and what it told, undecoded."""
+    kubelet: KubeletFigures | None = None
 
 
 class Tally:
@@ -39,6 +53,8 @@ class Tally:
         self._changed: dict[str, None] = {}
         self._pod_of_row: dict[int, str] = {}
         self._fresh = np.zeros(0, dtype=np.bool_)
+        self.serving = np.zeros(0, dtype=np.bool_)
+        """Whether the pod of a row serves, by row."""
         self._service: ServiceFacts | None = None
 
     def changed(self, uid: str) -> None:
@@ -49,6 +65,10 @@ class Tally:
         """A row belongs to this pod from now on."""
         self._pod_of_row[row] = uid
         self.changed(uid)
+
+    def uid_of(self, row: int) -> str:
+        """The pod that a row belongs to, or did last."""
+        return self._pod_of_row.get(row, "")
 
     def left(self, pod: Pod) -> None:
         """A pod is not on the roll any more."""
@@ -76,6 +96,8 @@ class Tally:
             if row in self._pod_of_row:
                 self._changed[self._pod_of_row[row]] = None
         self._fresh = fresh
+        if len(self.serving) < len(fresh):
+            self.serving = np.concatenate([self.serving, np.zeros(len(fresh) - len(self.serving), dtype=np.bool_)])
 
     def _count(self, pod: Pod, report_age_s: float | None, service: ServiceFacts, unix_s: float) -> None:
         self._uncount(pod)
@@ -83,6 +105,8 @@ class Tally:
         pod.reason = bare_reason(pod.facts, service) if pod.state is PodState.BARE else None
         pod.counted = True
         self.counts[pod.state] += 1
+        if pod.row is not None:
+            self.serving[pod.row] = pod.state is PodState.SERVING
         if pod.reason is not None:
             self.bare[pod.reason] += 1
 
@@ -91,5 +115,7 @@ class Tally:
             return
         pod.counted = False
         self.counts[pod.state] -= 1
+        if pod.row is not None and pod.row < len(self.serving):
+            self.serving[pod.row] = False
         if pod.reason is not None:
             self.bare[pod.reason] -= 1

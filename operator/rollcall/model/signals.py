@@ -1,0 +1,122 @@
+"""FACTS of all pods of one service: taken in as they come, decoded together at the fold.
+
+A body is appended to a queue and nothing else; four times a second all of them are joined and read as one matrix of records,
+whose ids are looked up in the table of names of their pod's row. Whatever a pod sends is bounded: records of unknown kinds, and
+values out of range, are skipped; ids that were not defined are `other`; a queue that grows too long is decoded at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from rollcall_agent.wire import facts, grid
+
+from .endpoints import EndpointTable
+from .errors import ErrorTable
+from .visitors import VisitorCount
+
+QUEUE_BYTES = 8 * 2**20
+"""The queue of a service is decoded when it holds so much, whether it is time for a fold or not."""
+MOST_SIGHTINGS = 20_000
+"""Of one batch; they are looked at one by one."""
+_TABLES = {facts.ENDPOINT_NAMES: 0, facts.ERROR_NAMES: 1}
+_WIDTH = len(_TABLES) * facts.MAX_IDS
+_COUNTS = (facts.REQUESTS, facts.FAILURES, facts.DURATION)
+Column = npt.NDArray[np.uint32]
+
+
+class Signals:
+    """What was counted by endpoint, type of error and visitor; rows are those of the service's matrix of reports."""
+
+    def __init__(self) -> None:
+        self.endpoints = EndpointTable()
+        self.errors = ErrorTable()
+        self.visitors = VisitorCount()
+        self._maps = np.zeros((16, _WIDTH), np.uint8)
+        self._queues: dict[bool, tuple[list[int], list[bytes]]] = {True: ([], []), False: ([], [])}
+        self._queued_bytes = 0
+        self._wall_s = 0.0
+        self._folded: dict[int, int] = {}
+
+    # --- names
+
+    def bind(self, row: int, entries: Iterable[tuple[int, int, str]], now_s: float) -> None:
+        """Another connection speaks for a row: what is queued goes by the old names, what comes by these."""
+        self.drain(now_s)
+        if row >= len(self._maps):
+            more = np.zeros((max(len(self._maps), row + 1 - len(self._maps)), _WIDTH), np.uint8)
+            self._maps = np.concatenate([self._maps, more])
+        self._maps[row] = 0
+        self._folded.pop(row, None)
+        for table, index, name in entries:
+            self.define(row, table, index, name)
+
+    def define(self, row: int, table: int, index: int, name: str) -> None:
+        """An id of a row's connection has this name; table and index are valid."""
+        names = self.endpoints.names if table == facts.ENDPOINT_NAMES else self.errors.names
+        self._maps[row, _TABLES[table] * facts.MAX_IDS + index] = names.number_of(name)
+
+    # --- records
+
+    def push(self, row: int, records: bytes, now_s: float, *, live: bool) -> None:
+        """Records of one FACTS, whole ones; `live=False`: they belong to the totals alone."""
+        rows, bodies = self._queues[live]
+        rows.append(row)
+        bodies.append(records)
+        self._queued_bytes += len(records)
+        if self._queued_bytes > QUEUE_BYTES:
+            self.drain(now_s)
+
+    def fold(self, now_s: float, unix_s: float) -> None:
+        """Four times a second."""
+        self._wall_s = unix_s - now_s
+        self.drain(now_s)
+
+    def drain(self, now_s: float) -> None:
+        """Decode what is queued."""
+        for live, (rows, bodies) in self._queues.items():
+            if rows:
+                self._queues[live] = ([], [])
+                self._decode(rows, bodies, now_s, live)
+        self._queued_bytes = 0
+
+    def _decode(self, rows: list[int], bodies: list[bytes], now_s: float, live: bool) -> None:
+        words = np.frombuffer(b"".join(bodies), "<u4").reshape(-1, facts.RECORD.size // 4)
+        row_of = np.repeat(np.array(rows, np.uint32), [len(body) // facts.RECORD.size for body in bodies])
+        head, argument, value = words[:, 0], words[:, 1], words[:, 2]
+        kind, index = (head & 0xFF).astype(np.uint8), (head >> 16).astype(np.uint32)
+        number = self._numbers(row_of, index, kind == facts.ERRORS)
+        for counted in _COUNTS:
+            (found,) = np.nonzero(kind == counted)
+            if len(found):
+                self.endpoints.add(counted, number[found], value[found], now_s, live=live)
+        (found,) = np.nonzero(kind == facts.ERRORS)
+        if len(found):
+            self.errors.add(number[found], value[found], now_s, live=live)
+        (found,) = np.nonzero(kind == facts.FOLDED)
+        for row, names in zip(row_of[found].tolist(), value[found].tolist(), strict=True):
+            self._folded[row] = folded = self._folded.get(row, 0) + names
+            self.endpoints.most_folded = max(self.endpoints.most_folded, folded)
+        if live:
+            self._decode_window(kind, number, argument, value, now_s)
+
+    def _decode_window(
+        self, kind: npt.NDArray[np.uint8], number: npt.NDArray[np.uint8], argument: Column, value: Column, now_s: float
+    ) -> None:
+        (found,) = np.nonzero((kind == facts.CELL) & (argument < grid.BUCKETS))
+        if len(found):
+            self.endpoints.add_cells(number[found], argument[found], value[found], now_s)
+        (found,) = np.nonzero(kind == facts.VISITOR)
+        if len(found):
+            self.visitors.add(argument[found], now_s, now_s + self._wall_s)
+        (found,) = np.nonzero(kind == facts.SIGHTING)
+        if len(found):
+            self.visitors.see(argument[found[:MOST_SIGHTINGS]], value[found[:MOST_SIGHTINGS]], now_s)
+
+    def _numbers(self, row_of: Column, index: Column, is_error: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+        """The service's number of each record's id, shape (n,); `other` is 0 in both tables."""
+        column = np.where(index < facts.MAX_IDS, index, 0) + is_error * np.uint32(facts.MAX_IDS)
+        return self._maps.ravel().take(row_of * np.uint32(_WIDTH) + column)
