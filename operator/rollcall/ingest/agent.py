@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
-from rollcall.model.roll import Roll, Session
+from rollcall.model.roll import MOST_FACTS_BYTES, Roll, Session
 from rollcall_agent.wire import WIRE_VERSION, bands, frames, report
 
 HELLO_WITHIN_S = 5.0
@@ -21,7 +22,7 @@ MOST_REVIEWS = 64
 """So many tokens are reviewed at a time: also when thousands of agents come over, the API server has other callers."""
 SMALLEST_REPORT = 64
 """A body shorter than its first fields is no report."""
-_SEQ = slice(0, 8)
+_SEQ = struct.Struct("<Q")
 _FLAGS = report.offset("flags")
 _log = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ class IngestCounters:
 
     reports: int = 0
     bytes: int = 0
+    facts: int = 0
+    fact_bytes: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
 
 
@@ -66,10 +69,19 @@ class Door:
     """While closed, the code and message for connections whose handshake had begun before."""
 
 
+class Terms(NamedTuple):
+    """What WELCOME says that may change while a connection lasts; `facts`: whether a service lists the pod."""
+
+    bands_ms: tuple[int, ...]
+    visitors: tuple[str, str] | None
+    probe_off: bool
+    facts: bool
+
+
 class AgentConnection(asyncio.Protocol):
     """See the module's docstring."""
 
-    __slots__ = ("_acked_s", "_deadline", "_decoder", "_door", "_greeted", "_greeting", "_session", "_told_bands", "_transport")
+    __slots__ = ("_acked_s", "_deadline", "_decoder", "_door", "_greeted", "_greeting", "_session", "_told", "_transport")
 
     def __init__(self, door: Door) -> None:
         self._door = door
@@ -80,7 +92,7 @@ class AgentConnection(asyncio.Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._acked_s = float("-inf")
         self._greeted = False
-        self._told_bands: tuple[int, ...] = ()
+        self._told: Terms | None = None
 
     # --- asyncio.Protocol
 
@@ -109,12 +121,13 @@ class AgentConnection(asyncio.Protocol):
             for kind, body in self._decoder.feed(data):
                 if kind == frames.REPORT:
                     self._report(body)
-                elif kind == frames.HELLO:
-                    self._hello(body)
-                elif kind == frames.GOODBYE:
-                    self._close()
-                # other types are of later versions: skipped
+                elif kind == frames.FACTS:
+                    self._facts(body)
+                else:
+                    self._rare(kind, body)
         except frames.FrameError as error:
+            self.reject("BadFrame", str(error))
+        except ValueError as error:  # of a body that is cut short
             self.reject("BadFrame", str(error))
 
     # --- frames
@@ -129,15 +142,43 @@ class AgentConnection(asyncio.Protocol):
         counters = door.counters
         counters.reports += 1
         counters.bytes += len(body)
-        if now_s - self._acked_s >= ACK_EVERY_S or self._is_final(body):
+        if now_s - self._acked_s >= ACK_EVERY_S or session.changed or self._is_final(body):
             self._acked_s = now_s
-            self._send(frames.encode(frames.ACK, body[_SEQ]))
-            if self._bands() != self._told_bands:
+            (seq,) = _SEQ.unpack_from(body)
+            self._send(frames.encode(frames.ACK, frames.ACK_BODY.pack(seq, session.taken or 0)))
+            session.changed = False
+            if self._terms() != self._told:
                 self.welcome()
 
     @staticmethod
     def _is_final(body: bytes) -> bool:
         return bool(len(body) > _FLAGS and body[_FLAGS] & report.FLAG_FINAL)
+
+    def _facts(self, body: bytes) -> None:
+        session = self._identified("FACTS")
+        counters = self._door.counters
+        counters.facts += 1
+        counters.fact_bytes += len(body)
+        if not session.accept_facts(body, self._door.now_s()):
+            self.reject("TooMuch", f"more than {MOST_FACTS_BYTES} bytes of FACTS within a second")
+
+    def _rare(self, kind: int, body: bytes) -> None:
+        if kind == frames.HELLO:
+            self._hello(body)
+        elif kind == frames.DEFINE:
+            self._identified("DEFINE").define(body)
+        elif kind == frames.REQUESTS:
+            self._identified("REQUESTS").accept_requests(body, self._door.now_s())
+        elif kind == frames.EVENT:
+            self._identified("EVENT").accept_event(_object(body), self._door.now_s())
+        elif kind == frames.GOODBYE:
+            self._close()
+        # other types are of later versions: skipped
+
+    def _identified(self, what: str) -> Session:
+        if self._session is None:
+            raise frames.FrameError(f"{what} before WELCOME")
+        return self._session
 
     def _hello(self, body: bytes) -> None:
         if self._greeted:
@@ -171,6 +212,7 @@ class AgentConnection(asyncio.Protocol):
             self._door.now_s(),
         )
         self._replace_former(identity.uid)
+        self._session.changed = False
         self.welcome()
 
     def _replace_former(self, uid: str) -> None:
@@ -180,20 +222,26 @@ class AgentConnection(asyncio.Protocol):
         if former is not None:
             former.reject("Replaced", "another connection of the same pod took over")
 
-    def _bands(self) -> tuple[int, ...]:
-        fleets = self._session.fleets if self._session is not None else []
-        return next((fleet.settings.bands_ms for fleet in fleets), bands.DEFAULT_BOUNDS_MS)
+    def _terms(self) -> Terms:
+        session = self._session
+        if session is None:
+            return Terms(bands.DEFAULT_BOUNDS_MS, None, False, False)
+        return Terms(session.bands_ms, session.visitors, session.probe_off, session.taken is not None)
 
     def welcome(self) -> None:
-        """Tell the agent its interval and bands; again, with an acknowledgement, when the bands have changed."""
-        self._told_bands = self._bands()
-        body = {
+        """Tell the agent what it goes by; again, with an acknowledgement, when that has changed."""
+        self._told = terms = self._terms()
+        body: dict[str, object] = {
             "wire": WIRE_VERSION,
             "operator": self._door.version,
             "interval_ms": self._door.interval_ms,
-            "bands_ms": list(self._told_bands),
+            "bands_ms": list(terms.bands_ms),
             "max_frame": frames.MAX_FRAME_BYTES,
+            "visitors": None if terms.visitors is None else dict(zip(("from", "key"), terms.visitors, strict=True)),
+            "probe": "off" if terms.probe_off else "on",
         }
+        if terms.facts and self._session is not None:
+            body["facts"] = self._session.taken or 0
         self._send(frames.encode_json(frames.WELCOME, body))
 
     # --- endings
@@ -214,6 +262,14 @@ class AgentConnection(asyncio.Protocol):
     def _close(self) -> None:
         if self._transport is not None:
             self._transport.close()
+
+
+def _object(body: bytes) -> dict[str, object] | None:
+    """The JSON object of an EVENT; None when it is not one, which is no reason to lose what else this agent tells."""
+    try:
+        return frames.decode_json(body)
+    except frames.FrameError:
+        return None
 
 
 def _problem(hello: dict[str, object], identity: Identified | None) -> tuple[str, str] | None:

@@ -134,7 +134,13 @@ class Agent:
         frame = await self.frame()
         assert frame is not None, "the connection ended"
         assert frame[0] == kind
-        return {"seq": frames.ACK_BODY.unpack(frame[1])[0]} if kind == frames.ACK else frames.decode_json(frame[1])
+        if kind != frames.ACK:
+            return frames.decode_json(frame[1])
+        return dict(zip(("seq", "facts"), frames.ACK_BODY.unpack(frame[1]), strict=True))
+
+    async def acked(self) -> int:
+        """The sequence number of the acknowledgement that comes next."""
+        return int((await self.expect(frames.ACK))["seq"])
 
     async def goodbye(self) -> str:
         """The code of the GOODBYE that comes next, after which the connection ends."""
