@@ -6,7 +6,7 @@ theirs in front, and a probe in a proxy would see nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,9 +62,14 @@ def application(pod: Mapping[str, Any], wanted: str | None) -> Application | Non
 
     `wanted` is the service's spec.container; the pod's own annotation goes before it.
     """
-    annotations = pod["metadata"].get("annotations") or {}
+    containers = [container["name"] for container in pod["spec"]["containers"]]
+    return choose(containers, pod["metadata"].get("annotations") or {}, wanted)
+
+
+def choose(containers: Sequence[str], annotations: Mapping[str, str], wanted: str | None) -> Application | None:
+    """The same from the names of spec.containers and the pod's annotations."""
     name = annotations.get(CONTAINER_ANNOTATION) or wanted
-    for index, container in enumerate(pod["spec"]["containers"]):
-        if container["name"] == name or (name is None and container["name"] not in KNOWN_PROXIES):
-            return Application(container["name"], index)
+    for index, container in enumerate(containers):
+        if container == name or (name is None and container not in KNOWN_PROXIES):
+            return Application(container, index)
     return None

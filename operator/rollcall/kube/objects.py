@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
 import msgspec
 
+from rollcall.api.quantities import QuantityError, parse_quantity
 from rollcall.inject import names
+from rollcall.inject.containers import Application, choose
+from rollcall.inject.workloads import REVISION_LABELS, workload_name
 from rollcall.model.states import PodFacts
 
 
@@ -16,6 +20,7 @@ class Owner(msgspec.Struct, frozen=True):
     kind: str = ""
     name: str = ""
     uid: str = ""
+    controller: bool = False
 
 
 class Metadata(msgspec.Struct, frozen=True, rename="camel"):
@@ -38,10 +43,21 @@ class Running(msgspec.Struct, frozen=True, rename="camel"):
     started_at: str | None = None
 
 
+class Terminated(msgspec.Struct, frozen=True, rename="camel"):
+    """`state.terminated` or `lastState.terminated`: how a life of a container ended."""
+
+    exit_code: int = 0
+    reason: str = ""
+    started_at: str | None = None
+    finished_at: str | None = None
+    container_id: str = msgspec.field(name="containerID", default="")
+
+
 class ContainerState(msgspec.Struct, frozen=True):
-    """`state` of a container."""
+    """`state` and `lastState` of a container."""
 
     running: Running | None = None
+    terminated: Terminated | None = None
 
 
 class ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
@@ -49,7 +65,15 @@ class ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
 
     name: str = ""
     restart_count: int = 0
+    ready: bool = False
     state: ContainerState = ContainerState()
+    last_state: ContainerState = ContainerState()
+
+    def terminations(self) -> Iterator[Terminated]:
+        """The ends that can be seen at this moment, the older first."""
+        for state in (self.last_state, self.state):
+            if state.terminated is not None:
+                yield state.terminated
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -59,11 +83,29 @@ class Condition(msgspec.Struct, frozen=True):
     status: str = ""
 
 
+class Resources(msgspec.Struct, frozen=True):
+    """Quantities by resource."""
+
+    requests: dict[str, str | int | float] = {}
+    limits: dict[str, str | int | float] = {}
+
+
+class Container(msgspec.Struct, frozen=True):
+    """One container of the spec."""
+
+    name: str = ""
+    image: str = ""
+    resources: Resources = Resources()
+
+
 class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
     """Of the spec."""
 
     node_name: str | None = None
     host_network: bool = False
+    restart_policy: str = "Always"
+    containers: list[Container] = []
+    init_containers: list[Container] = []
 
 
 class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
@@ -81,10 +123,38 @@ class Pod(msgspec.Struct, frozen=True):
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
 
-    def facts(self) -> PodFacts:
-        """What the model wants to know."""
+    def application(self, wanted: str | None) -> Application | None:
+        """The application's container; `wanted` is the service's spec.container."""
+        return choose([container.name for container in self.spec.containers], self.metadata.annotations, wanted)
+
+    @property
+    def workload(self) -> str:
+        """What the pod belongs to, such as "Deployment/newsfeed"; a pod that nothing controls is its own."""
+        for owner in self.metadata.owner_references:
+            if owner.controller:
+                return workload_name(owner.kind, owner.name, self.metadata.labels)
+        return f"Pod/{self.metadata.name}"
+
+    @property
+    def revision(self) -> str | None:
+        """The version of the template that the pod was made from."""
+        labels = self.metadata.labels
+        return next((labels[label] for label in REVISION_LABELS if label in labels), None)
+
+    @property
+    def agent_image(self) -> str | None:
+        """The image of the agent in this pod; None in a pod without one."""
+        for container in (*self.spec.init_containers, *self.spec.containers):
+            if container.name == names.AGENT_CONTAINER:
+                return container.image
+        return None
+
+    def facts(self, container: str | None = None, oom_kills: int = 0, *, probe_off: bool = False) -> PodFacts:
+        """What the model wants to know. `container` is the service's spec.container; who watches counts `oom_kills`."""
         meta, containers = self.metadata, self.status.container_statuses
         starts = [unix(c.state.running.started_at) for c in containers if c.state.running is not None]
+        chosen = self.application(container)
+        resources = self.spec.containers[chosen.index].resources if chosen is not None else Resources()
         return PodFacts(
             uid=meta.uid,
             name=meta.name,
@@ -101,7 +171,21 @@ class Pod(msgspec.Struct, frozen=True):
             skipped=meta.annotations.get(names.SKIPPED_ANNOTATION),
             started_at=min((start for start in starts if start is not None), default=None),
             restarts=sum(c.restart_count for c in containers),
+            revision=self.revision,
+            cpu_request_millis=_amount(resources.requests, "cpu", 1000),
+            cpu_limit_millis=_amount(resources.limits, "cpu", 1000),
+            memory_limit_bytes=_amount(resources.limits, "memory", 1),
+            oom_kills=oom_kills,
+            probe_off=probe_off,
         )
+
+
+def _amount(quantities: dict[str, str | int | float], resource: str, scale: int) -> int | None:
+    """A quantity in whole units of 1/`scale`, rounded up as Kubernetes does; None where there is none."""
+    try:
+        return -int(-(parse_quantity(quantities[resource]) * scale) // 1) if resource in quantities else None
+    except QuantityError:
+        return None
 
 
 class PodTemplate(msgspec.Struct, frozen=True):
