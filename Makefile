@@ -18,20 +18,26 @@ $(VENV)/ready: pyproject.toml
 	@$(BIN)/python -m pip install -q -e '.[operator,cli,dev]'
 	@touch $@
 
+# The probe's native part, built for this machine where that is missing or older than its source.
+.PHONY: native
+native: $(VENV)/ready
+	@command -v cc >/dev/null || { command -v apt-get >/dev/null && apt-get update -q && apt-get install -y -q gcc libc6-dev; }
+	@$(BIN)/python agent_sidecar/probes/native/build.py
+
 .PHONY: demo demo-down
-demo: $(VENV)/ready ## A local cluster with Rollcall, sample services and load: the live picture while it scales
+demo: native ## A local cluster with Rollcall, sample services and load: the live picture while it scales
 	@$(BIN)/python -m tests.harness.demo up
 demo-down: $(VENV)/ready ## Remove everything that demo made
 	@$(BIN)/python -m tests.harness.demo down
 
 .PHONY: test test-unit test-cluster
-test: $(VENV)/ready ## All tests, unit to cluster; installs and builds what is missing
+test: native ## All tests, unit to cluster; installs and builds what is missing
 	@$(BIN)/python -m tests.harness.packages
 	@$(BIN)/python -m pytest -q --durations=15 tests
-test-unit: $(VENV)/ready ## The tests that need no cluster, in a minute
+test-unit: native ## The tests that need no cluster, in a minute
 	@$(BIN)/python -m tests.harness.packages
 	@$(BIN)/python -m pytest -q tests/unit
-test-cluster: $(VENV)/ready ## The tests against a real cluster
+test-cluster: native ## The tests against a real cluster
 	@$(BIN)/python -m pytest -q tests/cluster
 
 .PHONY: lint format generate
@@ -47,7 +53,7 @@ generate: $(VENV)/ready ## Write the CRD from its types
 	@$(BIN)/python -m rollcall.api.generate
 
 .PHONY: bench
-bench: $(VENV)/ready ## All benchmarks, each a table
+bench: native ## All benchmarks, each a table
 	@for b in ingest fold probe_overhead agent_cost; do echo; echo "== $$b"; $(BIN)/python benchmarks/$$b.py || exit 1; done
 
 include tests/harness/cluster.mk

@@ -127,6 +127,13 @@ class Ledger(Notes):
         self._u32[_ENDPOINTS_USED] = index + 1
         return index
 
+    def endpoint_name(self, index: int) -> str:
+        """The name of an endpoint by its index."""
+        at = layout.OFF_ENDPOINTS + index * layout.ENDPOINT.size
+        *_, length, name = layout.ENDPOINT.unpack_from(self.memory, at)
+        text: str = name[:length].decode("utf-8", "replace")
+        return text
+
     def use_slots(self, count: int) -> None:
         """The reader shall look at the first `count` slots, if it does not look at more already."""
         if count > self._u32[_SLOTS_USED]:

@@ -21,7 +21,8 @@ BUCKETS = 26 * PER_OCTAVE
 RELATIVE_ERROR = (BASE - 1) / (BASE + 1)
 """Largest relative error of a value that is replaced by its bucket's `midpoint`: 2.17 %."""
 
-_NS_OFFSET = log2(1e9) * PER_OCTAVE + LOWEST + 1
+NS_OFFSET = log2(1e9) * PER_OCTAVE + LOWEST + 1
+"""What `bucket_of_ns` takes off: its index is that of nanoseconds, ours begins at LOWEST."""
 
 
 def bucket_of_ns(elapsed_ns: int) -> int:
@@ -31,7 +32,7 @@ def bucket_of_ns(elapsed_ns: int) -> int:
     """
     if elapsed_ns < 1:
         return 0
-    index = ceil(log2(elapsed_ns) * PER_OCTAVE - _NS_OFFSET)
+    index = ceil(log2(elapsed_ns) * PER_OCTAVE - NS_OFFSET)
     if index < 0:
         return 0
     return index if index < BUCKETS else BUCKETS - 1

@@ -102,7 +102,7 @@ def test_errors_of_the_next_sitecustomize_are_its_own(tmp_path: Path) -> None:
 def test_a_process_that_serves_nothing_imports_nothing_of_ours_but_the_hooks(tmp_path: Path) -> None:
     code = "import sys, json, http.client; print(sorted(n for n in sys.modules if 'rollcall' in n or n in ('mmap', 'fcntl')))"
     done = run(sys.executable, code, PYTHONPATH=str(PROBE), ROLLCALL_RUN=str(tmp_path))
-    assert done.stdout.strip() == "['_rollcall_probe', '_rollcall_probe.hooks']"
+    assert done.stdout.strip() == "['_rollcall_probe', '_rollcall_probe.early', '_rollcall_probe.hooks']"
     assert list(tmp_path.iterdir()) == []
 
 

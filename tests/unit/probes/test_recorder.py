@@ -1,4 +1,4 @@
-"""The recorder counts exactly under threads, re-entrant calls and forks, and never raises."""
+"""Both recorders, native and pure, count exactly under threads, re-entrant calls and forks, and never raise."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -16,17 +17,39 @@ from rollcall_agent.wire import layout
 from tests.unit.agent.pod import poll_until
 
 
-@pytest.fixture
-def recorder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The probe's module as in a fresh process, writing into `tmp_path`."""
-    from _rollcall_probe import recorder as module  # type: ignore[import-not-found]
+def fresh(folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> Iterator[ModuleType]:
+    """The probe's module as in a fresh process, writing into `folder`, with this kind of recorder."""
+    from _rollcall_probe import native, watch  # type: ignore[import-not-found]
+    from _rollcall_probe import recorder as module
 
-    monkeypatch.setenv("ROLLCALL_RUN", str(tmp_path))
-    module._current, module._off = None, False
+    monkeypatch.setenv("ROLLCALL_RUN", str(folder))
+    monkeypatch.setenv("ROLLCALL_NATIVE", "on" if kind == "native" else "off")
+    native._loaded.clear()
+    assert (native.module() is not None) == (kind == "native")
+    module.current, module._off = None, False
     module._installed.clear()
     yield module
-    module._current, module._off = None, False
+    watch.before_fork()
+    watch._watches.clear()
+    module.current, module._off = None, False
     module._installed.clear()
+    native._loaded.clear()
+
+
+@pytest.fixture(params=["native", "pure"])
+def recorder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[ModuleType]:
+    """Each kind of recorder."""
+    yield from fresh(tmp_path, monkeypatch, request.param)
+
+
+@pytest.fixture
+def pure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The recorder in Python, whose parts a test may replace."""
+    yield from fresh(tmp_path, monkeypatch, "pure")
+
+
+def end(request: Any, crashed: bool) -> None:
+    (request.crash if crashed else request.finish)()
 
 
 def read(folder: Path) -> WorkerFile:
@@ -63,23 +86,23 @@ def test_threads_are_counted_exactly(recorder: ModuleType, tmp_path: Path) -> No
 
 
 def test_a_finalizer_or_signal_handler_may_count_while_counts_are_settled(
-    recorder: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pure: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "_SETTLE_EVERY", 1)
-    ledger = _ledger_of(recorder)
+    monkeypatch.setattr("_rollcall_probe.pure._SETTLE_EVERY", 1)
+    ledger = _ledger_of(pure)
     real = ledger.finished
     inner = []
 
     def finished(*arguments: object) -> None:
         if len(inner) < 3:  # as a signal handler would, in the middle of it and on the same thread
-            request = recorder.begin("POST")
+            request = pure.begin("POST")
             inner.append(request)
             request.status = 200
             request.finish()
         real(*arguments)
 
     ledger.finished = finished
-    request = recorder.begin("GET")
+    request = pure.begin("GET")
     request.finish()
     assert read(tmp_path).totals.finished == 1 + len(inner) == 4
 
@@ -89,16 +112,17 @@ def _ledger_of(recorder: ModuleType):  # type: ignore[no-untyped-def]
     ledger = warm_up.recorder.ledger
     warm_up.recorder.free.append(warm_up.slot)
     ledger.close_slot(warm_up.slot)
+    del warm_up.recorder.open[warm_up.slot]
     return ledger
 
 
 def test_what_finds_the_lock_taken_is_settled_by_its_holder(
-    recorder: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pure: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "_SETTLE_EVERY", 1)
-    request = recorder.begin("GET")
+    monkeypatch.setattr("_rollcall_probe.pure._SETTLE_EVERY", 1)
+    request = pure.begin("GET")
     current = request.recorder
-    other = recorder.begin("GET")
+    other = pure.begin("GET")
     current.lock.acquire()
     other.finish()  # does not wait
     assert other in current.pending
@@ -181,13 +205,14 @@ def test_more_requests_than_slots_are_counted_without_one(recorder: ModuleType, 
         (200, True, 2, True),
         ("what", False, 5, True),
         (999, False, 5, True),
-        (None, False, 5, True),
+        (None, False, 4, False),
+        (None, True, 5, True),
     ],
 )
 def test_outcomes(recorder: ModuleType, tmp_path: Path, status: object, crashed: bool, status_class: int, error: bool) -> None:
     request = recorder.begin("GET")
     request.status = status
-    request.finish(crashed)
+    end(request, crashed)
     totals = read(tmp_path).totals
     assert totals.responses == [1 if number == status_class else 0 for number in range(1, 6)]
     assert totals.errors == int(error)
@@ -199,8 +224,8 @@ def test_methods_and_routes_are_bounded(recorder: ModuleType, tmp_path: Path) ->
             request = recorder.begin(method)
             request.name(f"/{number}")
             request.finish()
-    current = recorder._current
-    assert all(len(routes) <= 4 * layout.ENDPOINTS for routes in [*current.routes.values(), current.unknown])
+    names = recorder.process().names
+    assert all(len(routes) <= 4 * layout.ENDPOINTS for routes in [*names.methods.values(), names.unknown])
     file = read(tmp_path)
     assert file.totals.finished == 1000
     assert len(file.endpoints()) == layout.ENDPOINTS
@@ -216,15 +241,15 @@ def test_a_folder_that_cannot_be_written_turns_the_probe_off_with_one_line(
 
 
 def test_a_failure_while_counting_turns_the_probe_off_and_does_not_raise(
-    recorder: ModuleType, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    pure: ModuleType, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "_SETTLE_EVERY", 1)
-    request = recorder.begin("GET")
+    monkeypatch.setattr("_rollcall_probe.pure._SETTLE_EVERY", 1)
+    request = pure.begin("GET")
 
     def broken(*arguments: object) -> None:
         raise RuntimeError("broken")
 
     monkeypatch.setattr(request.recorder.ledger, "finished", broken)
     request.finish()
-    assert recorder.begin("GET") is None
+    assert pure.begin("GET") is None
     assert capfd.readouterr().err.count("probe is off") == 1

@@ -15,11 +15,21 @@ class Noted:
     """Stands in for a request's record."""
 
     def __init__(self) -> None:
-        self.status: object = 0
+        self.status: Any = None
+        self.error: str | None = None
+        self.task: object = None
         self.ends: list[bool] = []
+        self.endpoint = 0
 
-    def finish(self, crashed: bool = False) -> None:
-        self.ends.append(crashed)
+    @property
+    def in_flight(self) -> bool:
+        return not self.ends
+
+    def finish(self) -> None:
+        self.ends.append(False)
+
+    def crash(self) -> None:
+        self.ends.append(True)
 
     @property
     def end(self) -> bool | None:
@@ -30,6 +40,7 @@ class Noted:
 @pytest.fixture
 def noted(monkeypatch: pytest.MonkeyPatch) -> Noted:
     made = Noted()
+    monkeypatch.setattr(recorder, "current", None)
     monkeypatch.setattr(recorder, "begin", lambda _: made)
     return made
 
@@ -140,6 +151,7 @@ def test_an_exception_of_the_application_is_its_own_and_is_noted(noted: Noted) -
     with pytest.raises(KeyError, match="mine"):
         call(app)
     assert noted.end is True
+    assert noted.error == "exception KeyError"
 
 
 @pytest.mark.parametrize(("error", "crashed"), [(RuntimeError("half-way"), True), (BrokenPipeError(), False)])
@@ -159,6 +171,7 @@ def test_an_exception_in_the_body_is_noted_when_the_server_closes_it(noted: Note
     with pytest.raises(type(error)):
         serve(got)
     assert noted.end is crashed
+    assert noted.error == ("exception RuntimeError" if crashed else "abort client")
 
 
 def test_a_request_is_counted_once_however_many_probes_it_passes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,6 +239,30 @@ def test_a_client_that_leaves_ends_the_request_without_an_error(noted: Noted) ->
     with pytest.raises(asyncio.CancelledError):
         run_asgi(app)
     assert noted.end is False
+    assert noted.error == "abort client"
+
+
+def test_an_answer_of_5xx_is_followed_to_the_exception_behind_it(noted: Noted) -> None:
+    """As Starlette does: it answers 500, then raises again for the server's log."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(START | {"status": 500})
+        await send(LAST)
+        assert noted.end is None
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        run_asgi(app)
+    assert (noted.ends, noted.error) == ([True], "exception KeyError")
+
+
+def test_an_application_that_returns_in_the_middle_of_its_answer_was_left(noted: Noted) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(START)
+        await send(MORE)
+
+    run_asgi(app)
+    assert (noted.ends, noted.error) == ([False], "abort client")
 
 
 @pytest.mark.parametrize("kind", ["lifespan", "websocket"])
@@ -256,17 +293,10 @@ def test_a_probe_that_is_off_calls_the_application_as_it_is(monkeypatch: pytest.
 
 @pytest.mark.parametrize("error", [None, RuntimeError("half-way"), BrokenPipeError()])
 def test_a_body_of_werkzeug_is_itself_and_says_when_it_is_closed(
-    monkeypatch: pytest.MonkeyPatch, error: Exception | None
+    noted: Noted, monkeypatch: pytest.MonkeyPatch, error: Exception | None
 ) -> None:
     from werkzeug.wsgi import ClosingIterator
 
-    ends: list[bool] = []
-
-    class Ended(recorder.Request):  # type: ignore[misc]
-        def finish(self, crashed: bool = False) -> None:
-            ends.append(crashed)
-
-    monkeypatch.setattr(recorder, "begin", lambda _: Ended())
     monkeypatch.setattr(wsgi, "closing_iterator", ClosingIterator)
     closed: list[bool] = []
     body = ClosingIterator([b"a"], lambda: closed.append(True))
@@ -287,4 +317,4 @@ def test_a_body_of_werkzeug_is_itself_and_says_when_it_is_closed(
         with pytest.raises(type(error)):
             serve()
     assert closed == [True]
-    assert ends == [isinstance(error, RuntimeError)]
+    assert noted.ends == [isinstance(error, RuntimeError)]

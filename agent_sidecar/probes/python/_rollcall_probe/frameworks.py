@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 
-from . import entries, recorder, wsgi
+from . import entries, failures, recorder, wsgi
 
 KEY = wsgi.KEY
 _PREFIX = "rollcall.prefix"
@@ -29,8 +29,19 @@ def werkzeug_bodies(module) -> None:
 
 
 def flask(module) -> None:
-    """Flask as a WSGI application."""
+    """Flask as a WSGI application; it answers what its views raise by itself."""
     entries.wsgi_entry(module.Flask)
+    original = module.Flask.handle_exception
+
+    @functools.wraps(original)
+    def handle_exception(self, e):
+        try:
+            failures.note(module.request.environ.get(KEY), e)
+        except Exception as error:
+            recorder.disable(error)
+        return original(self, e)
+
+    module.Flask.handle_exception = handle_exception
 
 
 def flask_routes(module) -> None:
@@ -66,6 +77,27 @@ def django_asgi(module) -> None:
     entries.asgi_entry(module.ASGIHandler)
 
 
+def django_errors(module) -> None:
+    """Django answers what views raise by itself, WSGI or ASGI."""
+    original = module.handle_uncaught_exception
+
+    @functools.wraps(original)
+    def handle_uncaught_exception(request, resolver, exc_info):
+        try:
+            failures.note(_carrier(request).get(KEY), exc_info[1])
+        except Exception as error:
+            recorder.disable(error)
+        return original(request, resolver, exc_info)
+
+    module.handle_uncaught_exception = handle_uncaught_exception
+
+
+def _carrier(request):
+    """The environ or scope of one of Django's requests."""
+    carrier = getattr(request, "environ", None)
+    return request.scope if carrier is None else carrier
+
+
 def django_routes(module) -> None:
     """`resolve_request` has set `request.resolver_match` when it returns (Django 3.1 and later)."""
     original = module.BaseHandler.resolve_request
@@ -74,10 +106,7 @@ def django_routes(module) -> None:
     def resolve_request(self, request):
         match = original(self, request)
         try:
-            carrier = getattr(request, "environ", None)
-            if carrier is None:
-                carrier = request.scope
-            _named(carrier, match.route)
+            _named(_carrier(request), match.route)
         except Exception as error:
             recorder.disable(error)
         return match

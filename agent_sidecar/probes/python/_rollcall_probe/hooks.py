@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 
+from . import early  # noqa: F401 (takes what it takes now)
+
 PATCHES = {
     "gunicorn.workers.base": ("servers", "gunicorn"),
     "gunicorn.workers.gasgi": ("servers", "gunicorn_asgi"),
@@ -18,6 +20,7 @@ PATCHES = {
     "wsgiref.handlers": ("servers", "wsgiref"),
     "flask.app": ("frameworks", "flask"),
     "flask.ctx": ("frameworks", "flask_routes"),
+    "django.core.handlers.exception": ("frameworks", "django_errors"),
     "django.core.handlers.base": ("frameworks", "django_routes"),
     "django.core.handlers.wsgi": ("frameworks", "django_wsgi"),
     "django.core.handlers.asgi": ("frameworks", "django_asgi"),

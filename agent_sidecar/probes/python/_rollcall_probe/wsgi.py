@@ -6,7 +6,9 @@ What a server looks at is left as it is: lists and tuples (their length becomes 
 
 from __future__ import annotations
 
-from . import recorder
+from sys import exc_info
+
+from . import failures, recorder, visitors
 
 KEY = "rollcall.request"
 """Where a request's record is in its environ, or in its ASGI scope: whoever finds one does not count the request again."""
@@ -30,10 +32,14 @@ def wrap(app):
     def application(environ, start_response):
         if KEY in environ:
             return app(environ, start_response)
-        request = begin(environ.get("REQUEST_METHOD"))
+        current = recorder.current
+        request = (begin if current is None else current.begin)(environ.get("REQUEST_METHOD"))
         if request is None:
             return app(environ, start_response)
         environ[KEY] = request
+        see = visitors.see_environ
+        if see is not None:
+            see(environ)
 
         def respond(status, headers, exc_info=None):
             request.status = status
@@ -43,8 +49,9 @@ def wrap(app):
 
         try:
             body = app(environ, respond)
-        except BaseException:
-            request.finish(True)
+        except BaseException as error:
+            failures.note(request, error)
+            request.crash()
             raise
         kind = type(body)
         if kind is list or kind is tuple:
@@ -52,7 +59,7 @@ def wrap(app):
             return body
         try:
             if kind is closing_iterator:
-                body._callbacks.insert(0, request.closed)
+                body._callbacks.insert(0, _Closed(request))
                 return body
             return _follow(body, request, environ)
         except Exception:
@@ -61,6 +68,34 @@ def wrap(app):
 
     application.rollcall_wrapped = True
     return application
+
+
+class _Closed:
+    """Ends a request when its body is closed: called by werkzeug's ClosingIterator."""
+
+    __slots__ = ("_request",)
+
+    def __init__(self, request) -> None:
+        self._request = request
+
+    def __call__(self) -> None:
+        end_body(self._request)
+
+
+def end_body(request) -> None:
+    """The response's body is being closed: at its end, or half-way, then while the server handles what broke it.
+
+    A client that leaves breaks it by an OSError, or by not asking for the rest, which is no failure of the application.
+    """
+    error = exc_info()[1]
+    if error is None:
+        request.finish()
+    elif isinstance(error, (OSError, GeneratorExit)):
+        failures.abandoned(request)
+        request.finish()
+    else:
+        failures.note(request, error)
+        request.crash()
 
 
 def _follow(body, request, environ):
@@ -74,7 +109,7 @@ def _follow(body, request, environ):
                 if inner is not None:
                     inner()
             finally:
-                request.finish()
+                end_body(request)
 
         body.close = close
         return body
@@ -88,7 +123,7 @@ def _follow(body, request, environ):
 class Body:
     """A response body that finishes its request when it is closed.
 
-    The server iterates over the real body's own iterator, at its full speed; see `recorder.body_crashed` for its failures.
+    The server iterates over the real body's own iterator, at its full speed; see `end_body` for its failures.
     """
 
     __slots__ = ("_body", "_iterator", "_request")
@@ -108,15 +143,15 @@ class Body:
         return next(iterator)
 
     def close(self) -> None:
-        crashed = recorder.body_crashed()
         try:
             close = getattr(self._body, "close", None)
             if close is not None:
                 close()
-        except BaseException:
-            self._request.finish(True)
+        except BaseException as error:
+            failures.note(self._request, error)
+            self._request.crash()
             raise
-        self._request.finish(crashed)
+        end_body(self._request)
 
 
 class SizedBody(Body):
