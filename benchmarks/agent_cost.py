@@ -31,6 +31,7 @@ from tests.unit.agent.fake_operator import make_certificate  # noqa: E402
 WELCOME = {"wire": 1, "operator": "sink", "interval_ms": 500, "bands_ms": [1000, 3000, 8000], "max_frame": 65536}
 RATE = 500
 PHP_STREAMS = 8
+VISITORS = 1000
 
 
 def sink(listener: socket.socket, certificate: tuple[Path, Path], received: multiprocessing.Queue[int]) -> None:
@@ -76,7 +77,7 @@ def python_load(run: str, workers: int) -> None:
 
 
 def php_load(run: str) -> None:
-    """The messages of RATE requests a second on PHP_STREAMS streams, each request 5 ms in flight."""
+    """The messages of RATE requests a second of VISITORS on PHP_STREAMS streams, each request 5 ms in flight."""
     streams = []
     for _ in range(PHP_STREAMS):
         stream = socket.socket(socket.AF_UNIX)
@@ -86,7 +87,8 @@ def php_load(run: str) -> None:
     due, number = time.monotonic(), 0
     while True:
         stream = streams[number % PHP_STREAMS]
-        stream.sendall(struct.pack("<HBQ", 9 + len(name), 1, time.monotonic_ns() // 1000) + name)
+        visitor = 0x9E3779B97F4A7C15 * (number % VISITORS + 1) & 0xFFFFFFFFFFFFFFFF
+        stream.sendall(struct.pack("<HBQQ", 17 + len(name), 1, time.monotonic_ns() // 1000, visitor) + name)
         time.sleep(min(0.005, 0.5 / RATE))
         stream.sendall(struct.pack("<HBQHB", 12, 2, 5000, 200, 0))
         number += 1

@@ -19,8 +19,18 @@ _TOOLS = {
     "mount": "mount",
 }
 _BUILD_TOOLS = {"buildah": "buildah", "debootstrap": "debootstrap"}
-_TEST_TOOLS = {"php-fpm8.2": "php8.2-fpm", "php": "php8.2-cli"}
-"""What the tests of the PHP probe run outside of any cluster."""
+_MODULES = "/usr/lib/php/20220829"
+_TEST_TOOLS = {
+    "php-fpm8.2": "php8.2-fpm",
+    "php": "php8.2-cli",
+    f"{_MODULES}/curl.so": "php8.2-curl",
+    f"{_MODULES}/excimer.so": "php-excimer",
+    f"{_MODULES}/mysqli.so": "php8.2-mysql",
+    f"{_MODULES}/pdo_sqlite.so": "php8.2-sqlite3",
+    f"{_MODULES}/redis.so": "php8.2-redis",
+    f"{_MODULES}/uopz.so": "php8.2-uopz",
+}
+"""What the tests of the PHP probe run outside of any cluster; they load the modules themselves, by name."""
 # An ordinary user's PATH lacks the folders that some of them are in.
 _SEARCH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
@@ -36,7 +46,7 @@ def ensure_build_tools() -> None:
 
 
 def _ensure(tools: dict[str, str]) -> None:
-    missing = sorted({package for tool, package in tools.items() if shutil.which(tool, path=_SEARCH) is None})
+    missing = sorted({package for tool, package in tools.items() if not _is_there(tool)})
     if not missing:
         return
     if shutil.which("apt-get") is None:
@@ -47,6 +57,10 @@ def _ensure(tools: dict[str, str]) -> None:
     with step(f"install {', '.join(missing)}"):
         run(["apt-get", "update", "-q"], env=environment)
         run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing], env=environment)
+
+
+def _is_there(tool: str) -> bool:
+    return os.path.exists(tool) or shutil.which(tool, path=_SEARCH) is not None
 
 
 def main() -> int:

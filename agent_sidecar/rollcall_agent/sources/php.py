@@ -12,19 +12,29 @@ import socket
 import struct
 from collections.abc import Callable
 
-from ..ledger import Ledger
+from ..ledger import OTHER, Ledger
 from ..log import say
+from ..wire import facts
 
-BEGIN = 1
-END = 2
+BEGIN, END, ERROR, STEP, RESOURCES = 1, 2, 3, 4, 5
 PREFIX = struct.Struct("<HB")
-BEGIN_BODY = struct.Struct("<Q")
+BEGIN_BODY = struct.Struct("<QQ")
 END_BODY = struct.Struct("<QHB")
+STEP_BODY = struct.Struct("<Q")
+RESOURCES_BODY = struct.Struct("<5Q2I")
 FLAG_ERROR = 1
+FLAG_ABORTED = 2
 MAX_MESSAGE_BYTES = 512
 """Largest `length`, which counts type and body."""
+ASK = b"R"
+"""Down a worker's stream: tell the resources at the begin of your next request."""
+ASK_EVERY_US = 1_000_000
+SAMPLE_EVERY_US = 1_000_000
+"""Between two samples of one type of error."""
 _MAX_ELAPSED_US = 7 * 86_400_000_000
+_MAX_NAMES = 1024
 _READ_BYTES = 65536
+_ERROR_FIELDS = 5
 
 
 class BadMessageError(ValueError):
@@ -40,6 +50,12 @@ class PhpSource:
         self._closed = closed
         self._sockets: dict[int, tuple[int, socket.socket]] = {}
         self._partial: dict[int, bytes] = {}
+        self._endpoints: dict[bytes, int] = {}
+        self._failures: dict[int, list[str]] = {}
+        self._sampled: dict[str, int] = {}
+        self._last_begun = -1
+        self._asked: set[int] = set()
+        self._ask_at_us = 0
         self._epoll = select.epoll()
 
     @property
@@ -73,10 +89,33 @@ class PhpSource:
             except (OSError, BadMessageError) as error:
                 say(f"PHP connection dropped: {error}", "php")
             self._drop(fd)
+        if now_us >= self._ask_at_us:
+            self._ask(now_us)
+
+    def _ask(self, now_us: int) -> None:
+        """Ask the worker that has begun a request last for the container's resources: it is likely to begin another soon.
+
+        One that has been asked and has not begun a request since answers without being asked again.
+        """
+        number = self._last_begun
+        self._last_begun = -1
+        if number < 0 or number in self._asked:
+            return
+        self._ask_at_us = now_us + ASK_EVERY_US
+        for known, connection in self._sockets.values():
+            if known == number:
+                try:
+                    connection.send(ASK, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+                    self._asked.add(number)
+                except OSError:
+                    pass  # it is about to end
+                return
 
     def _drop(self, fd: int) -> None:
         number, connection = self._sockets.pop(fd)
         self._partial.pop(number, None)
+        self._failures.pop(number, None)
+        self._asked.discard(number)
         self._epoll.unregister(fd)
         connection.close()
         self._lose_open(number)
@@ -101,20 +140,30 @@ class PhpSource:
             if kind == BEGIN and len(body) >= BEGIN_BODY.size:
                 self._begin(number, body, now_us)
             elif kind == END and len(body) >= END_BODY.size:
-                self._end(number, body)
+                self._end(number, body, now_us)
+            elif kind == STEP and len(body) >= STEP_BODY.size:
+                self._step(number, body, now_us)
+            elif kind == ERROR:
+                self._error(number, body)
+            elif kind == RESOURCES and len(body) >= RESOURCES_BODY.size:
+                self._asked.discard(number)
+                self._ledger.resources(*RESOURCES_BODY.unpack_from(body))
             at = end
         if at < len(data):
             self._partial[number] = data[at:]
 
     def _begin(self, number: int, body: bytes, now_us: int) -> None:
-        (started_us,) = BEGIN_BODY.unpack_from(body)
+        started_us, visitor = BEGIN_BODY.unpack_from(body)
         if not 0 < started_us <= now_us or now_us - started_us > _MAX_ELAPSED_US:
             started_us = now_us  # another clock than ours
         self._lose_open(number)  # the end of the one before did not reach us
+        self._last_begun = number
+        if visitor:
+            self._ledger.visit(visitor)
         name = body[BEGIN_BODY.size :]
         self._ledger.open_slot(number, started_us, self._endpoint(name) if name else 0)
 
-    def _end(self, number: int, body: bytes) -> None:
+    def _end(self, number: int, body: bytes, now_us: int) -> None:
         duration_us, status, flags = END_BODY.unpack_from(body)
         ledger = self._ledger
         name = body[END_BODY.size :]
@@ -123,6 +172,59 @@ class PhpSource:
         error = bool(flags & FLAG_ERROR) or status_class == 5
         ledger.finished(endpoint, status_class, error, min(duration_us, _MAX_ELAPSED_US) * 1000)
         ledger.close_slot(number)
+        if error or flags or number in self._failures:
+            self._note(number, status, flags, endpoint, now_us)
+
+    def _error(self, number: int, body: bytes) -> None:
+        """Kept until the end of its request, which may tell another endpoint."""
+        fields = body.decode("utf-8", "replace").split("\0")
+        if len(fields) == _ERROR_FIELDS and fields[0].partition(" ")[0] in facts.ERROR_KINDS:
+            self._failures[number] = fields
+
+    def _note(self, number: int, status: int, flags: int, endpoint: int, now_us: int) -> None:
+        """Count by its type what went wrong in a request that has ended."""
+        fields = self._failures.pop(number, None)
+        kind = fields[0].partition(" ")[0] if fields else ""
+        if fields:
+            self._count(fields, endpoint, now_us)
+        if kind not in facts.FAILURE_KINDS:
+            if flags & FLAG_ERROR:
+                self._count(["fatal error", "", "", "", "0"], endpoint, now_us)
+            elif 500 <= status < 600:
+                self._count([f"http {status}", "", "", "", "0"], endpoint, now_us)
+        if flags & FLAG_ABORTED:
+            self._ledger.error("abort client")
+
+    def _count(self, fields: list[str], endpoint: int, now_us: int) -> None:
+        name, message, function, file, line = fields
+        self._ledger.error(name)
+        if now_us - self._sampled.get(name, -SAMPLE_EVERY_US) < SAMPLE_EVERY_US:
+            return
+        if len(self._sampled) >= _MAX_NAMES:
+            self._sampled.clear()
+        self._sampled[name] = now_us
+        known = next((key for key, value in self._endpoints.items() if value == endpoint), OTHER.encode())
+        values = (name, message, function, file, int(line) if line.isdecimal() else 0, known.decode("utf-8", "replace"), now_us)
+        self._ledger.sample(dict(zip(facts.SAMPLE_FIELDS, values, strict=True)))
+
+    def _step(self, number: int, body: bytes, now_us: int) -> None:
+        """What the request in flight is at, if there is one."""
+        (since_us,) = STEP_BODY.unpack_from(body)
+        ledger = self._ledger
+        if not ledger.slot(number)[0]:
+            return
+        if not 0 < since_us <= now_us or now_us - since_us > _MAX_ELAPSED_US:
+            since_us = now_us
+        text = body[STEP_BODY.size :].decode("utf-8", "replace")
+        if text:
+            ledger.step_slot(number, ledger.step(text), since_us)
+        else:
+            ledger.step_slot(number, 0, 0)
 
     def _endpoint(self, name: bytes) -> int:
-        return self._ledger.endpoint(name.decode("utf-8", "replace"))
+        index = self._endpoints.get(name)
+        if index is None:
+            if len(self._endpoints) >= _MAX_NAMES:
+                self._endpoints.clear()
+            index = self._endpoints[name] = self._ledger.endpoint(name.decode("utf-8", "replace"))
+        return index

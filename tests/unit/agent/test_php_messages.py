@@ -12,19 +12,33 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rollcall_agent.ledger import Ledger
-from rollcall_agent.sources.php import MAX_MESSAGE_BYTES, PhpSource
+from rollcall_agent.sources.harvest import Harvest
+from rollcall_agent.sources.longest import longest
+from rollcall_agent.sources.php import ASK, ASK_EVERY_US, MAX_MESSAGE_BYTES, SAMPLE_EVERY_US, PhpSource
 from rollcall_agent.sources.worker_file import WorkerFile
 from rollcall_agent.wire import layout
 
 NOW_US = 100_000_000
 
 
-def begin(started_us: int = NOW_US - 1000, name: bytes = b"GET /index.php") -> bytes:
-    return struct.pack("<HBQ", 9 + len(name), 1, started_us) + name
+def message(kind: int, body: bytes) -> bytes:
+    return struct.pack("<HB", 1 + len(body), kind) + body
+
+
+def begin(started_us: int = NOW_US - 1000, name: bytes = b"GET /index.php", visitor: int = 0) -> bytes:
+    return message(1, struct.pack("<QQ", started_us, visitor) + name)
 
 
 def end(status: int = 200, flags: int = 0, duration_us: int = 5000, name: bytes = b"") -> bytes:
-    return struct.pack("<HBQHB", 12 + len(name), 2, duration_us, status, flags) + name
+    return message(2, struct.pack("<QHB", duration_us, status, flags) + name)
+
+
+def error(name: str, text: str = "went wrong", function: str = "feed", file: str = "www/feed.php", line: str = "7") -> bytes:
+    return message(3, "\0".join([name, text, function, file, line]).encode())
+
+
+def step(text: str, since_us: int = NOW_US - 700) -> bytes:
+    return message(4, struct.pack("<Q", since_us) + text.encode())
 
 
 class Rig:
@@ -35,6 +49,7 @@ class Rig:
         self.closed: list[int] = []
         self.source = PhpSource(self.ledger, self.closed.append)
         self.file = WorkerFile(self.ledger.path)
+        self.harvest = Harvest(self.file)
         self.stream = self.connect(7)
 
     def connect(self, number: int) -> socket.socket:
@@ -42,13 +57,26 @@ class Rig:
         self.source.add(number, agent)
         return probe
 
-    def counts(self) -> tuple[int, int, int, int]:
+    def counts(self, now_us: int = NOW_US) -> tuple[int, int, int, int]:
         """started, finished, lost, in flight"""
-        self.source.read(NOW_US)
-        self.source.read(NOW_US)  # a stream's end comes after its data
-        self.file.read(NOW_US, (1, 3000, 8000))
+        self.source.read(now_us)
+        self.source.read(now_us)  # a stream's end comes after its data
+        self.file.read(now_us, (1, 3000, 8000))
         totals = self.file.totals
         return totals.started, totals.finished, totals.lost, self.file.in_flight.total
+
+    def errors(self, now_us: int = NOW_US) -> dict[str, int]:
+        """Errors since the last call, by name."""
+        self.counts(now_us)
+        found = self.harvest.take()
+        assert found is not None
+        return found.errors
+
+    def step(self) -> tuple[str, int | None]:
+        """What the only request in flight is at, and since how many ms."""
+        self.counts()
+        [request] = longest([self.file], NOW_US, (0, 3000, 8000))["requests"]
+        return request["step"], request["step_ms"]
 
 
 @pytest.fixture
@@ -75,6 +103,111 @@ def test_a_fatal_error_is_an_error_whatever_its_status_and_an_end_may_rename(rig
     assert rig.counts() == (1, 1, 0, 0)
     assert rig.file.totals.errors == 1
     assert dict(rig.file.endpoints())["GET /feed/{user}"] == [1, 1, 5000]
+
+
+def test_errors_are_counted_by_type_when_their_request_ends(rig: Rig) -> None:
+    rig.stream.sendall(begin() + error("exception RuntimeException"))
+    assert rig.errors() == {}
+    rig.stream.sendall(end(500, flags=1, name=b"GET /feed/{user}"))
+    assert rig.errors() == {"exception RuntimeException": 1}
+    assert rig.harvest.samples == [
+        {
+            "error": "exception RuntimeException",
+            "message": "went wrong",
+            "function": "feed",
+            "file": "www/feed.php",
+            "line": 7,
+            "endpoint": "GET /feed/{user}",
+            "at_us": NOW_US,
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("messages", "errors", "failures"),
+    [
+        (end(503), {"http 503": 1}, 1),
+        (end(404), {}, 0),
+        (end(200, flags=1), {"fatal error": 1}, 1),
+        (end(200, flags=2), {"abort client": 1}, 0),
+        (error("fatal memory limit") + end(500, flags=3), {"fatal memory limit": 1, "abort client": 1}, 1),
+        (error("warning E_WARNING") + end(), {"warning E_WARNING": 1}, 0),
+        (error("warning E_WARNING") + end(502), {"warning E_WARNING": 1, "http 502": 1}, 1),
+        (error("nonsense of nobody") + end(), {}, 0),
+        (error("exception X", line="many") + end(flags=1), {"exception X": 1}, 1),
+        (message(3, b"exception X") + end(flags=1), {"fatal error": 1}, 1),
+    ],
+)
+def test_what_went_wrong_has_one_name(rig: Rig, messages: bytes, errors: dict[str, int], failures: int) -> None:
+    rig.stream.sendall(begin() + messages + begin() + end())
+    assert rig.errors() == errors
+    assert rig.file.totals.errors == failures
+
+
+def test_samples_of_one_type_are_a_second_apart(rig: Rig) -> None:
+    once = begin() + error("exception X") + end(flags=1) + begin() + error("exception Y") + end(flags=1)
+    rig.stream.sendall(once * 3)
+    assert rig.errors() == {"exception X": 3, "exception Y": 3}
+    rig.stream.sendall(once)
+    assert rig.errors(NOW_US + SAMPLE_EVERY_US) == {"exception X": 1, "exception Y": 1}
+    assert [sample["error"] for sample in rig.harvest.samples] == ["exception X", "exception Y"] * 2
+
+
+def test_visitors(rig: Rig) -> None:
+    rig.stream.sendall(begin(visitor=2**64 - 1) + end() + begin() + end() + begin(visitor=7))
+    rig.counts()
+    found = rig.harvest.take()
+    assert found is not None
+    assert found.visits == [2**64 - 1, 7]
+
+
+def test_a_step_is_that_of_the_request_in_flight(rig: Rig) -> None:
+    rig.stream.sendall(step("db before any request") + begin())
+    assert rig.step() == ("", None)
+    rig.stream.sendall(step("db PDO::query from feed (feed.php:16)", NOW_US - 300_000))
+    assert rig.step() == ("db PDO::query from feed (feed.php:16)", 300)
+    rig.stream.sendall(step("sleep usleep", since_us=0))
+    assert rig.step() == ("sleep usleep", 0)
+    rig.stream.sendall(step(""))
+    assert rig.step() == ("", None)
+    rig.stream.sendall(step("db PDO::query") + end() + begin())
+    assert rig.step() == ("", None)
+
+
+def test_the_worker_that_began_last_is_asked_for_resources_once_a_second(rig: Rig) -> None:
+    rig.stream.setblocking(False)
+    other = rig.connect(8)
+    other.setblocking(False)
+    rig.counts()
+    assert asked(rig.stream, other) == (0, 0)
+    rig.stream.sendall(begin() + end())
+    rig.counts()
+    assert asked(rig.stream, other) == (1, 0)
+    answer = message(5, struct.pack("<5Q2I", NOW_US, 1, 2, 3, 4, 1500, 6))
+    rig.stream.sendall(begin() + answer + end())
+    rig.counts()
+    assert rig.file.resources == (NOW_US, 1, 2, 3, 4, 1500, 6)
+    assert asked(rig.stream, other) == (0, 0)
+    other.sendall(begin() + end())
+    rig.counts(NOW_US + ASK_EVERY_US)
+    assert asked(rig.stream, other) == (0, 1)
+    other.sendall(begin() + end())  # it did not answer: it has not looked yet
+    rig.counts(NOW_US + 2 * ASK_EVERY_US)
+    assert asked(rig.stream, other) == (0, 0)
+    other.close()
+
+
+def asked(*streams: socket.socket) -> tuple[int, ...]:
+    """How often the agent has asked on each stream since the last call."""
+    found = []
+    for stream in streams:
+        try:
+            data = stream.recv(100)
+        except BlockingIOError:
+            data = b""
+        assert data == ASK * len(data)
+        found.append(len(data))
+    return tuple(found)
 
 
 @pytest.mark.parametrize("started_us", [0, NOW_US + 1, 2**64 - 1])

@@ -3,64 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import subprocess
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rollcall_agent.sources.worker_file import WorkerFile
 from tests.unit.agent.fake_operator import FakeOperator
-from tests.unit.agent.pod import SIDECAR, Pod, poll_until
-from tests.unit.probes.fastcgi import call
-
-FPM = next(
-    (path for name in ("php-fpm8.2", "php-fpm") if (path := shutil.which(name, path="/usr/sbin:/usr/local/sbin:/usr/bin"))), ""
-)
-PAGE = Path(__file__).parent / "apps" / "page.php"
-POOL = """
-[global]
-error_log={folder}/fpm-error.log
-daemonize=no
-[www]
-listen={folder}/fpm.sock
-pm=static
-pm.max_children=2
-{extra}
-env[ROLLCALL_RUN]={run}
-"""
-assert FPM, "these tests run php-fpm: python -m tests.harness.packages installs it"
-
-
-class Fpm:
-    """php-fpm in a pod, called through its socket."""
-
-    def __init__(self, pod: Pod, *, probe: bool = True, extra: str = "clear_env=yes", ini: str = "") -> None:
-        folder = pod.folder
-        self._socket = folder / "fpm.sock"
-        scan = folder / "conf.d"
-        scan.mkdir(exist_ok=True)
-        if probe:
-            text = (SIDECAR / "probes/php/conf.d/rollcall.ini").read_text()
-            (scan / "rollcall.ini").write_text(text.replace("/rollcall/probes", str(SIDECAR / "probes")))
-        (folder / "php.ini").write_text(ini)
-        (folder / "pool.conf").write_text(POOL.format(folder=folder, run=pod.run, extra=extra))
-        command = [FPM, "-R", "-F", "-c", str(folder / "php.ini"), "-y", str(folder / "pool.conf")]
-        if os.geteuid() == 0:
-            (folder / "pool.conf").write_text((folder / "pool.conf").read_text() + "user=root\ngroup=root\n")
-        self.process: subprocess.Popen[bytes] = pod.start(command, PHP_INI_SCAN_DIR=f":{scan}")
-        poll_until(self._answers, "php-fpm answers")
-
-    def _answers(self) -> bool:
-        try:
-            return b"fine" in call(self._socket, PAGE, "m=ok")
-        except OSError:
-            return False
-
-    def get(self, mode: str) -> bytes:
-        return call(self._socket, PAGE, f"m={mode}")
-
+from tests.unit.agent.pod import Pod, poll_until
+from tests.unit.probes.fpm import Fpm
 
 MODES = {
     # mode: (in the answer, is an error, status class)
@@ -115,7 +67,7 @@ def test_the_agents_worker_may_die_at_any_time(pod: Pod, operator: FakeOperator)
     hanging.start()
     operator.wait_for_report(in_flight=1)
     with ThreadPoolExecutor(1) as pool:
-        burst = pool.submit(lambda: [fpm.get("ok") for _ in range(400)])
+        burst = pool.submit(lambda: [(fpm.get("ok"), time.sleep(0.004))[0] for _ in range(400)])  # see "room" in docs/wire.md
         for _ in range(2):
             [worker] = poll_until(lambda: pod.children(agent), "a worker process")
             hellos = len(operator.hellos)
