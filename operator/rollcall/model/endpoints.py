@@ -53,6 +53,11 @@ class EndpointTable:
         cells = np.bincount(numbers.astype(np.intp) * grid.BUCKETS + buckets, values, size * grid.BUCKETS)
         self._cells.add(now_s, cells.reshape(size, grid.BUCKETS))
 
+    def totals(self) -> dict[str, tuple[int, int]]:
+        """Requests and errors of each endpoint since counting began; none of them ever falls."""
+        rows = self._totals[: len(self.names), : _FAILURES + 1].tolist()
+        return {name: (requests, errors) for name, (requests, errors) in zip(self.names.names, rows, strict=True) if requests}
+
     def picture(self, now_s: float, *, live: bool) -> Endpoints | None:
         """The endpoints as of now; None when nothing was ever told of them. `live=False`: no pod tells now, so nothing is
         known of the window."""

@@ -84,6 +84,11 @@ class Fold:
     no_room: bool = False
     """Every worker is busy, or connections wait to be accepted."""
 
+    @property
+    def tells(self) -> bool:
+        """Whether any pod tells of its requests now."""
+        return bool(self.probed.any())
+
 
 class Fleet:
     """The live state of one MonitoredService. `now_s` is monotonic, `unix_s` is the wall clock, both in seconds."""

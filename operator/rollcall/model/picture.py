@@ -165,6 +165,14 @@ class ServiceResources(msgspec.Struct, frozen=True, rename="camel"):
     pods: int
 
 
+class Workers(msgspec.Struct, frozen=True, rename="camel"):
+    """Application workers of the reporting pods with a probe; `listen_queue` are connections that wait to be accepted."""
+
+    total: int
+    busy: int | None
+    listen_queue: int | None
+
+
 class Resources(msgspec.Struct, frozen=True, rename="camel"):
     """What the application's container of a pod uses. `age` is that of the reading; a limit of None is none."""
 
@@ -244,3 +252,4 @@ class Picture(msgspec.Struct, frozen=True, rename="camel"):
     visitors: Visitors | None = None
     imbalance: Imbalance | None = None
     resources: ServiceResources | None = None
+    workers: Workers | None = None

@@ -1,13 +1,13 @@
-"""What the application's containers of a service use together."""
+"""What the application's containers of a service use together, and how many of their workers are busy."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from rollcall_agent.wire.report import FLAG_RESOURCES
+from rollcall_agent.wire.report import FLAG_LISTEN_QUEUE, FLAG_NO_IN_FLIGHT, FLAG_RESOURCES
 
 from .fleet import Fleet
-from .picture import ServiceResources
+from .picture import ServiceResources, Workers
 from .tally import KubeletFigures, Pod
 
 OLDEST_S = 300.0
@@ -31,3 +31,16 @@ def of_service(fleet: Fleet) -> ServiceResources | None:
         if figures is not None and not (pod.row is not None and pod.row < len(told) and told[pod.row]):
             millicores, memory, pods, known = millicores + figures.cpu_millicores, memory + figures.memory_bytes, pods + 1, True
     return ServiceResources(millicores if known else None, memory, pods) if pods else None
+
+
+def workers_of(fleet: Fleet) -> Workers | None:
+    """Workers of the reporting pods with a probe; None when there is none, and parts None that no pod tells of."""
+    rows = fleet.rows.reports[: len(fleet.last.probed)][fleet.last.probed]
+    if not len(rows):
+        return None
+    seen, listening = (rows["flags"] & FLAG_NO_IN_FLIGHT) == 0, (rows["flags"] & FLAG_LISTEN_QUEUE) != 0
+    return Workers(
+        total=int(rows["workers"].sum()),
+        busy=int(rows["busy_workers"][seen].sum()) if seen.any() else None,
+        listen_queue=int(rows["listen_queue"][listening].sum()) if listening.any() else None,
+    )

@@ -6,7 +6,7 @@ from . import pods, requests
 from .balance import imbalance
 from .fleet import Fleet
 from .picture import InFlight, Judgement, Picture, PodCounts, ResponseTime, Traffic
-from .resources import of_service
+from .resources import of_service, workers_of
 from .states import PodState
 from .windows import WINDOW_S
 
@@ -17,7 +17,6 @@ def picture(fleet: Fleet, *, with_roll: bool, with_lists: bool | None = None) ->
     last = fleet.last
     lists = with_roll if with_lists is None else with_lists
     signals, traffic = fleet.signals, _traffic(fleet)
-    live = last.requests_per_second is not None
     return Picture(
         namespace=fleet.namespace,
         name=fleet.name,
@@ -32,14 +31,15 @@ def picture(fleet: Fleet, *, with_roll: bool, with_lists: bool | None = None) ->
         bands_ms=list(fleet.settings.bands_ms),
         bare=last.bare,
         roll=pods.roll(fleet) if with_roll else None,
-        endpoints=signals.endpoints.picture(last.at_s, live=live) if lists else None,
-        errors=signals.errors.picture(last.at_s, live=live, with_lists=lists),
+        endpoints=signals.endpoints.picture(last.at_s, live=last.tells) if lists else None,
+        errors=signals.errors.picture(last.at_s, live=last.tells, with_lists=lists),
         longest=requests.longest(fleet) if lists else None,
         visitors=signals.visitors.picture(
             last.at_s, last.unix_s, traffic.window_requests_per_second, traffic.response_time.mean
         ),
         imbalance=imbalance(fleet),
         resources=of_service(fleet),
+        workers=workers_of(fleet),
     )
 
 
