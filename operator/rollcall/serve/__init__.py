@@ -4,5 +4,5 @@
 `publisher`  one encoded frame per service and fold, shared by all readers
 `access`     who calls the live API and what they may read
 `live`       the live API: JSON and SSE
-`metrics`    Prometheus
+`metrics`    Prometheus; `signals` its series by endpoint, error, visitor and resource
 """

@@ -20,6 +20,7 @@ from rollcall.model.fleet import Fleet
 from rollcall.model.health import HealthState
 from rollcall.model.states import PodState
 from rollcall.serve.publisher import Publisher
+from rollcall.serve.signals import signal_families
 from rollcall_agent.wire import grid
 
 SERVICE = ("namespace", "service")
@@ -39,6 +40,7 @@ class ServiceCollector(Collector):
         yield from self._traffic(fleets)
         yield from self._totals(fleets)
         yield self._response_times(fleets)
+        yield from signal_families([(fleet, self._publisher.summary(fleet)) for fleet in fleets])
 
     def _pods(self, fleets: Iterable[Fleet]) -> Iterator[Metric]:
         pods = GaugeMetricFamily(
@@ -168,6 +170,8 @@ class OperatorMetrics(Collector):
         )
         yield CounterMetricFamily("rollcall_reports", "Reports taken in", value=counters.reports)
         yield CounterMetricFamily("rollcall_report_bytes", "Bytes of reports taken in", value=counters.bytes)
+        yield CounterMetricFamily("rollcall_facts", "Frames of FACTS taken in", value=counters.facts)
+        yield CounterMetricFamily("rollcall_fact_bytes", "Bytes of FACTS taken in", value=counters.fact_bytes)
         yield _by_label("rollcall_agents_rejected", "Connections that were refused, by reason", "code", counters.rejected)
         yield _by_label(
             "rollcall_webhook_decisions", "Pods that the webhook was asked about, by decision", "reason", self.decisions

@@ -17,7 +17,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from rollcall.ingest.agent import Door
 from rollcall.kube.review import PodIdentity
 from rollcall.serve.metrics import OperatorMetrics, make_metrics_app
-from rollcall_agent.wire import grid
+from rollcall_agent.wire import facts as wire
+from rollcall_agent.wire import grid, report
+from tests.unit.model.agents import facts
 from tests.unit.serve.conftest import Live
 
 DOCS = Path(__file__).parents[3] / "docs" / "metrics.md"
@@ -68,8 +70,42 @@ def busy(live: Live) -> None:
     live.turn(0.1)
 
 
+def telling(live: Live) -> None:
+    """A second pod tells everything there is to tell."""
+    fleet = live.fleets["newsfeed"]
+    fleet.upsert(facts("uid-c"))
+    session = live.roll.open("uid-c", "shop", "pod-c", "e1", 0, live.now_s)
+    session.define(wire.pack_names(wire.ENDPOINT_NAMES, [(1, "GET /feed"), (2, 'GET /"<\\x>\n"')]))
+    session.define(wire.pack_names(wire.ERROR_NAMES, [(1, "exception ValueError"), (2, "abort client")]))
+    records = [
+        *((kind, endpoint, argument, 4) for endpoint in (1, 2) for kind, argument in ((wire.REQUESTS, 0), (wire.CELL, 200))),
+        (wire.FAILURES, 1, 0, 3),
+        (wire.ERRORS, 1, 0, 3),
+        (wire.ERRORS, 2, 0, 2),
+        *((wire.VISITOR, 0, register << 8 | 1, 1) for register in range(10)),
+        *((wire.SIGHTING, 0, 77, age_ms) for age_ms in (0, 2000)),
+    ]
+    session.accept_facts(wire.pack_facts(1, 0, records), live.now_s)
+    session.accept_event(None, live.now_s)
+    used = {"resources_at_us": 10, "cpu_us": 0, "memory_bytes": 7_000_000, "busy_workers": 2, "listen_queue": 3}
+    flags = report.FLAG_PROBE | report.FLAG_RESOURCES | report.FLAG_LISTEN_QUEUE
+    for beat in range(2):
+        session.accept(
+            report.pack(
+                used
+                | {"flags": flags, "workers": 4, "in_flight": 2, "started": beat * 9, "finished": beat * 9}
+                | {"resources_at_us": 10 + beat * 10**6, "cpu_us": beat * 250_000, "window_end_us": 10 + beat * 500_000}
+            ),
+            live.now_s,
+        )
+        live.turn()
+    live.serve("newsfeed", "uid-a", [0.05], in_flight=3)
+    live.turn(0.1)
+
+
 async def test_every_name_is_documented_and_every_documented_name_is_there(page: Page, live: Live) -> None:
     busy(live)
+    telling(live)
     page.door.counters.rejected["BadFrame"] = 1
     page.metrics.on_decision("shop", "Injected", 0.001)
     page.metrics.status_writes["written"] += 1
@@ -93,6 +129,58 @@ async def test_service_series(page: Page, live: Live) -> None:
     assert bands == {"0-1s": 1, "1s-3s": 1, "3s-8s": 1, "8s-": 0}
     assert of(samples, "rollcall_service_response_time_seconds", quantile="0.95", **shop) == pytest.approx(0.4, rel=0.022)
     assert sum(value for labels, value in samples["rollcall_service_health"] if labels["service"] == "newsfeed") == 1
+
+
+async def test_series_of_signals(page: Page, live: Live) -> None:
+    busy(live)
+    telling(live)
+    samples = await page.read()
+    shop = {"namespace": "shop", "service": "newsfeed"}
+    assert of(samples, "rollcall_endpoint_requests_total", endpoint="GET /feed", **shop) == 4
+    assert of(samples, "rollcall_endpoint_errors_total", endpoint="GET /feed", **shop) == 3
+    assert of(samples, "rollcall_endpoint_response_time_seconds", endpoint="GET /feed", quantile="0.95", **shop) > 0
+    assert of(samples, "rollcall_errors_total", kind="exception", type="ValueError", **shop) == 3
+    assert of(samples, "rollcall_errors_total", kind="abort", type="client", **shop) == 2
+    for window in ("5m", "hour", "day"):
+        assert of(samples, "rollcall_service_visitors", window=window, **shop) == 10
+    # 10 requests in 1.6 s, and 2 s between two of the same visitor
+    rate = live.publisher.summary(live.fleets["newsfeed"]).traffic.window_requests_per_second
+    assert rate is not None
+    assert of(samples, "rollcall_service_concurrent_users", **shop) == pytest.approx(2 * rate)
+    assert of(samples, "rollcall_service_cpu_millicores", **shop) == pytest.approx(250)
+    assert of(samples, "rollcall_service_memory_bytes", **shop) == 7_000_000
+    assert of(samples, "rollcall_service_workers", **shop) == 2 + 4
+    assert of(samples, "rollcall_service_busy_workers", **shop) == 2
+    assert of(samples, "rollcall_service_listen_queue", **shop) == 3
+    assert of(samples, "rollcall_service_imbalance_ratio", of="requests", **shop) >= 1
+    assert of(samples, "rollcall_service_unreadable_frames_total", kind="event", **shop) == 1
+
+
+async def test_a_hostile_name_is_a_label_and_nothing_else(page: Page, live: Live) -> None:
+    telling(live)
+    text = await (await page.http.get("/metrics")).text()
+    (line,) = [each for each in text.splitlines() if each.startswith("rollcall_endpoint_requests_total") and "x>" in each]
+    assert line == (
+        'rollcall_endpoint_requests_total{endpoint="GET /\\"<\\\\x>\ufffd\\"",namespace="shop",service="newsfeed"} 4.0'
+    )
+
+
+async def test_the_page_is_bounded(page: Page, live: Live) -> None:
+    telling(live)
+    before = len((await (await page.http.get("/metrics")).text()).splitlines())
+    for number in range(8):
+        uid = f"uid-{number}"
+        live.fleets["newsfeed"].upsert(facts(uid))
+        session = live.roll.open(uid, "shop", uid, "e1", 0, live.now_s)
+        names = [(index, f"exception {number}.{index}") for index in range(1, wire.MAX_IDS)]
+        for table in (wire.ENDPOINT_NAMES, wire.ERROR_NAMES):
+            for start in range(0, len(names), 100):
+                session.define(wire.pack_names(table, names[start : start + 100]))
+        records = [(kind, index, 0, 1) for kind in (wire.REQUESTS, wire.ERRORS, wire.CELL) for index, _ in names]
+        session.accept_facts(wire.pack_facts(1, 0, records), live.now_s)
+    live.turn()
+    after = len((await (await page.http.get("/metrics")).text()).splitlines())
+    assert 256 * 3 <= after - before + 20 <= 256 * 3 + 51 * 3 + 20
 
 
 async def test_pods_by_state_add_up(page: Page, live: Live) -> None:
@@ -126,8 +214,10 @@ async def test_the_histogram_is_exact(page: Page, live: Live) -> None:
 
 async def test_what_is_not_known_is_absent(page: Page) -> None:
     samples = await page.read()
+    assert not [name for name in samples if name.startswith(("rollcall_endpoint_", "rollcall_errors_"))]
     for name in (
-        "requests_per_second", "requests_in_flight", "oldest_request_seconds", "response_time_seconds", "coverage_ratio",
+        "visitors", "concurrent_users", "imbalance_ratio", "cpu_millicores", "memory_bytes", "workers", "busy_workers",
+        "listen_queue",        "requests_per_second", "requests_in_flight", "oldest_request_seconds", "response_time_seconds", "coverage_ratio",
         "desired_pods",
     ):  # fmt: skip
         assert not samples[f"rollcall_service_{name}"], name
