@@ -12,6 +12,7 @@ from rollcall import __version__
 from rollcall.cli.connection import Caller, CliError, Target, identify
 from rollcall.cli.cost import run_cost
 from rollcall.cli.inject import inject_command
+from rollcall.cli.parts import HELP, run_part
 from rollcall.cli.top import path_of, run_top
 
 app = typer.Typer(
@@ -32,6 +33,11 @@ OperatorNamespace = Annotated[str, typer.Option(envvar="ROLLCALL_NAMESPACE", hel
 OperatorName = Annotated[str, typer.Option(envvar="ROLLCALL_NAME", help="Name of the Helm release's services.")]
 
 
+def _check_output(output: str) -> None:
+    if output not in ("table", "json"):
+        raise CliError(f"--output is {output!r}; use table or json", code=2)
+
+
 @app.command()
 def top(
     service: Annotated[str | None, typer.Argument(help="A MonitoredService; all of them when left out.")] = None,
@@ -46,8 +52,7 @@ def top(
     operator_name: OperatorName = "rollcall",
 ) -> None:
     """The live screen of a service and its pods, twice a second; without a terminal, a line per second."""
-    if output not in ("table", "json"):
-        raise CliError(f"--output is {output!r}; use table or json", code=2)
+    _check_output(output)
     caller = identify(Target(context, kubeconfig, namespace, operator_namespace, operator_name))
     path = path_of(service, caller.target.namespace, all_namespaces=all_namespaces)
     run_top(caller, path, single=once, output=output, seconds=seconds)
@@ -68,6 +73,29 @@ def cost(
 
 
 app.command(name="inject")(inject_command)
+
+
+def _part_command(name: str) -> None:
+    def part(
+        service: Annotated[str, typer.Argument(help="A MonitoredService.")],
+        namespace: Namespace = None,
+        watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it as it changes, until ctrl-c.")] = False,
+        output: Annotated[str, typer.Option("--output", "-o", help="table or json.")] = "table",
+        seconds: Annotated[float | None, typer.Option(help="With --watch: end after so many seconds.", min=0)] = None,
+        context: Context = None,
+        kubeconfig: Kubeconfig = None,
+        operator_namespace: OperatorNamespace = "rollcall-system",
+        operator_name: OperatorName = "rollcall",
+    ) -> None:
+        _check_output(output)
+        caller = identify(Target(context, kubeconfig, namespace, operator_namespace, operator_name))
+        run_part(name, caller, service, output=output, watch=watch, seconds=seconds)
+
+    app.command(name=name, help=HELP[name])(part)
+
+
+for _name in HELP:
+    _part_command(_name)
 
 
 @app.command()

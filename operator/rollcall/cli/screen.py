@@ -13,6 +13,8 @@ from rollcall.api.durations import format_duration_ms
 from rollcall.api.percentages import format_ratio
 
 OLD_S = 2.0
+UNEVEN = 2.0
+"""A pod that gets so many times the mean is shown as a sign of trouble."""
 _HEALTH = {"Healthy": "green", "Degraded": "yellow", "Down": "bold red", "Unknown": "magenta"}
 _STATE = {
     "serving": "green",
@@ -74,6 +76,25 @@ def health(judgement: Picture) -> Text:
     return Text(judgement["state"], style=_HEALTH.get(judgement["state"], ""))
 
 
+def plain(text: str, style: str = "") -> Text:
+    """A word that came from a pod: no markup, and a sign in place of whatever does not print."""
+    return Text("".join(each if each.isprintable() else "\ufffd" for each in text), style=style)
+
+
+def table_of(columns: str) -> Table:
+    """An empty table; a column's name begins with > when it is aligned to the right, _ stands for a space."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns.split():
+        table.add_column(name.lstrip(">").replace("_", " "), justify="right" if name.startswith(">") else "left", no_wrap=True)
+    return table
+
+
+def state_of(pod: Picture) -> Text:
+    """A pod's bucket, and why it is bare."""
+    state = Text(f"{_SIGN[pod['state']]} {pod['state']}", style=_STATE[pod["state"]])
+    return state.append(f" {pod['reason']}", style="bright_black") if pod["reason"] else state
+
+
 def services_table(pictures: list[Picture]) -> RenderableType:
     """All services, a row each, with the columns of `kubectl get msvc`."""
     if not pictures:
@@ -81,9 +102,7 @@ def services_table(pictures: list[Picture]) -> RenderableType:
             "No MonitoredService here yet. A first one: kubectl apply -f examples/newsfeed/monitoredservice.yaml",
             style="yellow",
         )
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, justify in _columns("NAMESPACE NAME <PODS HEALTH >RPS >P95 >ERRORS INFLIGHT >COVERAGE"):
-        table.add_column(name, justify=justify, no_wrap=True)
+    table = table_of("NAMESPACE NAME PODS HEALTH >RPS >P95 >ERRORS INFLIGHT >COVERAGE >USERS >IMBALANCE")
     for picture in pictures:
         traffic, pods = picture["traffic"], picture["pods"]
         table.add_row(
@@ -96,8 +115,21 @@ def services_table(pictures: list[Picture]) -> RenderableType:
             ratio(traffic["errorRatio"]),
             equalizer(traffic["inFlight"]),
             ratio_plain(picture["coverage"]),
+            users(picture["visitors"]),
+            times(picture["imbalance"] and picture["imbalance"]["requests"]),
         )
     return table
+
+
+def users(visitors: Picture | None) -> Text:
+    """Users at the same time."""
+    value = visitors and visitors["concurrentUsers"]
+    return NONE if value is None else Text(f"{value:.0f}")
+
+
+def times(value: float | None) -> Text:
+    """The busiest pod's part of the mean."""
+    return NONE if value is None else Text(f"{value:.1f}x", style="yellow" if value >= UNEVEN else "")
 
 
 def ratio_plain(value: float | None) -> Text:
@@ -105,12 +137,7 @@ def ratio_plain(value: float | None) -> Text:
     return NONE if value is None else Text(format_ratio(value), style="" if value >= 1 else "yellow")
 
 
-def service_screen(picture: Picture, height: int) -> RenderableType:
-    """One service: its figures, its pods."""
-    return Group(_head(picture), Text(), pods_table(picture, max(3, height - 9)))
-
-
-def _head(picture: Picture) -> RenderableType:
+def head(picture: Picture) -> RenderableType:
     traffic, pods, times = picture["traffic"], picture["pods"], picture["traffic"]["responseTime"]
     title = Text.assemble((f"{picture['namespace']}/{picture['name']}", "bold"), "  ", health(picture["health"]))
     title.append(f"  {picture['health']['message']}", style="bright_black")
@@ -136,23 +163,35 @@ def _head(picture: Picture) -> RenderableType:
     counted = Text(
         f"total {totals['requests']} requests, {totals['errors']} errors, {totals['lost']} lost", style="bright_black"
     )
-    return Group(title, figures, in_flight, buckets, counted)
+    return Group(title, figures, in_flight, _people(picture), buckets, counted)
+
+
+def _people(picture: Picture) -> RenderableType:
+    """Visitors, and whether one pod gets more than its share."""
+    visitors, imbalance = picture["visitors"], picture["imbalance"]
+    text = Text.assemble(("users ", "bright_black"), users(visitors))
+    text.append("   visitors 5 min ", style="bright_black").append_text(_count(visitors, "lastFiveMinutes"))
+    text.append("  hour ", style="bright_black").append_text(_count(visitors, "hour"))
+    text.append("  day ", style="bright_black").append_text(_count(visitors, "day"))
+    text.append("   busiest pod ", style="bright_black").append_text(times(imbalance and imbalance["requests"]))
+    text.append(" of the mean in requests, ", style="bright_black").append_text(times(imbalance and imbalance["inFlight"]))
+    text.append(" in flight", style="bright_black")
+    return text.append_text(plain(f"  {imbalance['busiest']}", "bright_black")) if imbalance else text
+
+
+def _count(visitors: Picture | None, window: str) -> Text:
+    return NONE if visitors is None else Text(str(visitors[window]))
 
 
 def pods_table(picture: Picture, room: int) -> RenderableType:
     """The pods by name; when they do not fit, those that are not serving come first."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, justify in _columns("POD STATE >RPS >P95 >ERRORS INFLIGHT >AGE NODE"):
-        table.add_column(name, justify=justify, no_wrap=True)
+    table = table_of("POD STATE >RPS >P95 >ERRORS INFLIGHT >AGE NODE")
     roll: list[Picture] = picture["roll"] or []
     shown = roll if len(roll) <= room else sorted(roll, key=lambda pod: pod["state"] == "serving")[:room]
     for pod in shown:
-        state = Text(f"{_SIGN[pod['state']]} {pod['state']}", style=_STATE[pod["state"]])
-        if pod["reason"]:
-            state.append(f" {pod['reason']}", style="bright_black")
         table.add_row(
             pod["name"],
-            state,
+            state_of(pod),
             rate(pod["requestsPerSecond"]),
             duration(pod["p95"]),
             ratio(pod["errorRatio"]),
@@ -175,7 +214,3 @@ def footer(at_s: float, trouble: str | None) -> Text:
         if trouble:
             text.append(f"  {trouble}", style="red")
     return text
-
-
-def _columns(spec: str) -> list[tuple[str, Any]]:
-    return [(name.lstrip("<>"), "right" if name.startswith(">") else "left") for name in spec.split()]

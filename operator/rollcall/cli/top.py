@@ -6,8 +6,8 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NamedTuple
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -15,10 +15,15 @@ from rich.text import Text
 
 from rollcall.cli import screen
 from rollcall.cli.connection import Caller, live_api
+from rollcall.cli.signals import endpoints_table, requests_table
 from rollcall.cli.stream import Frame, frames
 
 DRAW_S = 0.5
 LINE_S = 1.0
+HEAD_LINES = 10
+"""What stands around the pods: figures, the table's head, the footer."""
+TABLE_LINES = 3
+MOST_BELOW = 10
 
 
 def path_of(service: str | None, namespace: str | None, *, all_namespaces: bool) -> str:
@@ -43,36 +48,62 @@ async def once(caller: Caller, path: str) -> dict[str, Any]:
 
 def render(picture: dict[str, Any], height: int) -> RenderableType:
     """A picture of one or of all services."""
-    return screen.services_table(picture["services"]) if "services" in picture else screen.service_screen(picture, height)
+    return screen.services_table(picture["services"]) if "services" in picture else service_screen(picture, height)
 
 
-async def show(caller: Caller, path: str, seconds: float | None) -> None:
+def service_screen(picture: dict[str, Any], height: int) -> RenderableType:
+    """One service: its figures and its pods; below them, where there is room, its longest requests and endpoints."""
+    room = max(3, height - HEAD_LINES)
+    shown: list[RenderableType] = [screen.head(picture), Text(), screen.pods_table(picture, room)]
+    room -= len(picture["roll"] or []) + 2
+    for title, rows, table in (
+        ("longest requests in flight", picture["longest"], requests_table),
+        ("endpoints", picture["endpoints"] and picture["endpoints"]["rows"], endpoints_table),
+    ):
+        fits = min(len(rows or []), MOST_BELOW, room - TABLE_LINES)
+        if fits > 0:
+            shown += [Text(), Text(title, style="bright_black"), table(picture, fits)]
+            room -= fits + TABLE_LINES
+    return Group(*shown)
+
+
+class View(NamedTuple):
+    """How pictures are shown: on a screen of so many lines, and as text in a log."""
+
+    render: Callable[[dict[str, Any], int], RenderableType]
+    line: Callable[[dict[str, Any]], str]
+
+
+async def show(caller: Caller, path: str, seconds: float | None, view: View | None = None) -> None:
     """The live screen until ctrl-c, or for so many seconds."""
     console = Console()
+    view = view or View(render, line)
     newest = frames(caller, stream_of(path))
     try:
         if console.is_terminal:
-            await _draw(console, newest, seconds)
+            await _draw(console, newest, seconds, view)
         else:
-            await _print_lines(newest, seconds)
+            await _print_lines(newest, seconds, view)
     finally:
         await newest.aclose()  # type: ignore[attr-defined]
 
 
-async def _draw(console: Console, newest: AsyncIterator[Frame], seconds: float | None) -> None:
+async def _draw(console: Console, newest: AsyncIterator[Frame], seconds: float | None, view: View) -> None:
     started_s, drawn_s = time.monotonic(), 0.0
     with Live(console=console, screen=True, auto_refresh=False) as live:
         async for frame in newest:
             now_s = time.monotonic()
             if now_s - drawn_s >= DRAW_S or frame.trouble:
                 drawn_s = now_s
-                body = render(frame.picture, console.height) if frame.picture else Text("connecting …", style="bright_black")
+                body = (
+                    view.render(frame.picture, console.height) if frame.picture else Text("connecting …", style="bright_black")
+                )
                 live.update(Group(body, screen.footer(frame.at_s, frame.trouble)), refresh=True)
             if seconds is not None and now_s - started_s >= seconds:
                 return
 
 
-async def _print_lines(newest: AsyncIterator[Frame], seconds: float | None) -> None:
+async def _print_lines(newest: AsyncIterator[Frame], seconds: float | None, view: View) -> None:
     started_s, printed_s = time.monotonic(), 0.0
     async for frame in newest:
         now_s = time.monotonic()
@@ -82,7 +113,7 @@ async def _print_lines(newest: AsyncIterator[Frame], seconds: float | None) -> N
                 print(f"{time.strftime('%H:%M:%S')} STALE {frame.trouble}", flush=True)
             elif frame.picture:
                 for picture in frame.picture.get("services", [frame.picture]):
-                    print(time.strftime("%H:%M:%S"), line(picture), flush=True)
+                    print(time.strftime("%H:%M:%S"), view.line(picture), flush=True)
         if seconds is not None and now_s - started_s >= seconds:
             return
 

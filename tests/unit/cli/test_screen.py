@@ -104,7 +104,7 @@ def test_what_is_not_known_is_a_dash() -> None:
     assert "p95 –" in shown
     assert "in flight –" in shown
     services = text(render({"services": [picture()]}, 40))
-    assert cells(services, "newsfeed") == ["shop", "newsfeed", "0/0", "Healthy", "–", "–", "–", "–", "–"]
+    assert cells(services, "newsfeed") == ["shop", "newsfeed", "0/0", "Healthy", *["–"] * 7]
 
 
 def test_zero_is_zero() -> None:

@@ -1,0 +1,162 @@
+"""One part of a service as a table: endpoints, errors, requests in flight, pods. Where there is none, a sentence says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from rollcall.api.percentages import format_ratio
+from rollcall.cli.screen import NONE, Picture, age, duration, plain, rate, ratio, state_of, table_of
+
+OLD_S = 5.0
+"""A reading older than this is shown with its age."""
+MIB = 1024 * 1024
+
+
+def endpoints_table(picture: Picture, most: int | None = None) -> RenderableType:
+    """Where the time goes: endpoints by share of all response time."""
+    endpoints = picture["endpoints"]
+    if endpoints is None or not endpoints["rows"]:
+        return _nothing("no endpoint is known: no pod with a probe has answered a request yet")
+    table = table_of("ENDPOINT >SHARE >RPS >ERRORS >MEAN >P50 >P95 >P99 >REQUESTS")
+    rows: list[Picture] = endpoints["rows"]
+    for row in rows[:most]:
+        table.add_row(
+            plain(row["endpoint"]),
+            NONE if row["share"] is None else Text(format_ratio(row["share"])),
+            rate(row["requestsPerSecond"]),
+            ratio(row["errorRatio"]),
+            *(duration(row[rank]) for rank in ("mean", "p50", "p95", "p99")),
+            Text(str(row["requests"])),
+        )
+    folded = endpoints["folded"]
+    if folded["endpoints"] and most is None:
+        count = folded["endpoints"]
+        said = (
+            f"other: {folded['requests']} requests of {count} endpoint{'' if count == 1 else 's'} that have no row of their own"
+        )
+        return Group(table, Text(said, style="bright_black"))
+    return table
+
+
+def errors_table(picture: Picture) -> RenderableType:
+    """Types of errors by rate, then the newest samples with their place in the code."""
+    errors = picture["errors"]
+    if not errors["byType"]:
+        return _nothing("no error has been counted")
+    table = table_of("KIND TYPE >PER_SECOND >TOTAL")
+    for each in errors["byType"]:
+        table.add_row(plain(each["kind"]), plain(each["type"]), rate(each["perSecond"]), Text(str(each["total"])))
+    if not errors["samples"]:
+        return Group(table, Text(), _nothing("no sample of an error has come yet"))
+    return Group(table, Text(), *(_sample(each, picture["at"]) for each in errors["samples"]))
+
+
+def _sample(sample: Picture, at: float) -> RenderableType:
+    line = Text.assemble(
+        (f"{age(at - sample['at'])} ago ", "bright_black"), plain(f"{sample['kind']} {sample['type']}", "bold red")
+    )
+    if sample["message"]:
+        line.append(": ").append_text(plain(sample["message"]))
+    where = sample["function"] or "?"
+    if sample["file"]:
+        where += f" ({sample['file']}" + (f":{sample['line']})" if sample["line"] else ")")
+    line.append("\n    ").append_text(plain(where, "cyan")).append("  ").append_text(plain(sample["endpoint"]))
+    pod = sample["pod"] + (f"  revision {sample['revision']}" if sample["revision"] else "")
+    return line.append("  ").append_text(plain(pod, "bright_black"))
+
+
+def requests_table(picture: Picture, most: int | None = None) -> RenderableType:
+    """Requests in flight, longest first, with what each is at."""
+    if picture["traffic"]["inFlight"] is None:
+        return _nothing("nothing is known of requests in flight: no pod reports that can see them")
+    longest: list[Picture] = picture["longest"] or []
+    if not longest:
+        bound_s = min(500, picture["bandsMs"][0]) / 1000
+        return _nothing(f"no request has been in flight for longer than {bound_s:g} s")
+    table = table_of(">ELAPSED ENDPOINT STEP >FOR POD >WORKER REVISION")
+    for request in longest[:most]:
+        table.add_row(
+            Text(_elapsed(request["elapsed"]), style=_colour(request["elapsed"], picture["bandsMs"])),
+            plain(request["endpoint"]),
+            plain(request["step"]) if request["step"] else NONE,
+            NONE if request["stepElapsed"] is None else Text(_elapsed(request["stepElapsed"])),
+            plain(request["pod"]),
+            Text(str(request["worker"])),
+            plain(request["revision"]) if request["revision"] else NONE,
+        )
+    return table
+
+
+def _elapsed(seconds: float) -> str:
+    return f"{seconds:.1f}s" if seconds < 10 else age(seconds)
+
+
+def _colour(elapsed_s: float, bounds_ms: list[int]) -> str:
+    return ("green", "yellow", "dark_orange", "red")[sum(elapsed_s * 1000 >= bound for bound in bounds_ms)]
+
+
+def resources_table(picture: Picture) -> RenderableType:
+    """The pods with what their containers use and how busy their workers are."""
+    roll: list[Picture] = picture["roll"] or []
+    if not roll:
+        return _nothing("no pod matches the selector")
+    table = table_of("POD STATE >CPU >REQUEST >LIMIT >THROTTLED >MEMORY >LIMIT >RESTARTS >OOM BUSY >QUEUE REVISION READ")
+    for pod in roll:
+        used = pod["resources"]
+        table.add_row(
+            plain(pod["name"]),
+            state_of(pod),
+            *(_used(used) if used else [NONE] * 6),
+            Text(str(pod["restarts"]), style="yellow" if pod["restarts"] else ""),
+            Text(str(used["oomKills"]), style="red" if used["oomKills"] else "") if used else NONE,
+            NONE if pod["busyWorkers"] is None else Text(f"{pod['busyWorkers']}/{pod['workers']}"),
+            NONE if pod["listenQueue"] is None else Text(str(pod["listenQueue"]), style="red" if pod["listenQueue"] else ""),
+            plain(pod["revision"]) if pod["revision"] else NONE,
+            _read(used) if used else NONE,
+        )
+    return table
+
+
+def _used(used: Picture) -> list[Text]:
+    memory, limit = used["memoryBytes"], used["memoryLimitBytes"]
+    return [
+        millicores(used["cpuMillicores"]),
+        millicores(used["cpuRequestMillicores"]),
+        millicores(used["cpuLimitMillicores"]),
+        ratio(used["throttledRatio"]),
+        Text(f"{memory / MIB:.0f}Mi", style="red" if limit and memory >= 0.9 * limit else ""),
+        NONE if limit is None else Text(f"{limit / MIB:.0f}Mi"),
+    ]
+
+
+def millicores(value: float | None) -> Text:
+    """CPU as Kubernetes writes it."""
+    return NONE if value is None else Text(f"{value:.0f}m")
+
+
+def _read(used: Picture) -> Text:
+    text = Text(used["source"], style="bright_black")
+    return text.append(f" {age(used['age'])} ago", style="yellow") if used["age"] > OLD_S else text
+
+
+def _nothing(sentence: str) -> Text:
+    return Text(sentence, style="bright_black")
+
+
+PARTS: dict[str, Any] = {
+    "endpoints": endpoints_table,
+    "errors": errors_table,
+    "requests": requests_table,
+    "pods": resources_table,
+}
+"""How each part is shown, by its command."""
+_FIELDS = {"endpoints": "endpoints", "errors": "errors", "requests": "longest", "pods": "roll"}
+
+
+def part_of(picture: Picture, command: str) -> Picture:
+    """The part of a picture that a command is about, for programs."""
+    field = _FIELDS[command]
+    return {key: picture[key] for key in ("namespace", "name", "at", field)}
