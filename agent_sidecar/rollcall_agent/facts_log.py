@@ -46,7 +46,7 @@ class FactsLog:
         self._rows: dict[str, Row] = {}
         self._error_totals: dict[str, int] = {}
         self._able_s: float | None = None
-        self._wanted = False
+        self._wanted = self._unsaved = False
         self._minute_s = 0.0
         self._registers: dict[int, int] = {}
 
@@ -99,6 +99,7 @@ class FactsLog:
         with open(temporary, "w", encoding="utf-8") as file:
             file.write(json.dumps(value, separators=(",", ":")))
         os.replace(temporary, self.path)
+        self._unsaved = False
 
     # --- in
 
@@ -125,7 +126,9 @@ class FactsLog:
         if known is None:
             return
         first = self._log[0][0] - 1 if self._log else self._number
-        if known and first <= known <= self._number:
+        if known > self._number:
+            self._forgotten(known)
+        elif known and first <= known:
             self.acknowledged(known)
             if new:
                 self._sent = known
@@ -134,6 +137,15 @@ class FactsLog:
                 self._begin_again()
         elif anew:  # else it was said before our first facts arrived
             self._begin_again()
+
+    def _forgotten(self, known: int) -> None:
+        """The operator has more than we remember of (what we had saved is gone): nothing shall be counted twice, so what was
+        counted until now is taken as told."""
+        say("facts were forgotten, endpoints are counted from now on")
+        self._log.clear()
+        self._number = self._sent = known
+        self._pending = Additions()
+        self._unsaved = True
 
     def _begin_again(self) -> None:
         """To an operator that knows nothing of this epoch: everything ever counted, as of the past."""
@@ -166,6 +178,7 @@ class FactsLog:
         if self._pending and len(self._log) < MAX_LOG:
             pending, self._pending = self._pending, Additions()
             self._append(self._records(pending, now, cells=not late), facts.FLAG_PAST if late else 0)
+        if self._unsaved:
             self.save(epoch)
         for table, names in ((facts.ENDPOINT_NAMES, self._endpoints), (facts.ERROR_NAMES, self._errors)):
             if self._told[table] < len(names):
@@ -187,6 +200,7 @@ class FactsLog:
             self._number += 1
             body = facts.pack_facts(self._number, flags, records[at : at + facts.MAX_RECORDS])
             self._log.append((self._number, body))
+            self._unsaved = True
 
     def _records(self, found: Additions, now: float, *, cells: bool) -> list[Record]:
         endpoint = self._endpoint

@@ -53,7 +53,7 @@ def test_sigterm_waits_for_the_applications_workers_and_for_the_last_acknowledge
     assert not seen["flags"] & FLAG_FINAL, "a worker lives"
     operator.acknowledge = False
     probe.detach()
-    final = operator.wait_for_report(flags=FLAG_FINAL | FLAG_PROBE)
+    final = operator.wait_for_report(flags=FLAG_FINAL | FLAG_PROBE | FLAG_LISTEN_QUEUE)
     assert (final["finished"], final["workers"]) == (1, 0)
     assert agent.poll() is None, "the last report is not acknowledged"
     operator.acknowledge = True
