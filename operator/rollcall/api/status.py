@@ -14,6 +14,9 @@ from pydantic import Field, StringConstraints
 from rollcall.api.fields import Int32, Int64, Part
 
 WORST_PODS = 10
+MOST_TAKEN_BACK = 10
+TOP = 5
+"""How many endpoints, types of errors and requests in flight are named; the live API has more."""
 
 
 class Health(StrEnum):
@@ -77,6 +80,58 @@ class Traffic(Part):
     error_ratio: str | None = Field(default=None, description="Share of them that failed.")
     response_time: ResponseTime | None = Field(default=None, description="Their response time.")
     in_flight: InFlight | None = Field(default=None, description="Requests started and not finished.")
+    concurrent_users: Int64 | None = Field(
+        default=None, description="Visitors at the same time, by Little's law; two significant digits above 100."
+    )
+
+
+class Visitors(Part):
+    """Distinct visitors, all pods together; two significant digits above 100."""
+
+    last_five_minutes: Int64 = Field(default=0, description="In the last five minutes.")
+    hour: Int64 = Field(default=0, description="In this hour, UTC.")
+    day: Int64 = Field(default=0, description="On this day, UTC.")
+
+
+class Endpoint(Part):
+    """An endpoint that takes much of the time."""
+
+    name: Annotated[str, StringConstraints(max_length=255)] = Field(description="Method and route template.")
+    requests_per_second: str | None = Field(default=None, description="Requests finished per second.")
+    p95: str | None = Field(default=None, description="95th percentile of their response time.")
+    errors: str | None = Field(default=None, description="Share of them that failed.")
+
+
+class ErrorType(Part):
+    """A type of error that occurs at this time."""
+
+    kind: Annotated[str, StringConstraints(max_length=63)] = Field(
+        description="exception, http, timeout, fatal, abort or warning."
+    )
+    type: Annotated[str, StringConstraints(max_length=255)] = Field(description="Such as ValueError or 503.")
+    per_second: str = Field(description="How often it occurs.")
+    place: Annotated[str, StringConstraints(max_length=255)] | None = Field(
+        default=None, description="Function, file and line of the application's own code in the newest sample."
+    )
+
+
+class LongRequest(Part):
+    """A request in flight that is in the last band."""
+
+    pod: str = Field(description="Its pod.")
+    endpoint: Annotated[str, StringConstraints(max_length=255)] = Field(description="Its endpoint.")
+    since: Annotated[str, Field(json_schema_extra={"format": "date-time"})] = Field(description="When it began.")
+    step: Annotated[str, StringConstraints(max_length=255)] = Field(
+        default="", description="What it is doing; empty: not known."
+    )
+
+
+class Imbalance(Part):
+    """The busiest pod's part over the mean of all serving pods, in steps of a half; 1 is balanced."""
+
+    requests: str | None = Field(default=None, description="In requests.")
+    in_flight: str | None = Field(default=None, description="In requests in flight.")
+    busiest: str | None = Field(default=None, description="The busiest pod, when it has twice the mean or more.")
 
 
 class DepartedTotals(Part):
@@ -105,6 +160,22 @@ class WorstPod(Part):
     reason: str = Field(description="Why it is in this list.")
 
 
+class TakenBack(Part):
+    """A workload that is not injected any more, because the probe made its pods crash."""
+
+    workload: str = Field(max_length=317, description='The workload, such as "Deployment/newsfeed".')
+    since: Annotated[str, Field(json_schema_extra={"format": "date-time"})] = Field(description="When it was taken back.")
+    reason: str = Field(max_length=512, description="What was seen, in a sentence.")
+    agent: str = Field(
+        default="", max_length=512, description="The agent's image at that time; with another one it is tried again."
+    )
+    retry: str | None = Field(
+        default=None,
+        max_length=63,
+        description="The annotation rollcall.dev/retry-injection at that time; another value tries again.",
+    )
+
+
 class ConditionStatus(StrEnum):
     TRUE = "True"
     FALSE = "False"
@@ -131,12 +202,40 @@ class MonitoredServiceStatus(Part):
     summary: Summary | None = Field(default=None, description="The row that `kubectl get msvc` prints.")
     pods: PodCounts | None = Field(default=None, description="Every matching pod in exactly one bucket.")
     traffic: Traffic | None = Field(default=None, description="The traffic of the window.")
+    visitors: Visitors | None = Field(
+        default=None, description="Distinct visitors, where spec.signals.visitors says what they are known by."
+    )
+    endpoints: tuple[Endpoint, ...] = Field(
+        default=(),
+        max_length=TOP,
+        description="The endpoints with the largest share of the time.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    errors: tuple[ErrorType, ...] = Field(
+        default=(),
+        max_length=TOP,
+        description="The most frequent types of errors at this time.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    longest: tuple[LongRequest, ...] = Field(
+        default=(),
+        max_length=TOP,
+        description="The oldest requests in flight that are in the last band.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    imbalance: Imbalance | None = Field(default=None, description="Whether the load is even over the pods.")
     totals: Totals | None = Field(default=None, description="Counts of all pods there ever were.")
     bare: dict[str, Int32] | None = Field(default=None, description="Running pods without an agent: how many for which reason.")
     worst: tuple[WorstPod, ...] = Field(
         default=(),
         max_length=WORST_PODS,
         description="The pods to look at first.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    taken_back: tuple[TakenBack, ...] = Field(
+        default=(),
+        max_length=MOST_TAKEN_BACK,
+        description="Workloads that are not injected any more, because the probe made their pods crash; the newest first.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     coverage: str | None = Field(default=None, description="Reporting pods of the pods that should report.")

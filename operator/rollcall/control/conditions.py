@@ -6,12 +6,13 @@ etcd; totals are exact, but do not cause a write of their own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rollcall.api.durations import format_duration_ms
 from rollcall.api.percentages import format_ratio
+from rollcall.control.signals import rounded_count, rounded_rate, signals_of
 from rollcall.model.health import HealthState
 from rollcall.model.picture import Picture, Totals
 from rollcall.model.states import PodState
@@ -30,10 +31,12 @@ class Context:
     """RFC 3339, for conditions that flip."""
     worst: Sequence[tuple[str, str]] = ()
     """(name, reason) of the pods to look at first."""
+    taken_back: Sequence[dict[str, Any]] = ()
+    """The workloads that are not injected any more."""
 
 
-def status_of(picture: Picture, context: Context, known: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The status as it is applied; `known` are the conditions that stand now, whose transition times are kept."""
+def status_of(picture: Picture, context: Context, standing: Mapping[str, Any]) -> dict[str, Any]:
+    """The status as it is applied; `standing` is the one that stands now: times in it are kept where nothing changed."""
     pods = {name: getattr(picture.pods, name) for name in ("total", *PodState)}
     if picture.pods.desired is not None:
         pods["desired"] = picture.pods.desired
@@ -45,8 +48,9 @@ def status_of(picture: Picture, context: Context, known: Sequence[dict[str, Any]
         "totals": _totals(picture.totals)
         | {"departed": {"pods": context.departed_pods} | _totals(context.departed, whole=True)},
         "worst": [{"name": name, "reason": reason} for name, reason in context.worst],
-        "conditions": _conditions(picture, context, known),
-    }
+        "takenBack": list(context.taken_back),
+        "conditions": _conditions(picture, context, standing.get("conditions", ())),
+    } | signals_of(picture, standing)
     if picture.bare:  # an empty object, applied over a filled one, would become null
         status["bare"] = picture.bare
     if picture.coverage is not None:
@@ -83,16 +87,6 @@ def _summary(picture: Picture) -> dict[str, Any]:
     return summary
 
 
-def rounded_rate(rate: float) -> str:
-    """Requests per second with two digits below 100, else three: "0", "0.4", "12", "1240"."""
-    if rate < 0.05:
-        return "0"
-    if rate < 10:
-        return f"{rate:.1f}".removesuffix(".0")
-    digits = 10 ** max(0, len(str(int(rate))) - 3)
-    return str(round(rate / digits) * digits)
-
-
 def _traffic(picture: Picture) -> dict[str, Any]:
     traffic, summary = picture.traffic, _summary(picture)
     times = {
@@ -107,6 +101,8 @@ def _traffic(picture: Picture) -> dict[str, Any]:
         result["errorRatio"] = summary["errors"]
     if traffic.in_flight is not None:
         result["inFlight"] = {"total": traffic.in_flight.total, "bands": traffic.in_flight.bands}
+    if picture.visitors is not None and picture.visitors.concurrent_users is not None:
+        result["concurrentUsers"] = rounded_count(picture.visitors.concurrent_users)
     return result
 
 
