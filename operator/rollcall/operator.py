@@ -27,7 +27,9 @@ from rollcall.control.certificates import CertificateKeeper, CertificateStoreErr
 from rollcall.control.handlers import quieten, registry_for
 from rollcall.control.services import Services
 from rollcall.control.status import StatusWriter
+from rollcall.control.takeback import Judge
 from rollcall.control.term import LeaderLabel, Term
+from rollcall.control.visitors import VisitorKeys, VisitorSecretError
 from rollcall.facts import ProcessFacts
 from rollcall.ingest.agent import Door
 from rollcall.ingest.server import IngestServer
@@ -65,7 +67,8 @@ class Operator:
         self._door = Door(self._roll, self._reviews.pod, time.monotonic, __version__)
         self._publisher = Publisher(self._roll)
         self._metrics = OperatorMetrics(self._door, self._publisher)
-        self._services = Services(client, self._roll, self._namespaces_changed)
+        self._visitors = VisitorKeys(SecretStore(client, settings.namespace, f"{settings.name}-visitors"))
+        self._services = Services(client, self._roll, self._namespaces_changed, self._visitors.key)
         self._facts = ProcessFacts()
         self._keeper = CertificateKeeper(
             SecretStore(client, settings.namespace, f"{settings.name}-certs"), dns_names(settings.name, settings.namespace)
@@ -104,6 +107,7 @@ class Operator:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         await self._retry("certificates", self._refresh_certificates)
+        await self._retry("visitors' key", self._visitors.load)
         self._native = await self._retry("API server version", self._supports_native_sidecars)
         runners = await self._listen()
         term = self._term = self._make_term()
@@ -149,6 +153,7 @@ class Operator:
             self._publisher,
             IngestServer(self._door, settings.ports.ingest, self._keeper.new_context()),
             StatusWriter(self._client, self._services, self._metrics.status_writes),
+            Judge(self._client, self._services, settings.agent.image),
             self._bundle,
             LeaderLabel(self._client, settings.namespace, settings.pod_name),
             lambda: self._keeper.current.bundle.decode(),
@@ -231,7 +236,7 @@ class Operator:
         while True:
             try:
                 return await call()
-            except (KubeError, CertificateStoreError, aiohttp.ClientError, OSError, TimeoutError) as error:
+            except (KubeError, CertificateStoreError, VisitorSecretError, aiohttp.ClientError, OSError, TimeoutError) as error:
                 _log.warning("%s: %s; again in %.1f s", what, error or type(error).__name__, pause_s)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, 10.0)

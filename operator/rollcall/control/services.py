@@ -24,10 +24,17 @@ _log = logging.getLogger(__name__)
 class Services:
     """Start with `run`; feed with `put` and `remove` (kopf does)."""
 
-    def __init__(self, client: Client, roll: Roll, on_change: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        roll: Roll,
+        on_change: Callable[[], None] = lambda: None,
+        visitor_key: Callable[[str], str | None] = lambda uid: None,
+    ) -> None:
         self._client = client
         self._roll = roll
         self._on_change = on_change
+        self._visitor_key = visitor_key
         self._watches: dict[Key, ServiceWatch] = {}
         self._workloads: dict[str, NamespaceWorkloads] = {}
         self._enabled: dict[str, bool] = {}
@@ -93,7 +100,8 @@ class Services:
         namespace = service.namespace
         if namespace not in self._workloads:
             self._workloads[namespace] = NamespaceWorkloads(self._client, namespace, lambda: self._workloads_changed(namespace))
-        watch = ServiceWatch(self._client, self._roll, service, self._workloads[namespace])
+        key_of_visitors = self._visitor_key(service.metadata.uid)
+        watch = ServiceWatch(self._client, self._roll, service, self._workloads[namespace], key_of_visitors)
         watch.namespace_enabled = self._enabled.get(namespace, False)
         watch.refresh()
         watch.workloads_changed()

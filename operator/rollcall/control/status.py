@@ -157,8 +157,9 @@ def _status(watch: ServiceWatch, last: _Written) -> dict[str, Any]:
         injecting=_injecting(watch),
         now=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         worst=worst(fleet, WORST_PODS),
+        taken_back=watch.takeback.as_status(),
     )
-    return status_of(picture(fleet, with_roll=False), context, last.status.get("conditions", []))
+    return status_of(picture(fleet, with_roll=False, with_lists=True), context, last.status)
 
 
 def _injecting(watch: ServiceWatch) -> tuple[bool, str, str]:
@@ -171,4 +172,11 @@ def _injecting(watch: ServiceWatch) -> tuple[bool, str, str]:
             "NamespaceNotEnabled",
             f"kubectl label namespace {namespace} rollcall.dev/inject=enabled lets new pods be injected",
         )
+    if taken_back := watch.takeback.entries:
+        names = ", ".join(sorted(taken_back))
+        reasons = "; ".join(entry.reason for entry in taken_back.values())
+        return False, "TakenBack", f"not injected any more, because the probe made pods crash: {names}: {reasons}"[:1024]
+    if trying := watch.takeback.blame.trying:
+        where = ", ".join(f"{count} of {workload}" for workload, count in sorted(trying.items()))
+        return True, "Trying", f"pods crash; it is being tried without the probe in {where}"[:1024]
     return True, "Enabled", "new pods are injected"

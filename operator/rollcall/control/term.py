@@ -13,6 +13,7 @@ import aiohttp
 from rollcall.control.bundle import Bundle
 from rollcall.control.services import Services
 from rollcall.control.status import StatusWriter
+from rollcall.control.takeback import Judge
 from rollcall.ingest.server import IngestServer
 from rollcall.kube.client import MERGE_PATCH, Client, KubeError
 from rollcall.model.roll import Roll
@@ -61,6 +62,7 @@ class Term:
         publisher: Publisher,
         ingest: IngestServer,
         status: StatusWriter,
+        judge: Judge,
         bundle: Bundle,
         label: LeaderLabel,
         ca: Callable[[], str],
@@ -71,6 +73,7 @@ class Term:
         self._publisher = publisher
         self._ingest = ingest
         self._status = status
+        self._judge = judge
         self._bundle = bundle
         self._label = label
         self._ca = ca
@@ -95,7 +98,8 @@ class Term:
 
     async def _serve(self) -> None:
         await self._begin()
-        work = [asyncio.create_task(job) for job in (self._fold(), self._status.run(), self._publish())]
+        jobs = (self._fold(), self._status.run(), self._judge.run(), self._publish())
+        work = [asyncio.create_task(job) for job in jobs]
         try:
             ended = asyncio.create_task(self._turn.wait())
             await asyncio.wait([*work, ended], return_when=asyncio.FIRST_COMPLETED)

@@ -8,16 +8,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from rollcall.api.durations import parse_duration_ms
 from rollcall.api.monitoredservice import MonitoredService
 from rollcall.api.percentages import parse_ratio
 from rollcall.api.spec import InjectionMode
+from rollcall.control.takeback import TakeBack
 from rollcall.inject.selectors import matches, to_query
 from rollcall.kube.client import Client
 from rollcall.kube.informer import Informer
 from rollcall.kube.objects import Pod, Workload, unix
+from rollcall.kube.terminations import Terminations
 from rollcall.model.fleet import Fleet, FleetSettings
 from rollcall.model.health import Objectives
 from rollcall.model.picture import Totals
@@ -27,9 +29,10 @@ from rollcall.model.states import ServiceFacts
 WORKLOADS = ("deployments", "statefulsets", "daemonsets", "replicasets")
 
 
-def settings_of(service: MonitoredService, namespace_enabled: bool) -> FleetSettings:
-    """What the model needs of a spec."""
+def settings_of(service: MonitoredService, namespace_enabled: bool, visitor_key: str | None = None) -> FleetSettings:
+    """What the model needs of a spec; `visitor_key` is in hex."""
     spec = service.spec
+    visitors = spec.signals.visitors
     return FleetSettings(
         objectives=Objectives(
             p95_s=parse_duration_ms(spec.objectives.p95) / 1000 if spec.objectives.p95 else None,
@@ -42,6 +45,7 @@ def settings_of(service: MonitoredService, namespace_enabled: bool) -> FleetSett
             namespace_enabled=namespace_enabled,
             injection_off=spec.injection.mode is InjectionMode.OFF,
         ),
+        visitors=(visitors.origin, visitor_key) if visitors is not None and visitor_key is not None else None,
     )
 
 
@@ -102,28 +106,45 @@ class NamespaceWorkloads:
 class ServiceWatch:
     """Follows one MonitoredService; `fleet` is what the model knows of it."""
 
-    def __init__(self, client: Client, roll: Roll, service: MonitoredService, workloads: NamespaceWorkloads) -> None:
+    def __init__(
+        self,
+        client: Client,
+        roll: Roll,
+        service: MonitoredService,
+        workloads: NamespaceWorkloads,
+        visitor_key: str | None = None,
+    ) -> None:
         self._client = client
         self._roll = roll
         self._workloads = workloads
         self.service = service
         self.namespace_enabled = True
+        self._visitor_key = visitor_key
+        self._terminations = Terminations()
+        self.takeback = TakeBack(service.status.taken_back)
         self.fleet = self._new_fleet()
         self._informer, self._task = self._follow()
 
     def _new_fleet(self) -> Fleet:
-        settings = settings_of(self.service, self.namespace_enabled)
+        settings = settings_of(self.service, self.namespace_enabled, self._visitor_key)
         fleet = Fleet(self.service.namespace, self.service.name, settings, *departed_of(self.service), floor_of(self.service))
         self._roll.drop((fleet.namespace, fleet.name))
         self._roll.add(fleet)
         return fleet
 
     def begin_term(self) -> None:
-        """This replica leads from now on: begin with the totals that the last leader kept, and the pods that are known here."""
+        """This replica leads from now on: begin with the totals and verdicts that the last leader kept, and the pods that are
+        known here. What crashed before is not judged: nobody knows with or without a probe."""
         self.fleet = self._new_fleet()
+        self.takeback = TakeBack(self.service.status.taken_back)
         for pod in self._informer.objects.values():
             self._pod_changed(pod)
         self.workloads_changed()
+
+    @property
+    def pods(self) -> Mapping[str, Pod]:
+        """The pods that match, by UID."""
+        return self._informer.objects
 
     @property
     def synced(self) -> bool:
@@ -137,19 +158,22 @@ class ServiceWatch:
 
     def update(self, service: MonitoredService) -> None:
         """The object changed: settings take effect at once, another selector lists anew."""
-        before = self.selector
+        before, container = self.selector, self.service.spec.container
         self.service = service
         self.refresh()
         if self.selector != before:
             self._task.cancel()
-            for uid in list(self.fleet.pods):
-                self.fleet.remove(uid, time.monotonic())
+            for uid in {*self.pods, *self.fleet.pods}:
+                self._forget(uid)
             self._informer, self._task = self._follow()
+        elif service.spec.container != container:
+            for pod in self.pods.values():
+                self._pod_changed(pod)
         self.workloads_changed()
 
     def refresh(self) -> None:
         """Take over the settings, after the object or its namespace changed."""
-        self.fleet.settings = settings_of(self.service, self.namespace_enabled)
+        self.fleet.settings = settings_of(self.service, self.namespace_enabled, self._visitor_key)
 
     def workloads_changed(self) -> None:
         """Count again what is asked for."""
@@ -167,11 +191,19 @@ class ServiceWatch:
         return informer, asyncio.create_task(informer.run())
 
     def _pod_changed(self, pod: Pod) -> None:
-        self.fleet.upsert(pod.facts())
-        self._roll.pod_known(self.fleet, pod.metadata.uid, time.monotonic())
+        uid, container = pod.metadata.uid, self.service.spec.container
+        ended = self._terminations.note(pod)
+        self.fleet.upsert(pod.facts(container, self._terminations.oom_kills(uid)))
+        self._roll.pod_known(self.fleet, uid, time.monotonic())
+        self.takeback.pod_changed(pod, ended, container, time.time())
 
     def _pod_deleted(self, pod: Pod) -> None:
-        self.fleet.remove(pod.metadata.uid, time.monotonic())
+        self._forget(pod.metadata.uid)
+
+    def _forget(self, uid: str) -> None:
+        self.fleet.remove(uid, time.monotonic())
+        self._terminations.forget(uid)
+        self.takeback.blame.gone(uid, time.time())
 
     def leave(self) -> None:
         """The object was deleted: forget the service. At once, because another may come under the same name."""

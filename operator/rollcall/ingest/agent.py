@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, cast
 
-from rollcall.model.roll import MOST_FACTS_BYTES, Roll, Session
+from rollcall.model.roll import Roll, Session
 from rollcall_agent.wire import WIRE_VERSION, bands, frames, report
 
 HELLO_WITHIN_S = 5.0
@@ -146,21 +146,29 @@ class AgentConnection(asyncio.Protocol):
             self._acked_s = now_s
             (seq,) = _SEQ.unpack_from(body)
             self._send(frames.encode(frames.ACK, frames.ACK_BODY.pack(seq, session.taken or 0)))
-            session.changed = False
-            if self._terms() != self._told:
-                self.welcome()
+            self._look_again(session)
 
     @staticmethod
     def _is_final(body: bytes) -> bool:
         return bool(len(body) > _FLAGS and body[_FLAGS] & report.FLAG_FINAL)
+
+    def _look_again(self, session: Session) -> None:
+        """Services may have come, gone or changed."""
+        session.changed = False
+        forgotten = session.forgotten() if self._told is not None and self._told.facts else None
+        if forgotten is not None:
+            self.reject(*forgotten)
+        elif self._terms() != self._told:
+            self.welcome()
 
     def _facts(self, body: bytes) -> None:
         session = self._identified("FACTS")
         counters = self._door.counters
         counters.facts += 1
         counters.fact_bytes += len(body)
-        if not session.accept_facts(body, self._door.now_s()):
-            self.reject("TooMuch", f"more than {MOST_FACTS_BYTES} bytes of FACTS within a second")
+        refused = session.accept_facts(body, self._door.now_s())
+        if refused is not None:
+            self.reject(*refused)
 
     def _rare(self, kind: int, body: bytes) -> None:
         if kind == frames.HELLO:
@@ -240,8 +248,9 @@ class AgentConnection(asyncio.Protocol):
             "visitors": None if terms.visitors is None else dict(zip(("from", "key"), terms.visitors, strict=True)),
             "probe": "off" if terms.probe_off else "on",
         }
-        if terms.facts and self._session is not None:
-            body["facts"] = self._session.taken or 0
+        facts = self._session.tell() if self._session is not None else None
+        if facts is not None:
+            body["facts"] = facts
         self._send(frames.encode_json(frames.WELCOME, body))
 
     # --- endings

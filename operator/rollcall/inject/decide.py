@@ -18,6 +18,7 @@ from rollcall.inject.containers import Application, application
 from rollcall.inject.resources import has_room
 from rollcall.inject.selectors import matches
 from rollcall.inject.shape import is_readable
+from rollcall.inject.workloads import workload_of
 
 
 class Reason(StrEnum):
@@ -30,6 +31,7 @@ class Reason(StrEnum):
     MIRROR_POD = "MirrorPod"
     OPTED_OUT = "OptedOut"
     INJECTION_OFF = "InjectionOff"
+    TAKEN_BACK = "TakenBack"
     HOST_NETWORK = "HostNetwork"
     WINDOWS = "Windows"
     NO_CONTAINER = "NoContainer"
@@ -47,6 +49,9 @@ EXPLANATIONS: Mapping[Reason, str] = {
     Reason.MIRROR_POD: "a static pod is not created through the API server",
     Reason.OPTED_OUT: f"the pod's label {names.OPT_LABEL} is {names.OPTED_OUT}",
     Reason.INJECTION_OFF: "spec.injection.mode of the MonitoredService is Off",
+    Reason.TAKEN_BACK: (
+        "pods of this workload crashed with the probe and ran without it; status.takenBack of the MonitoredService says more"
+    ),
     Reason.HOST_NETWORK: "the pod uses the network of its node",
     Reason.WINDOWS: "the pod runs on Windows",
     Reason.NO_CONTAINER: "the pod has no container that is the application; check spec.container of the MonitoredService",
@@ -126,6 +131,11 @@ def _is_opted_out(pod: Mapping[str, Any]) -> bool:
     return labels.get(names.OPT_LABEL) == names.OPTED_OUT
 
 
+def _is_taken_back(pod: Mapping[str, Any], service: MonitoredService) -> bool:
+    taken_back = service.status.taken_back
+    return bool(taken_back) and workload_of(pod) in {entry.workload for entry in taken_back}
+
+
 def _is_windows(pod: Mapping[str, Any]) -> bool:
     spec: Mapping[str, Any] = pod["spec"]
     return "windows" in ((spec.get("os") or {}).get("name"), (spec.get("nodeSelector") or {}).get("kubernetes.io/os"))
@@ -150,6 +160,7 @@ _RULES: tuple[tuple[Reason, Callable[[Mapping[str, Any], MonitoredService, bool]
     (Reason.MIRROR_POD, lambda pod, service, native: _is_mirror(pod)),
     (Reason.OPTED_OUT, lambda pod, service, native: _is_opted_out(pod)),
     (Reason.INJECTION_OFF, lambda pod, service, native: service.spec.injection.mode is InjectionMode.OFF),
+    (Reason.TAKEN_BACK, lambda pod, service, native: _is_taken_back(pod, service)),
     (Reason.HOST_NETWORK, lambda pod, service, native: bool(pod["spec"].get("hostNetwork"))),
     (Reason.WINDOWS, lambda pod, service, native: _is_windows(pod)),
     (Reason.NO_CONTAINER, lambda pod, service, native: application(pod, service.spec.container) is None),

@@ -32,5 +32,7 @@ SERVICE_ANNOTATION = "rollcall.dev/service"
 CONTAINER_ANNOTATION = "rollcall.dev/container"
 SKIPPED_ANNOTATION = "rollcall.dev/skipped"
 LEFT_OUT_ANNOTATION = "rollcall.dev/left-out"
+RETRY_ANNOTATION = "rollcall.dev/retry-injection"
+"""On a MonitoredService: another value than before lets workloads be injected again that were taken back."""
 
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -149,7 +150,7 @@ class Pod(msgspec.Struct, frozen=True):
                 return container.image
         return None
 
-    def facts(self, container: str | None = None, oom_kills: int = 0, *, probe_off: bool = False) -> PodFacts:
+    def facts(self, container: str | None = None, oom_kills: int = 0) -> PodFacts:
         """What the model wants to know. `container` is the service's spec.container; who watches counts `oom_kills`."""
         meta, containers = self.metadata, self.status.container_statuses
         starts = [unix(c.state.running.started_at) for c in containers if c.state.running is not None]
@@ -176,14 +177,13 @@ class Pod(msgspec.Struct, frozen=True):
             cpu_limit_millis=_amount(resources.limits, "cpu", 1000),
             memory_limit_bytes=_amount(resources.limits, "memory", 1),
             oom_kills=oom_kills,
-            probe_off=probe_off,
         )
 
 
 def _amount(quantities: dict[str, str | int | float], resource: str, scale: int) -> int | None:
     """A quantity in whole units of 1/`scale`, rounded up as Kubernetes does; None where there is none."""
     try:
-        return -int(-(parse_quantity(quantities[resource]) * scale) // 1) if resource in quantities else None
+        return math.ceil(parse_quantity(quantities[resource]) * scale) if resource in quantities else None
     except QuantityError:
         return None
 

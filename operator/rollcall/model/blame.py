@@ -22,7 +22,7 @@ second or two, as Kubernetes asks.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 WINDOW_S = 600.0
@@ -31,7 +31,7 @@ FRESH_S = 300.0
 """A container that lived for longer was not killed by being injected."""
 SETTLE_S = 4.0
 """An agent is told with the next acknowledgement (2 s) and then moves files; what starts in between is not judged."""
-LEAST_NEED_S = 10.0
+LEAST_NEED_S = 15.0
 FINE_S = 60.0
 """An older pod that lived for so long was fine."""
 LONE_S = 5.0
@@ -161,7 +161,7 @@ class _Evidence:
 class Blame:
     """The workloads of one service. Tell it what the API shows, `step` once a second, and tell agents what `off` says."""
 
-    def __init__(self, verdicts: Collection[Verdict] = ()) -> None:
+    def __init__(self, verdicts: Iterable[Verdict] = ()) -> None:
         self.verdicts = {verdict.workload: verdict for verdict in verdicts}
         self._cases: dict[str, _Case] = {}
         self._workload: dict[str, str] = {}
@@ -199,6 +199,11 @@ class Blame:
         for workload in self.verdicts.keys() & self._cases.keys():
             found |= {uid for uid, pod in self._cases[workload].pods.items() if pod.sight.release.agent is not None}
         return found
+
+    @property
+    def busy(self) -> bool:
+        """Whether there are crashes to think about."""
+        return any(case.crashes for case in self._cases.values())
 
     @property
     def trying(self) -> dict[str, int]:
@@ -281,7 +286,7 @@ def _evidence(case: _Case, suspect: Release, now: float) -> _Evidence:
     lengths = [max(1.0, crash.length_s) for crash in crashes]
     longest, first = max(lengths), min(crash.started_at for crash in crashes)
     alike = longest - min(lengths) <= max(1.5, 0.25 * longest)
-    need_s = max(LEAST_NEED_S, (4 if alike else 8) * longest)
+    need_s = max(LEAST_NEED_S, (4 if alike else 10) * longest)
     lives_with = False
     lives_without: list[tuple[float, int]] = []
     for pod, started_at in _lives(case):

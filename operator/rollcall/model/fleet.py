@@ -221,12 +221,6 @@ class Fleet:
         pod = self._heard(uid)
         return pod.taken if pod is not None else 0
 
-    def silent(self, uid: str, now_s: float) -> bool:
-        """Whether a pod reported before, but not lately: what it tells now is of the past."""
-        pod = self._heard(uid)
-        age_s = self.rows.age_s(pod.row, now_s) if pod is not None else None
-        return age_s is not None and age_s > LATE_S
-
     def bind(self, uid: str, defined: Iterable[tuple[int, int, str]], taken: int, now_s: float) -> None:
         """A connection speaks for an attached pod: its names, and the number up to which another service has its facts."""
         pod = self._heard(uid)
@@ -241,13 +235,14 @@ class Fleet:
             self.signals.define(pod.row, table, index, name)
 
     def accept_facts(self, uid: str, number: int, records: bytes, now_s: float, *, live: bool) -> None:
-        """The records of one FACTS. What was taken before is ignored; so is, where nothing was, whatever is not the first: it
-        was on its way to a service that has been replaced, and the agent is about to begin anew."""
+        """The records of one FACTS; what was taken before is ignored. Facts come before the report that they go with: those of
+        a pod that did not report lately are of the past."""
         pod = self._heard(uid)
-        if pod is None or pod.row is None or number <= pod.taken or (pod.taken == 0 and number != 1):
+        if pod is None or pod.row is None or number <= pod.taken:
             return
-        pod.taken = number
-        self.signals.push(pod.row, records, now_s, live=live and not self.silent(uid, now_s))
+        pod.taken = number - (number > 3)
+        age_s = self.rows.age_s(pod.row, now_s)
+        self.signals.push(pod.row, records, now_s, live=live and (age_s is None or age_s <= LATE_S))
 
     def accept_requests(self, uid: str, body: bytes, now_s: float) -> None:
         """The longest requests in flight of a pod, as JSON."""

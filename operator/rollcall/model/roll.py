@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
+from typing import NamedTuple
 
 from rollcall_agent.wire import bands, facts
 
@@ -23,8 +24,13 @@ MOST_FACTS_BYTES = 2 * 2**20
 """Of one connection within a second. An agent that tells everything it ever counted needs a quarter of it."""
 MOST_EVENTS = 20
 """Of one connection within a second."""
-CAUGHT_UP_REPORTS = 2
-"""An agent that came back has told of the time before with its second report at the latest."""
+
+
+class Refusal(NamedTuple):
+    """Why a connection cannot go on, for its GOODBYE."""
+
+    code: str
+    message: str
 
 
 @dataclass(slots=True, eq=False)
@@ -45,9 +51,8 @@ class Session:
     live: bool = True
     changed: bool = False
     """What WELCOME says may be another thing now: services came or went."""
-    catching_up: bool = False
-    """The pod was silent before this connection: its first facts are of that time."""
-    reports: int = 0
+    known: int = 0
+    """The highest number of FACTS that the agent told, or was told, over this connection."""
     defined: Defined = field(default_factory=Defined)
     _spent: tuple[float, int, int] = (-inf, 0, 0)
 
@@ -57,7 +62,6 @@ class Session:
             self.heard = True
             if now_s - self.opened_s > LATE_S:
                 self.live = False  # it counted for longer than an interval before it said so
-        self.reports += 1
         if not self.fleets:
             self.newest, self.newest_s = body, now_s
             return
@@ -73,19 +77,23 @@ class Session:
                 for fleet in self.fleets:
                     fleet.define(self.uid, table, index, known)
 
-    def accept_facts(self, body: bytes, now_s: float) -> bool:
-        """Take FACTS in; they belong to no window where the agent says so, or when the pod was silent before. False: too much
-        came within a second. Raises ValueError when the body is not whole."""
+    def accept_facts(self, body: bytes, now_s: float) -> Refusal | None:
+        """Take FACTS in; without a service they are left, and come again. They belong to no window where the agent says so, or
+        when the pod was silent before. Returns why this connection cannot go on; raises ValueError when the body is not
+        whole."""
         if len(body) < facts.HEAD.size or (len(body) - facts.HEAD.size) % facts.RECORD.size:
             raise ValueError(f"FACTS of {len(body)} bytes")
         if not self._spend(now_s, facts_bytes=len(body)):
-            return False
+            return Refusal("TooMuch", f"more than {MOST_FACTS_BYTES} bytes of FACTS within a second")
         number, flags, _ = facts.HEAD.unpack_from(body)
         records = body[facts.HEAD.size :]
-        live = not flags & facts.FLAG_PAST and not (self.catching_up and self.reports < CAUGHT_UP_REPORTS)
+        if self.taken == 0 and number > 1:
+            return _BEGIN_AGAIN
+        if self.fleets:
+            self.known = max(self.known, number)
         for fleet in self.fleets:
-            fleet.accept_facts(self.uid, number, records, now_s, live=live)
-        return True
+            fleet.accept_facts(self.uid, number, records, now_s, live=not flags & facts.FLAG_PAST)
+        return None
 
     def accept_requests(self, body: bytes, now_s: float) -> None:
         """Keep the list of the longest requests in flight."""
@@ -107,6 +115,16 @@ class Session:
             since_s, spent_bytes, spent_events = now_s, 0, 0
         self._spent = since_s, spent_bytes + facts_bytes, spent_events + events
         return self._spent[1] <= MOST_FACTS_BYTES and self._spent[2] <= MOST_EVENTS
+
+    def tell(self) -> int | None:
+        """What WELCOME says of the facts: up to which number they are in the model; None: no service wants any."""
+        taken = self.taken
+        self.known = self.known if taken is None else taken
+        return taken
+
+    def forgotten(self) -> Refusal | None:
+        """Why the connection cannot go on, when what its agent told went with a service that was deleted and made again."""
+        return _BEGIN_AGAIN if self.taken is not None and self.taken < self.known else None
 
     @property
     def taken(self) -> int | None:
@@ -133,6 +151,9 @@ class Session:
         found = fleet.newest(self.uid)
         if found is not None:
             self.newest, self.newest_s = found
+
+
+_BEGIN_AGAIN = Refusal("FactsUnknown", "a service that is new does not have the facts told before; connect and begin again")
 
 
 def _taken_back(fleet: Fleet, uid: str) -> bool:
@@ -190,8 +211,9 @@ class Roll:
             return
         age_ms = session.agent_age_ms + round((now_s - session.opened_s) * 1000)
         live = fleet.attach(session.uid, session.epoch, age_ms)
-        session.catching_up = session.catching_up or fleet.silent(session.uid, now_s)
-        fleet.bind(session.uid, session.defined, session.taken or 0, now_s)
+        # Another service has them up to its number, or this one had some and the agent has let go of those it told since.
+        taken = session.taken or (session.known if fleet.taken(session.uid) else 0)
+        fleet.bind(session.uid, session.defined, taken, now_s)
         session.changed = True
         if session.fleets:
             session.remember(session.fleets[0])

@@ -22,8 +22,8 @@ from rollcall_agent.wire import facts
 from .picture import Visitors
 
 PART_S = 30.0
-PARTS = 10
-"""Five minutes are the current half-minute and the nine before it."""
+PARTS = 11
+"""Five minutes are the current half-minute and the ten before it."""
 LONGEST_GAP_S = 300.0
 """A visitor who was away for longer has left, and comes anew."""
 MOST_SIGHTED = 65_536

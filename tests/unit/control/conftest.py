@@ -21,7 +21,7 @@ class Scene:
     def __init__(self) -> None:
         self.client, self.clock, self.roll = FakeClient(), Clock(), Roll()
         self.changes = 0
-        self.services = Services(self.client, self.roll, self._changed)  # type: ignore[arg-type]
+        self.services = Services(self.client, self.roll, self._changed, "key of {}".format)  # type: ignore[arg-type]
         self.sessions: dict[str, Session] = {}
 
     def _changed(self) -> None:

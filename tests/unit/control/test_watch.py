@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from rollcall.control.watch import departed_of, floor_of, settings_of
 from rollcall.kube.objects import Metadata, Pod, PodStatus, unix
 from rollcall.model.health import Objectives
@@ -85,3 +87,56 @@ async def test_the_same_selector_goes_on(scene: Scene) -> None:
     scene.put(metadata={"generation": 2}, spec={"objectives": {"bands": ["1s", "2s", "3s"]}})
     assert watch._task is task
     assert watch.fleet.settings.bands_ms == (1000, 2000, 3000)
+
+
+async def test_visitors_have_a_key_of_their_service(scene: Scene) -> None:
+    spec = {"signals": {"visitors": {"from": "cookie:sid"}}}
+    assert settings_of(service(spec=spec), True, "ab").visitors == ("cookie:sid", "ab")
+    assert settings_of(service(spec=spec), True).visitors is None
+    assert settings_of(service(), True, "ab").visitors is None
+    assert scene.put(spec=spec).fleet.settings.visitors == ("cookie:sid", "key of uid-newsfeed")
+    assert scene.put(metadata={"generation": 2}).fleet.settings.visitors is None
+
+
+def pod_of(**status: object) -> Pod:
+    """A pod with two containers, the first of which ran out of memory."""
+    return msgspec.convert(
+        {
+            "metadata": {"name": "a", "namespace": "shop", "uid": "uid-a"},
+            "spec": {
+                "containers": [
+                    {"name": "web", "resources": {"requests": {"cpu": "250m"}}},
+                    {"name": "other", "resources": {"requests": {"cpu": 1}}},
+                ]
+            },
+            "status": {"phase": "Running", "containerStatuses": [{"name": "web", **status}]},
+        },
+        Pod,
+    )
+
+
+async def test_oom_kills_are_counted_once_each_and_forgotten_with_the_pod(scene: Scene) -> None:
+    watch = scene.put()
+    for number in (1, 2):
+        ended = {
+            "reason": "OOMKilled",
+            "exitCode": 137,
+            "finishedAt": f"2026-01-01T00:00:0{number}Z",
+            "containerID": f"c{number}",
+        }
+        watch._pod_changed(pod_of(state={"terminated": ended}))
+        watch._pod_changed(pod_of(lastState={"terminated": ended}, state={"waiting": {}}))
+        watch._pod_changed(pod_of(lastState={"terminated": ended}, state={"running": {}}))
+        assert watch.fleet.pods["uid-a"].facts.oom_kills == number
+    watch._pod_deleted(pod_of())
+    watch._pod_changed(pod_of())
+    assert watch.fleet.pods["uid-a"].facts.oom_kills == 0
+
+
+async def test_another_container_is_looked_at_at_once(scene: Scene) -> None:
+    watch = scene.put()
+    watch._informer.objects["uid-a"] = pod_of()
+    watch._pod_changed(pod_of())
+    assert watch.fleet.pods["uid-a"].facts.cpu_request_millis == 250
+    scene.put(metadata={"generation": 2}, spec={"container": "other"})
+    assert watch.fleet.pods["uid-a"].facts.cpu_request_millis == 1000

@@ -116,3 +116,35 @@ def test_of_several_services_the_oldest_has_the_pod() -> None:
 
 def test_every_reason_has_an_explanation() -> None:
     assert EXPLANATIONS.keys() == set(Reason)
+
+
+OWNER = [{"kind": "ReplicaSet", "name": "web-7d9c", "controller": True}]
+HASH = {"app": "a", "pod-template-hash": "7d9c"}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        ({"ownerReferences": OWNER, "labels": HASH}, Reason.TAKEN_BACK),
+        ({"ownerReferences": OWNER, "labels": HASH | {"rollcall.dev/inject": "disabled"}}, Reason.OPTED_OUT),
+        ({"ownerReferences": [{**OWNER[0], "name": "web2-7d9c"}], "labels": HASH}, Reason.INJECTED),
+        ({"ownerReferences": [{**OWNER[0], "controller": False}], "labels": HASH}, Reason.INJECTED),
+        ({"ownerReferences": OWNER}, Reason.INJECTED),
+        ({"ownerReferences": "nonsense"}, Reason.INJECTED),
+        ({"ownerReferences": [None, {"controller": True}]}, Reason.INJECTED),
+        ({"name": "lonely"}, Reason.TAKEN_BACK),
+        ({"generateName": "lonely"}, Reason.TAKEN_BACK),
+        ({"name": "lonely-2"}, Reason.INJECTED),
+    ],
+)
+def test_what_was_taken_back_stays_bare(metadata: dict[str, Any], reason: Reason) -> None:
+    """Other workloads of the same service go on being injected."""
+    entries = [
+        {"workload": name, "since": "2026-01-01T00:00:00Z", "reason": "why"} for name in ("Deployment/web", "Pod/lonely")
+    ]
+    manifest = {
+        "metadata": {"name": "s"},
+        "spec": {"selector": {"matchLabels": {"app": "a"}}},
+        "status": {"takenBack": entries},
+    }
+    assert decide(pod(**metadata), [MonitoredService.from_object(manifest)], native=True).reason is reason

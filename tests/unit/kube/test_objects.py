@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from rollcall.inject.workloads import workload_of
 from rollcall.kube.objects import Pod, Workload, unix
 
 STARTED = "2026-03-01T10:00:05Z"
@@ -136,3 +137,45 @@ def test_metadata(metadata: dict[str, Any], spec: dict[str, Any] | None, expecte
 def test_desired(workload: dict[str, Any], desired: int) -> None:
     raw = msgspec.json.encode({"metadata": {"name": "w"}} | workload)
     assert msgspec.json.decode(raw, type=Workload).desired() == desired
+
+
+@pytest.mark.parametrize(
+    ("owner", "labels", "workload", "revision"),
+    [
+        (("ReplicaSet", "web-7d9c"), {"pod-template-hash": "7d9c"}, "Deployment/web", "7d9c"),
+        (("ReplicaSet", "web-7d9c"), {"rollouts-pod-template-hash": "7d9c"}, "Rollout/web", None),
+        (("ReplicaSet", "web-7d9c"), {}, "ReplicaSet/web-7d9c", None),
+        (("StatefulSet", "db"), {"controller-revision-hash": "db-5f"}, "StatefulSet/db", "db-5f"),
+        (None, {"pod-template-hash": "7d9c"}, "Pod/newsfeed-7d9c-abcde", "7d9c"),
+    ],
+)
+def test_workload_and_revision(owner: Any, labels: dict[str, str], workload: str, revision: str | None) -> None:
+    owners = [{"kind": "Other", "name": "x", "uid": "u"}]
+    owners += [{"kind": owner[0], "name": owner[1], "uid": "v", "controller": True}] if owner else []
+    metadata = METADATA | {"labels": labels, "ownerReferences": owners}
+    pod = msgspec.json.decode(msgspec.json.encode({"metadata": metadata}), type=Pod)
+    assert (pod.workload, pod.revision) == (workload, revision)
+    assert workload_of({"metadata": metadata}) == workload, "the webhook says the same"
+
+
+def test_resources_are_those_of_the_application() -> None:
+    spec = {
+        "containers": [
+            {"name": "istio-proxy", "image": "proxy", "resources": {"limits": {"cpu": 2, "memory": "1Gi"}}},
+            {
+                "name": "web",
+                "image": "web",
+                "resources": {"requests": {"cpu": "0.1"}, "limits": {"cpu": "1500m", "memory": "64Mi"}},
+            },
+            {"name": "odd", "resources": {"requests": {"cpu": "0.0001"}, "limits": {"memory": "much"}}},
+        ],
+        "initContainers": [{"name": "rollcall-agent", "image": "agent:1"}],
+    }
+    raw = msgspec.json.encode({"metadata": METADATA, "spec": spec, "status": RUNNING})
+    pod = msgspec.json.decode(raw, type=Pod)
+    found = pod.facts()
+    assert (found.cpu_request_millis, found.cpu_limit_millis, found.memory_limit_bytes) == (100, 1500, 64 * 2**20)
+    odd = pod.facts("odd")
+    assert (odd.cpu_request_millis, odd.cpu_limit_millis, odd.memory_limit_bytes) == (1, None, None)
+    assert pod.facts("missing").cpu_request_millis is None
+    assert pod.agent_image == "agent:1"
