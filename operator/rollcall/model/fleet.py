@@ -240,7 +240,7 @@ class Fleet:
         pod = self._heard(uid)
         if pod is None or pod.row is None or number <= pod.taken:
             return
-        pod.taken = number - (number > 3)
+        pod.taken = number
         age_s = self.rows.age_s(pod.row, now_s)
         self.signals.push(pod.row, records, now_s, live=live and (age_s is None or age_s <= LATE_S))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rollcall.model.fleet import Fleet
 from rollcall.model.picture import Picture
-from rollcall.model.roll import Roll, Session
+from rollcall.model.roll import Refusal, Roll, Session
 from rollcall.model.show import picture
 from rollcall_agent.wire import facts, grid
 from tests.unit.model.agents import Agent
@@ -34,7 +34,7 @@ class Teller:
             self.session.define(facts.pack_names(table, [(self.ids[key], name)]))
         return self.ids[key]
 
-    def tell(self, records: list[Record], now_s: float, *, past: bool = False, number: int | None = None) -> bool:
+    def tell(self, records: list[Record], now_s: float, *, past: bool = False, number: int | None = None) -> Refusal | None:
         """FACTS with the next number."""
         self.number = self.number + 1 if number is None else number
         return self.session.accept_facts(facts.pack_facts(self.number, facts.FLAG_PAST if past else 0, records), now_s)

@@ -217,8 +217,8 @@ async def test_what_is_not_known_is_absent(page: Page) -> None:
     assert not [name for name in samples if name.startswith(("rollcall_endpoint_", "rollcall_errors_"))]
     for name in (
         "visitors", "concurrent_users", "imbalance_ratio", "cpu_millicores", "memory_bytes", "workers", "busy_workers",
-        "listen_queue",        "requests_per_second", "requests_in_flight", "oldest_request_seconds", "response_time_seconds", "coverage_ratio",
-        "desired_pods",
+        "listen_queue", "requests_per_second", "requests_in_flight", "oldest_request_seconds", "response_time_seconds",
+        "coverage_ratio", "desired_pods",
     ):  # fmt: skip
         assert not samples[f"rollcall_service_{name}"], name
     assert of(samples, "rollcall_service_requests_total", service="newsfeed") == 0
