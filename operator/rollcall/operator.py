@@ -25,6 +25,7 @@ from rollcall.api.monitoredservice import GROUP, PLURAL, VERSION
 from rollcall.control.bundle import Bundle
 from rollcall.control.certificates import CertificateKeeper, CertificateStoreError, dns_names
 from rollcall.control.handlers import quieten, registry_for
+from rollcall.control.kubelets import KubeletPoller
 from rollcall.control.services import Services
 from rollcall.control.status import StatusWriter
 from rollcall.control.takeback import Judge
@@ -35,6 +36,7 @@ from rollcall.ingest.agent import Door
 from rollcall.ingest.server import IngestServer
 from rollcall.inject.render import InjectSettings
 from rollcall.kube.client import Access, Client, KubeError
+from rollcall.kube.kubelet import Kubelets
 from rollcall.kube.lease import Lease
 from rollcall.kube.review import Reviews
 from rollcall.kube.secrets import SecretStore
@@ -58,8 +60,9 @@ _log = logging.getLogger(__name__)
 class Operator:
     """One replica. `run` until SIGTERM or SIGINT."""
 
-    def __init__(self, settings: Settings, client: Client) -> None:
+    def __init__(self, settings: Settings, client: Client, kubelets: Kubelets | None = None) -> None:
         self._settings = settings
+        self._kubelets = kubelets
         self._client = client
         self._identity = settings.pod_name or f"{settings.name}-{id(self):x}"
         self._reviews = Reviews(client)
@@ -154,6 +157,7 @@ class Operator:
             IngestServer(self._door, settings.ports.ingest, self._keeper.new_context()),
             StatusWriter(self._client, self._services, self._metrics.status_writes),
             Judge(self._client, self._services, settings.agent.image),
+            KubeletPoller(self._kubelets, self._services) if self._kubelets is not None else None,
             self._bundle,
             LeaderLabel(self._client, settings.namespace, settings.pod_name),
             lambda: self._keeper.current.bundle.decode(),
@@ -268,7 +272,8 @@ def serve(settings: Settings) -> Coroutine[Any, Any, None]:
     """The whole life of the process as one coroutine."""
 
     async def life() -> None:
-        async with Client(Access.find()) as client:
-            await Operator(settings, client).run()
+        access = Access.find()
+        async with Client(access) as client, Kubelets(client, access, verify=settings.kubelet.verify) as kubelets:
+            await Operator(settings, client, kubelets if settings.kubelet.enabled else None).run()
 
     return life()

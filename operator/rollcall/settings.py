@@ -23,6 +23,17 @@ class AgentSettings:
 
 
 @dataclass(frozen=True)
+class KubeletSettings:
+    """Who tells what pods use that have no probe."""
+
+    enabled: bool = True
+    """Whether kubelets are asked."""
+
+    verify: bool = True
+    """Whether a kubelet must show a certificate of the cluster's CA."""
+
+
+@dataclass(frozen=True)
 class Ports:
     """Where the operator listens."""
 
@@ -56,6 +67,7 @@ class Settings:
     """DEBUG, INFO, WARNING or ERROR."""
 
     agent: AgentSettings = field(default_factory=AgentSettings)
+    kubelet: KubeletSettings = field(default_factory=KubeletSettings)
     ports: Ports = field(default_factory=Ports)
 
     @classmethod
@@ -73,9 +85,17 @@ class Settings:
             pod_name=env.get("ROLLCALL_POD_NAME", cls.pod_name),
             log_level=level,
             agent=AgentSettings(env.get("ROLLCALL_AGENT_IMAGE", AgentSettings.image), policy),
+            kubelet=KubeletSettings(_flag(env, "ROLLCALL_KUBELET"), _flag(env, "ROLLCALL_KUBELET_VERIFY")),
         )
 
     @property
     def ingest_address(self) -> str:
         """host:port that agents call; the host is the name in our certificate."""
         return f"{self.name}-ingest.{self.namespace}.svc:{self.ports.ingest}"
+
+
+def _flag(env: Mapping[str, str], name: str) -> bool:
+    value = env.get(name, "true").lower()
+    if value not in ("true", "false"):
+        raise SettingsError(f"{name} is {value!r}; use true or false")
+    return value == "true"

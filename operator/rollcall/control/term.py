@@ -11,6 +11,7 @@ from collections.abc import Callable
 import aiohttp
 
 from rollcall.control.bundle import Bundle
+from rollcall.control.kubelets import KubeletPoller
 from rollcall.control.services import Services
 from rollcall.control.status import StatusWriter
 from rollcall.control.takeback import Judge
@@ -63,6 +64,7 @@ class Term:
         ingest: IngestServer,
         status: StatusWriter,
         judge: Judge,
+        kubelets: KubeletPoller | None,
         bundle: Bundle,
         label: LeaderLabel,
         ca: Callable[[], str],
@@ -74,6 +76,7 @@ class Term:
         self._ingest = ingest
         self._status = status
         self._judge = judge
+        self._kubelets = kubelets
         self._bundle = bundle
         self._label = label
         self._ca = ca
@@ -98,7 +101,9 @@ class Term:
 
     async def _serve(self) -> None:
         await self._begin()
-        jobs = (self._fold(), self._status.run(), self._judge.run(), self._publish())
+        jobs = [self._fold(), self._status.run(), self._judge.run(), self._publish()]
+        if self._kubelets is not None:
+            jobs.append(self._kubelets.run())
         work = [asyncio.create_task(job) for job in jobs]
         try:
             ended = asyncio.create_task(self._turn.wait())
