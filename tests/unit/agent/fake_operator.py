@@ -132,11 +132,11 @@ class FakeOperator:
         self.drop_connections()
 
     def drop_connections(self) -> None:
-        """Close every connection, as an operator that is killed does."""
+        """End every connection, as an operator that is killed does. Each is closed by the thread that serves it: its number must
+        not belong to another file while that thread may still write to it."""
         for connection in self._connections:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-            connection.close()
         self._connections.clear()
 
     def _accept(self) -> None:
@@ -158,6 +158,8 @@ class FakeOperator:
                     self._handle(connection, kind, body)
         except (OSError, ValueError):
             return
+        finally:
+            connection.close()
 
     def _handle(self, connection: socket.socket, kind: int, body: bytes) -> None:
         with self.changed:
@@ -186,13 +188,16 @@ class FakeOperator:
         """The condition's value once it is true; fails with `what` and the last report after `timeout_s`."""
         with self.changed:
             value = self.changed.wait_for(condition, timeout_s)
-            assert value, f"not seen within {timeout_s} s: {what}; last report {self.last if self.reports else None}"
+            assert value, f"not seen within {timeout_s} s: {what}; last report {self._shown()}"
             return value
 
     @property
     def last(self) -> dict[str, Any]:
         """The newest report, without its histogram's zeros in the way of reading."""
         return self.reports[-1]
+
+    def _shown(self) -> object:
+        return {name: value for name, value in self.last.items() if name != "histogram"} if self.reports else None
 
     def wait_for_report(self, timeout_s: float = 15.0, **expected: Any) -> dict[str, Any]:
         """The first report from now on that has all the expected values."""

@@ -132,6 +132,7 @@ class Watch:
 
 def start(process) -> None:
     """Watch over a process that has just begun to count."""
+    visitors.refresh(process)
     watch = Watch(process)
     _watches[:] = [watch]
     watch.start()
