@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rollcall_agent.ledger import Ledger
 from rollcall_agent.wire import frames, layout
-from rollcall_agent.wire.report import FLAG_FINAL, FLAG_PROBE
+from rollcall_agent.wire.report import FLAG_FINAL, FLAG_LISTEN_QUEUE, FLAG_PROBE
 from tests.unit.agent.fake_operator import FakeOperator, make_certificate
 from tests.unit.agent.pod import Pod, poll_until
 
