@@ -41,6 +41,10 @@ class Scene:
         """A pod of a service reports, connecting first if need be."""
         watch.fleet.upsert(facts(agent.uid))
         agent.answer([0.05] * requests)
+        self.serve_as_is(watch, agent)
+
+    def serve_as_is(self, watch: ServiceWatch, agent: Agent) -> None:
+        """A pod that is on the roll already reports."""
         if agent.uid not in self.sessions or not self.sessions[agent.uid].fleets:
             self.sessions[agent.uid] = self.roll.open(agent.uid, "shop", agent.uid, agent.epoch, 0, self.clock.now_s)
         self.sessions[agent.uid].accept(agent.body(self.clock.now_s), self.clock.now_s)

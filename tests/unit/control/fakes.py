@@ -30,6 +30,7 @@ class FakeClient:
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Any]] = {}
         self.writes: list[tuple[str, str]] = []
+        self.created: list[dict[str, Any]] = []
         self.fail: dict[str, Exception] = {}
 
     def _check(self, path: str) -> None:
@@ -44,6 +45,9 @@ class FakeClient:
         if method != "GET":
             self.writes.append((method, path))
         self._check(path)
+        if method == "POST":
+            self.created.append(copy.deepcopy(body))
+            return body
         if path not in self.objects:
             raise KubeError(404, "NotFound", path)
         if method == "DELETE":

@@ -90,7 +90,7 @@ async def test_containers_with_both_figures_are_told(node: Node, authority: Auth
 async def test_a_stranger_gets_no_token(node: Node, tmp_path: Path) -> None:
     other = Authority(tmp_path, "other")
     for ca in (other.pair.certificate, None):
-        with pytest.raises(KubeletError, match="not of the cluster.s CA"):
+        with pytest.raises(KubeletError, match=r"not of the cluster.s CA"):
             await ask(node, ca)
     assert node.asked == []
     assert await ask(node, None, verify=False), "unless somebody wants it so"
