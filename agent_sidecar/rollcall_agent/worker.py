@@ -18,7 +18,7 @@ from . import __version__, control, report
 from .facts_log import FactsLog
 from .ledger import Ledger
 from .log import say
-from .orders import Orders
+from .orders import VISITORS_FILE, Orders
 from .settings import Settings
 from .sources.cost import Cost
 from .sources.folder import WorkerFolder
@@ -75,7 +75,7 @@ class Worker:
         self._listen_queue = ListenQueue()
         self._welcomes_of = 0
         self._told_longest = False
-        self._php = self._open_php(given)
+        self._php = self._open_php(given, f"{settings.state_dir}/{VISITORS_FILE}")
         self._php_paused_until = 0.0
         now = time.monotonic()
         self._cost = Cost(given.supervisor_pid, self._state.cpu_base_us, now)
@@ -89,10 +89,10 @@ class Worker:
         self._final_connection = 0
         self._ended = False
 
-    def _open_php(self, given: Inheritance) -> PhpSource | None:
+    def _open_php(self, given: Inheritance, visitors_file: str) -> PhpSource | None:
         if given.ledger is None:
             return None
-        php = PhpSource(given.ledger, self._tell_closed)
+        php = PhpSource(given.ledger, self._tell_closed, visitors_file)
         for number, connection in given.connections.items():
             php.add(number, connection)
         self._epoll.register(php.fileno, select.EPOLLIN)

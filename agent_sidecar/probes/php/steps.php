@@ -218,13 +218,12 @@ final class Steps
 
     private static function tell(string $text, int $now): void
     {
-        $request = self::$request;
         if ($text !== '') {
             self::$lastCode = $text;
         }
-        Request::quietly(static function () use ($request, $text, $now): void {
-            $request->step(\substr($text, 0, self::MAX_TEXT), \intdiv($now, 1000));
-        });
+        if (self::$request !== null) {
+            self::$request->step(\substr($text, 0, self::MAX_TEXT), \intdiv($now, 1000));
+        }
     }
 
     /** An exception of the original, with file, line and trace as if nothing stood between it and its caller. */

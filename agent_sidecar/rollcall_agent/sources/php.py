@@ -26,9 +26,10 @@ FLAG_ERROR = 1
 FLAG_ABORTED = 2
 MAX_MESSAGE_BYTES = 512
 """Largest `length`, which counts type and body."""
-ASK = b"R"
-"""Down a worker's stream: tell the resources at the begin of your next request."""
 ASK_EVERY_US = 1_000_000
+NO_VISITORS = b"\n"
+"""The line down a worker's stream when no visitors are counted, else source and key: `cookie:sid 00ff..`. A worker leaves the
+last line unread, so that its next requests find it again; one that finds another behind it answers with RESOURCES."""
 SAMPLE_EVERY_US = 1_000_000
 """Between two samples of one type of error."""
 _MAX_ELAPSED_US = 7 * 86_400_000_000
@@ -42,10 +43,13 @@ class BadMessageError(ValueError):
 
 
 class PhpSource:
-    """All connections of PHP probes. `closed` is called with the number of each connection that has ended."""
+    """All connections of PHP probes. `closed` is called with the number of each connection that has ended; `visitors_file` is
+    what `orders` writes."""
 
-    def __init__(self, ledger: Ledger, closed: Callable[[int], None]) -> None:
+    def __init__(self, ledger: Ledger, closed: Callable[[int], None], visitors_file: str) -> None:
         self._ledger = ledger
+        self._visitors_file = visitors_file
+        self._line = _line(visitors_file)
         ledger.resume()  # an earlier worker process has written to the same map
         self._closed = closed
         self._sockets: dict[int, tuple[int, socket.socket]] = {}
@@ -74,6 +78,7 @@ class PhpSource:
         self._ledger.use_slots(number + 1)
         self._sockets[connection.fileno()] = (number, connection)
         self._epoll.register(connection.fileno(), select.EPOLLIN)
+        self._send_line(connection)
 
     def read(self, now_us: int) -> None:
         """Apply everything that has arrived; never waits."""
@@ -86,30 +91,39 @@ class PhpSource:
                     continue
             except BlockingIOError:
                 continue
+            except ConnectionResetError:
+                pass  # it has ended, and left our line unread
             except (OSError, BadMessageError) as error:
                 say(f"PHP connection dropped: {error}", "php")
             self._drop(fd)
         if now_us >= self._ask_at_us:
-            self._ask(now_us)
+            self._tell(now_us)
 
-    def _ask(self, now_us: int) -> None:
-        """Ask the worker that has begun a request last for the container's resources: it is likely to begin another soon.
-
-        One that has been asked and has not begun a request since answers without being asked again.
+    def _tell(self, now_us: int) -> None:
+        """Send the line to all when it has changed, else, to be told the resources, to the worker that has begun a request
+        last: it is likely to begin another soon. One that has been asked and has not begun a request since is not asked again.
         """
-        number = self._last_begun
-        self._last_begun = -1
-        if number < 0 or number in self._asked:
+        number, self._last_begun = self._last_begun, -1
+        if number < 0:
             return
         self._ask_at_us = now_us + ASK_EVERY_US
-        for known, connection in self._sockets.values():
-            if known == number:
-                try:
-                    connection.send(ASK, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-                    self._asked.add(number)
-                except OSError:
-                    pass  # it is about to end
-                return
+        line = _line(self._visitors_file)
+        if line != self._line:
+            self._line = line
+            for number, connection in self._sockets.values():
+                self._send_line(connection)
+                self._asked.add(number)
+        elif number not in self._asked:
+            self._asked.add(number)
+            for known, connection in self._sockets.values():
+                if known == number:
+                    self._send_line(connection)
+
+    def _send_line(self, connection: socket.socket) -> None:
+        try:  # noqa: SIM105 - importing contextlib costs 900 KiB
+            connection.send(self._line, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        except OSError:
+            pass  # it is about to end
 
     def _drop(self, fd: int) -> None:
         number, connection = self._sockets.pop(fd)
@@ -228,3 +242,13 @@ class PhpSource:
                 self._endpoints.clear()
             index = self._endpoints[name] = self._ledger.endpoint(name.decode("utf-8", "replace"))
         return index
+
+
+def _line(visitors_file: str) -> bytes:
+    """The content of the file of visitors as one line."""
+    try:
+        with open(visitors_file, "rb") as file:
+            source, key = file.read(512).split()
+    except (OSError, ValueError):
+        return NO_VISITORS
+    return b"%s %s\n" % (source, key)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rollcall_agent.ledger import Ledger
 from rollcall_agent.sources.harvest import Harvest
 from rollcall_agent.sources.longest import longest
-from rollcall_agent.sources.php import ASK, ASK_EVERY_US, MAX_MESSAGE_BYTES, SAMPLE_EVERY_US, PhpSource
+from rollcall_agent.sources.php import ASK_EVERY_US, MAX_MESSAGE_BYTES, NO_VISITORS, SAMPLE_EVERY_US, PhpSource
 from rollcall_agent.sources.worker_file import WorkerFile
 from rollcall_agent.wire import layout
 
@@ -47,7 +47,8 @@ class Rig:
     def __init__(self, folder: Path) -> None:
         self.ledger = Ledger(str(folder), layout.RUNTIME_PHP, "php")
         self.closed: list[int] = []
-        self.source = PhpSource(self.ledger, self.closed.append)
+        self.visitors = folder / "visitors"
+        self.source = PhpSource(self.ledger, self.closed.append, str(self.visitors))
         self.file = WorkerFile(self.ledger.path)
         self.harvest = Harvest(self.file)
         self.stream = self.connect(7)
@@ -175,39 +176,62 @@ def test_a_step_is_that_of_the_request_in_flight(rig: Rig) -> None:
 
 
 def test_the_worker_that_began_last_is_asked_for_resources_once_a_second(rig: Rig) -> None:
-    rig.stream.setblocking(False)
     other = rig.connect(8)
-    other.setblocking(False)
+    assert (lines(rig.stream), lines(other)) == ([NO_VISITORS], [NO_VISITORS])
     rig.counts()
-    assert asked(rig.stream, other) == (0, 0)
+    assert (lines(rig.stream), lines(other)) == ([], [])
     rig.stream.sendall(begin() + end())
     rig.counts()
-    assert asked(rig.stream, other) == (1, 0)
+    assert (lines(rig.stream), lines(other)) == ([NO_VISITORS], [])
     answer = message(5, struct.pack("<5Q2I", NOW_US, 1, 2, 3, 4, 1500, 6))
     rig.stream.sendall(begin() + answer + end())
     rig.counts()
     assert rig.file.resources == (NOW_US, 1, 2, 3, 4, 1500, 6)
-    assert asked(rig.stream, other) == (0, 0)
+    assert (lines(rig.stream), lines(other)) == ([], [])
     other.sendall(begin() + end())
     rig.counts(NOW_US + ASK_EVERY_US)
-    assert asked(rig.stream, other) == (0, 1)
+    assert (lines(rig.stream), lines(other)) == ([], [NO_VISITORS])
     other.sendall(begin() + end())  # it did not answer: it has not looked yet
     rig.counts(NOW_US + 2 * ASK_EVERY_US)
-    assert asked(rig.stream, other) == (0, 0)
+    assert (lines(rig.stream), lines(other)) == ([], [])
     other.close()
 
 
-def asked(*streams: socket.socket) -> tuple[int, ...]:
-    """How often the agent has asked on each stream since the last call."""
-    found = []
-    for stream in streams:
-        try:
-            data = stream.recv(100)
-        except BlockingIOError:
-            data = b""
-        assert data == ASK * len(data)
-        found.append(len(data))
-    return tuple(found)
+def test_all_workers_are_told_when_visitors_are_known_by_something_else(rig: Rig) -> None:
+    other = rig.connect(8)
+    assert (lines(rig.stream), lines(other)) == ([NO_VISITORS], [NO_VISITORS])
+    rig.visitors.write_text("cookie:sid\n00ff\n")
+    rig.stream.sendall(begin() + end())
+    rig.counts()
+    assert (lines(rig.stream), lines(other)) == ([b"cookie:sid 00ff\n"], [b"cookie:sid 00ff\n"])
+    third = rig.connect(9)
+    assert lines(third) == [b"cookie:sid 00ff\n"]
+    for text, line in (("nonsense", NO_VISITORS), ("clientIP\n77\n", b"clientIP 77\n"), (None, NO_VISITORS)):
+        rig.visitors.write_text(text) if text else rig.visitors.unlink()
+        rig.source._ask_at_us = 0
+        third.sendall(begin() + end())
+        rig.counts()
+        assert lines(third) == [line]
+    other.close()
+    third.close()
+
+
+def test_a_worker_that_leaves_its_line_unread_has_just_ended(rig: Rig, capfd: pytest.CaptureFixture[str]) -> None:
+    rig.stream.sendall(begin() + end() + begin())
+    rig.stream.close()
+    assert rig.counts() == (2, 1, 1, 0)
+    assert capfd.readouterr().err == ""
+
+
+def lines(stream: socket.socket) -> list[bytes]:
+    """What the agent has sent down a stream since the last call."""
+    stream.setblocking(False)
+    try:
+        return stream.recv(1000).splitlines(keepends=True)
+    except BlockingIOError:
+        return []
+    finally:
+        stream.setblocking(True)
 
 
 @pytest.mark.parametrize("started_us", [0, NOW_US + 1, 2**64 - 1])
@@ -250,7 +274,7 @@ def test_a_successor_process_goes_on_where_this_one_stopped(rig: Rig) -> None:
     rig.stream.sendall(begin(name=b"GET /a.php"))
     rig.counts()
     probe, agent = socket.socketpair()
-    successor = PhpSource(rig.ledger, rig.closed.append)
+    successor = PhpSource(rig.ledger, rig.closed.append, str(rig.visitors))
     successor.add(7, agent)
     probe.sendall(end() + begin(name=b"GET /b.php"))
     successor.read(NOW_US)

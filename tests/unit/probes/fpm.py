@@ -49,6 +49,7 @@ class Fpm:
         probe: bool = True,
         extra: str = "clear_env=yes",
         ini: str = "",
+        scanned: str = "",
         extensions: tuple[str, ...] = (),
         workers: int = 2,
         opcache: bool = True,
@@ -59,7 +60,7 @@ class Fpm:
         shutil.rmtree(scan, ignore_errors=True)
         scan.mkdir()
         lines = ["zend_extension=opcache", "opcache.enable=1"] if opcache else []
-        (scan / "10-extensions.ini").write_text("\n".join([*lines, *(f"extension={name}" for name in extensions), ""]))
+        (scan / "10-extensions.ini").write_text("\n".join([*lines, *(f"extension={name}" for name in extensions), scanned]))
         if probe:
             text = (PROBES / "php/conf.d/rollcall.ini").read_text()
             (scan / "rollcall.ini").write_text(text.replace("/rollcall/probes", str(PROBES)))
@@ -93,7 +94,7 @@ class Listener:
         self._listener.setblocking(False)
         (pod.run / "agent").mkdir()
         self.ledger = Ledger(str(pod.run), layout.RUNTIME_PHP, "php")
-        self.source = PhpSource(self.ledger, lambda number: None)
+        self.source = PhpSource(self.ledger, lambda number: None, str(pod.run / "agent/visitors"))
         self.file = WorkerFile(self.ledger.path)
         self.errors: dict[str, int] = {}
         self.visits: list[int] = []

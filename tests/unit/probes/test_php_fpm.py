@@ -9,6 +9,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from rollcall_agent.sources.worker_file import WorkerFile
 from tests.unit.agent.fake_operator import FakeOperator
 from tests.unit.agent.pod import Pod, poll_until
@@ -110,12 +112,14 @@ def test_recycled_fpm_workers_keep_the_totals_exact(pod: Pod, operator: FakeOper
     assert (seen["started"], seen["lost"], seen["errors"]) == (201, 0, 0)
 
 
-def test_a_prepended_file_of_php_ini_still_runs(pod: Pod, operator: FakeOperator, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["php.ini", "a scanned file"])
+def test_a_prepended_file_still_runs(pod: Pod, operator: FakeOperator, tmp_path: Path, where: str) -> None:
     pod.start_agent()
     poll_until((pod.run / "php.sock").exists, "the agent listens")
-    own = tmp_path / "own.php"
+    own = tmp_path / "its own.php"
     own.write_text("<?php header('X-Own: yes'); $own = 1;")
-    fpm = Fpm(pod, ini=f'auto_prepend_file = "{own}"\n')
+    setting = f'auto_prepend_file = "{own}"\n'
+    fpm = Fpm(pod, ini=setting) if where == "php.ini" else Fpm(pod, scanned=setting)
     answer = fpm.get("clean")
     assert b"X-Own: yes" in answer
     assert b'[{"own":1},null,[],0]' in answer

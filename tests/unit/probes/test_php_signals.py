@@ -47,6 +47,7 @@ def test_a_visitor_is_told_as_a_keyed_hash(
 
 
 def test_the_file_of_visitors_may_come_change_and_go_at_any_time(pod: Pod, agent: Listener) -> None:
+    """Before the agent has said anything: nobody reads meanwhile."""
     fpm = Fpm(pod)
     file = pod.run / "agent/visitors"
     for text in (
@@ -59,11 +60,32 @@ def test_the_file_of_visitors_may_come_change_and_go_at_any_time(pod: Pod, agent
         "cookie:sid\n01\n",
     ):
         file.write_text(text)
-        assert b"fine" in fpm.get("clean" if text == "nonsense" else "ok", **COOKIE) or text == "nonsense"
+        answer = fpm.get("clean", **COOKIE)
+        assert answer.endswith(b"[[],null,[],0]"), text
     file.unlink()
     fpm.get("ok", **COOKIE)
     agent.finished(9)
     assert sorted(agent.visits) == sorted(visitor_hash(key, b"anna%2B1") for key in (b"\0", b"\1"))
+
+
+def test_the_agents_last_line_counts_for_all_requests_that_follow(pod: Pod, agent: Listener) -> None:
+    fpm = Fpm(pod, workers=1)
+    agent.finished(1)
+    fpm.get("ok", **COOKIE)
+    agent.finished(2)
+    assert agent.visits == []
+    expected: list[int] = []
+    for number, key in enumerate((b"\1", b"\2", b"\3")):
+        (pod.run / "agent/visitors").write_text(f"cookie:sid\n{key.hex()}\n")
+        agent.source._ask_at_us = 0
+        agent.read()
+        fpm.get("ok", **COOKIE)  # has the agent look at the file and tell
+        agent.finished(3 + 4 * number)
+        for _ in range(3):
+            assert fpm.get("clean", **COOKIE).endswith(b"[[],null,[],0]")
+        agent.finished(6 + 4 * number)
+        expected += [visitor_hash(key, b"anna%2B1")] * 3
+        assert agent.visits[-3:] == expected[-3:]
 
 
 def test_a_worker_that_is_asked_tells_the_resources_at_its_next_request(pod: Pod, agent: Listener) -> None:

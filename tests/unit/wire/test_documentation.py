@@ -130,7 +130,7 @@ def test_names_and_facts() -> None:
 
 def test_the_php_messages(tmp_path: Path) -> None:
     ledger = Ledger(str(tmp_path), layout.RUNTIME_PHP, "php")
-    source = PhpSource(ledger, lambda _: None)
+    source = PhpSource(ledger, lambda _: None, "")
     probe, agent = socket.socketpair()
     source.add(0, agent)
     probe.sendall(documented_bytes("php"))

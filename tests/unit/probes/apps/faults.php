@@ -22,6 +22,9 @@ switch ($_GET['m'] ?? '') {
     case 'ok':
         echo 'fine';
         break;
+    case 'hello':
+        echo 'hello ', $_SERVER['REQUEST_URI'];
+        break;
     case 'uncaught':
         (new Feed())->read('anna');
     case 'chained':

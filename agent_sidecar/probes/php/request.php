@@ -1,0 +1,371 @@
+<?php
+/**
+ * The request that this PHP process is at: tells the agent when it begins, when it has ended, who asks, and what went wrong.
+ *
+ * A few small messages per request go over one unix stream per FPM worker, which PHP keeps open between requests; nothing waits
+ * for an answer, and what cannot be sent is given up silently. The agent's last line stays in the stream's buffer: it says from
+ * what visitors are known, at the price of one system call, and is all that a PHP process can keep from request to request.
+ *
+ * Messages, little-endian, `u16 length | u8 type | body`, length counting type and body, 512 at most:
+ *   1 BEGIN      u64 start (CLOCK_MONOTONIC, microseconds) | u64 visitor's hash (0: none) | endpoint (`GET /index.php`)
+ *   2 END        u64 duration (microseconds) | u16 status | u8 flags (1: a fatal error, 2: client gone) | endpoint, if another
+ *   3 ERROR      name, message, function, file, line, with a NUL between them; before the END of its request
+ *   4 STEP       u64 since (CLOCK_MONOTONIC, microseconds) | what the request is at; empty: not known any more
+ *   5 RESOURCES  what the container's cgroup says (resources.php), whenever the agent has sent another line
+ * The agent's lines: `cookie:sid 00ff..\n`, source and key in hex of what visitors are known by; `\n` when none are counted.
+ *
+ * PHP looks up each function that a request calls anew, which is most of what the probe costs: hence few calls in begin() and
+ * end(), and everything rare in methods and files of its own.
+ */
+
+declare(strict_types=1);
+
+namespace Rollcall\Probe;
+
+final class Request
+{
+    private const RUN = '/rollcall/run';
+    private const MAX_ENDPOINT_BYTES = 126;
+    private const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'CONNECT'];
+    private const NEEDED = ['hrtime', 'stream_socket_client', 'stream_set_blocking', 'register_shutdown_function'];
+    private const FRAMEWORKS = ['WP', 'Illuminate\Container\Container', 'Symfony\Component\HttpFoundation\Request'];
+    private const FLAG_FATAL = 1;
+    private const FLAG_ABORTED = 2;
+    private const RESERVE_BYTES = 8192;
+    private const MAX_LINES_BYTES = 2048;
+    private const NOBODY = "\0\0\0\0\0\0\0\0";
+
+    /** @var string|null what the configuration had in front of every script before rollcall.ini: it still has to run */
+    public static $prepended = null;
+
+    /** @var self|null the request that this process is at */
+    private static $current = null;
+
+    /** @var int nanoseconds */
+    private $start;
+
+    /** @var string */
+    private $run = self::RUN;
+
+    /** @var string */
+    private $method = '';
+
+    /** @var string */
+    private $endpoint = 'other';
+
+    /** @var string eight bytes, the keyed hash of who asks */
+    private $visitor = self::NOBODY;
+
+    /** @var resource|null */
+    private $stream = null;
+
+    /** @var string|null memory to work in when the script has used up its own */
+    private $reserve;
+
+    /** @var array|null what error_get_last() said before the application's own shutdown functions ran */
+    private $error = null;
+
+    /** @var bool */
+    private $hasSteps = false;
+
+    /** @var bool */
+    private $ended = false;
+
+    /** Begin the request, unless there is one or the environment cannot do it. */
+    public static function begin(): void
+    {
+        $start = \function_exists('hrtime') ? \hrtime(true) : 0;
+        $prepended = \function_exists('get_cfg_var') ? \get_cfg_var('rollcall.prepended') : false;
+        if ($prepended !== false && $prepended !== '') {
+            self::$prepended = self::resolved($prepended);
+        }
+        if (self::$current !== null || \PHP_SAPI === 'cli' || \PHP_SAPI === 'phpdbg' || \PHP_INT_SIZE !== 8) {
+            return;
+        }
+        foreach (self::NEEDED as $function) {
+            if (!\function_exists($function)) {
+                return;
+            }
+        }
+        self::$current = $request = new self();
+        $request->start = $start;
+        \set_error_handler([self::class, 'ignore']);
+        try {
+            $request->sendBegin();
+        } catch (\Throwable $error) {
+            // told to nobody: the application is not to be disturbed
+        } finally {
+            \restore_error_handler();
+        }
+        \register_shutdown_function([$request, 'atShutdown']);
+    }
+
+    /** Takes the place of the application's error handler while the probe works, so that no warning shows outside. */
+    public static function ignore(): bool
+    {
+        return true;
+    }
+
+    /** Registered first, so called first: queue up again behind the shutdown functions of the application. */
+    public function atShutdown(): void
+    {
+        $this->error = \error_get_last();
+        \register_shutdown_function([$this, 'end']);
+    }
+
+    /** Only reached without `end` when a shutdown function of the application called exit(). */
+    public function __destruct()
+    {
+        $this->end();
+    }
+
+    /** The request has ended. Later calls do nothing. */
+    public function end(): void
+    {
+        if ($this->ended) {
+            return;
+        }
+        $this->ended = true;
+        $this->reserve = null;
+        if ($this->stream === null) {
+            return;
+        }
+        \set_error_handler([self::class, 'ignore']);
+        try {
+            $this->sendEnd();
+        } catch (\Throwable $error) {
+            // as above
+        } finally {
+            \restore_error_handler();
+        }
+    }
+
+    /** Tell what the request is at, '' when that is over; only for `Steps`. */
+    public function step(string $text, int $sinceMicros): void
+    {
+        if ($this->ended || $this->stream === null) {
+            return;
+        }
+        \set_error_handler([self::class, 'ignore']);
+        try {
+            $this->send(self::message(4, \pack('P', $sinceMicros) . $text));
+        } catch (\Throwable $error) {
+            // as above
+        } finally {
+            \restore_error_handler();
+        }
+    }
+
+    private static function resolved(string $name): ?string
+    {
+        \set_error_handler([self::class, 'ignore']);
+        try {
+            $file = \stream_resolve_include_path($name);
+        } finally {
+            \restore_error_handler();
+        }
+        return $file === false || $file === __DIR__ . '/rollcall.php' || \strtolower($name) === 'none' ? null : $file;
+    }
+
+    private function sendBegin(): void
+    {
+        $this->nameScript();
+        $this->reserve = \str_repeat('.', self::RESERVE_BYTES);
+        $run = \getenv('ROLLCALL_RUN');
+        if ($run !== false && $run !== '') {
+            $this->run = $run;
+        }
+        if (!$this->connect()) {
+            return;
+        }
+        // The agent's last line is left where it is, for the next request; another behind it is new.
+        $line = (string) \stream_socket_recvfrom($this->stream, self::MAX_LINES_BYTES, \STREAM_PEEK);
+        $isAsked = false;
+        if ($line === '') {
+            $line = $this->visitorsFile();
+        } elseif (\strpos($line, "\n") !== \strlen($line) - 1) {
+            $isAsked = true;
+            $line = $this->lastLine($line);
+        }
+        if ($line !== "\n") {
+            $this->visitor = self::visitor($line);
+        }
+        $message = $this->beginMessage();
+        if (!$this->send($message) && !$this->send($message)) {
+            return;
+        }
+        if (\extension_loaded('uopz') || \extension_loaded('excimer')) {
+            require_once __DIR__ . '/steps.php';
+            Steps::arm($this);
+            $this->hasSteps = true;
+        }
+        if ($isAsked) {
+            $this->sendResources();
+        }
+    }
+
+    /** Method and script: never the path that was asked for, which is unbounded and may hold personal data. */
+    private function nameScript(): void
+    {
+        $method = $_SERVER['REQUEST_METHOD'] ?? '';
+        $script = $_SERVER['SCRIPT_FILENAME'] ?? '';
+        $root = $_SERVER['DOCUMENT_ROOT'] ?? '';
+        if (!\is_string($script) || !\in_array($method, self::METHODS, true)) {
+            return;
+        }
+        $this->method = $method;
+        if (\is_string($root) && $root !== '' && \strpos($script, $root) === 0) {
+            $name = \substr($script, \strlen($root) - ($root[-1] === '/' ? 1 : 0));
+        }
+        if (!isset($name[0]) || $name[0] !== '/') {
+            $name = '/' . \basename($script);
+        }
+        $this->endpoint = $this->bounded($method . ' ' . $name);
+    }
+
+    private function bounded(string $endpoint): string
+    {
+        return isset($endpoint[self::MAX_ENDPOINT_BYTES]) ? \substr($endpoint, 0, self::MAX_ENDPOINT_BYTES) : $endpoint;
+    }
+
+    /** The same as the agent's line, for the first request of a stream, to which the agent has said nothing yet. */
+    private function visitorsFile(): string
+    {
+        $file = $this->run . '/agent/visitors';
+        $text = \is_file($file) ? (string) \file_get_contents($file, false, null, 0, 512) : '';
+        return \strtr(\trim($text), "\n", ' ') . "\n";
+    }
+
+    /** The last of the agent's lines; those before it are taken out of the stream. */
+    private function lastLine(string $lines): string
+    {
+        $end = (int) \strrpos($lines, "\n");
+        $start = $end === 0 ? false : \strrpos($lines, "\n", $end - \strlen($lines) - 1);
+        if ($start === false) {
+            return "\n";
+        }
+        \stream_socket_recvfrom($this->stream, $start + 1);
+        return \substr($lines, $start + 1, $end - $start);
+    }
+
+    /** The keyed hash of who asks, by source and key (`cookie:sid 00ff..\n`). Nothing else of it is sent. */
+    private static function visitor(string $line): string
+    {
+        $space = (int) \strpos($line, ' ');
+        $name = \substr($line, 7, $space - 7);
+        if ($line[0] === 'h') {
+            $identifier = $_SERVER['HTTP_' . \strtoupper(\strtr($name, '-', '_'))] ?? '';
+        } elseif ($line[1] === 'l') {
+            $identifier = $_SERVER['REMOTE_ADDR'] ?? '';
+        } else {
+            // Not $_COOKIE: other languages' probes in the same service hash the raw bytes.
+            $pattern = '/(?:^|;)[ \t]*' . \preg_quote($name, '/') . '="?([^;"]*)/';
+            $identifier = \preg_match($pattern, $_SERVER['HTTP_COOKIE'] ?? '', $match) === 1 ? \rtrim($match[1]) : '';
+        }
+        $key = $space > 0 && \is_string($identifier) && $identifier !== '' ? \hex2bin(\rtrim(\substr($line, $space + 1))) : '';
+        return (string) $key === '' ? self::NOBODY : \substr(\hash_hmac('sha256', $identifier, $key, true), 0, 8);
+    }
+
+    private function sendResources(): void
+    {
+        require_once __DIR__ . '/resources.php';
+        $body = (new Resources())->body();
+        if ($body !== null) {
+            $this->send(self::message(5, $body));
+        }
+    }
+
+    private function sendEnd(): void
+    {
+        $micros = \intdiv(\hrtime(true) - $this->start, 1000);
+        if ($this->hasSteps) {
+            Steps::disarm();
+        }
+        $error = \error_get_last();
+        $failure = '';
+        $route = '';
+        $flags = \connection_aborted() === 1 ? self::FLAG_ABORTED : 0;
+        $limit = $error !== null && \strncmp($error['message'], 'Allowed memory size', 19) === 0
+            ? \ini_set('memory_limit', '-1') : null; // else there is no room to look closer
+        if ($limit === false) {
+            $failure = "fatal memory limit\0\0\0\0" . $error['line'];
+            $flags |= self::FLAG_FATAL;
+        } else {
+            if ($error !== null || $this->error !== null) {
+                require_once __DIR__ . '/errors.php';
+                $failure = Errors::fields($this->error ?? $error, $error ?? $this->error, $isFatal);
+                $flags |= $isFatal ? self::FLAG_FATAL : 0;
+            }
+            foreach (self::FRAMEWORKS as $class) {
+                if (\class_exists($class, false)) {
+                    $route = $this->route($failure, $flags);
+                    break;
+                }
+            }
+        }
+        // type, duration, status, flags
+        $message = \pack('vCPvC', 12 + \strlen($route), 2, $micros, (int) \http_response_code() ?: 200, $flags) . $route;
+        if ($failure !== '') {
+            $message = self::message(3, $failure) . $message;
+        }
+        if (!$this->send($message)) {
+            $this->send($this->beginMessage() . $message);
+        }
+        if (\is_string($limit)) {
+            \ini_set('memory_limit', $limit);
+        }
+    }
+
+    /** The endpoint that a framework knows, '' when that is the script; adds the error that the framework caught. */
+    private function route(string &$failure, int &$flags): string
+    {
+        require_once __DIR__ . '/frameworks.php';
+        $found = Frameworks::look();
+        if ($found->exception !== null && ($flags & self::FLAG_FATAL) === 0) {
+            require_once __DIR__ . '/errors.php';
+            $failure = Errors::ofThrowable($found->exception);
+            $flags |= self::FLAG_FATAL;
+        }
+        return $found->route === '' || $this->method === '' ? '' : $this->bounded($this->method . ' ' . $found->route);
+    }
+
+    private function beginMessage(): string
+    {
+        $head = \pack('vCP', 17 + \strlen($this->endpoint), 1, \intdiv($this->start, 1000));
+        return $head . $this->visitor . $this->endpoint;
+    }
+
+    private static function message(int $type, string $body): string
+    {
+        return \pack('vC', \strlen($body) + 1, $type) . $body;
+    }
+
+    private function connect(): bool
+    {
+        $flags = \STREAM_CLIENT_CONNECT | \STREAM_CLIENT_PERSISTENT;
+        $stream = \stream_socket_client('unix://' . $this->run . '/php.sock', $number, $text, 0.2, $flags);
+        if ($stream === false) {
+            return false;
+        }
+        if (\ftell($stream) === 0) { // nothing was ever sent: it is new
+            \stream_set_blocking($stream, false);
+            \stream_set_write_buffer($stream, 0);
+        }
+        $this->stream = $stream;
+        return true;
+    }
+
+    /** Send whole messages over this worker's stream; false when the stream was of no use and has been closed. */
+    private function send(string $messages): bool
+    {
+        if ($this->stream === null && !$this->connect()) {
+            return false;
+        }
+        if (\fwrite($this->stream, $messages) === \strlen($messages)) {
+            return true;
+        }
+        \fclose($this->stream);
+        $this->stream = null;
+        return false;
+    }
+}
