@@ -21,8 +21,7 @@ $(VENV)/ready: pyproject.toml
 # The probe's native part, built for this machine where that is missing or older than its source.
 .PHONY: native
 native: $(VENV)/ready
-	@command -v cc >/dev/null || { command -v apt-get >/dev/null && apt-get update -q && apt-get install -y -q gcc libc6-dev; }
-	@$(BIN)/python agent_sidecar/probes/native/build.py
+	@$(BIN)/python -m tests.harness.native
 
 .PHONY: demo demo-down
 demo: native ## A local cluster with Rollcall, sample services and load: the live picture while it scales
@@ -54,6 +53,6 @@ generate: $(VENV)/ready ## Write the CRD from its types
 
 .PHONY: bench
 bench: native ## All benchmarks, each a table
-	@for b in ingest fold probe_overhead agent_cost; do echo; echo "== $$b"; $(BIN)/python benchmarks/$$b.py || exit 1; done
+	@for b in ingest fold probe_overhead php_probe agent_cost; do echo; echo "== $$b"; $(BIN)/python benchmarks/$$b.py || exit 1; done
 
 include tests/harness/cluster.mk

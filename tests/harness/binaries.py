@@ -4,9 +4,12 @@ Nobody publishes them where a machine without Docker can take them from, and a b
 helm are taken from PATH where they fit.
 """
 
+import fcntl
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,12 +70,22 @@ def ensure(binary: Binary) -> Path:
     if shutil.which("go") is None:
         raise HarnessError(f"cannot build {binary.name} {binary.version}: Go (1.24 or newer) is not on PATH")
     binary.path.parent.mkdir(parents=True, exist_ok=True)
-    with step(f"build {binary.name} {binary.version} (once)"):
-        if binary.listed:
+    with _one_at_a_time(binary), step(f"build {binary.name} {binary.version} (once)"):
+        if binary.path.is_file():  # another run has built it meanwhile
+            pass
+        elif binary.listed:
             _build(binary)
         else:
             _install(binary)
     return binary.path
+
+
+@contextmanager
+def _one_at_a_time(binary: Binary) -> Iterator[None]:
+    """Two runs that need the same binary do not build it at the same place at once."""
+    with (binary.path.parent / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def kubectl() -> Path:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import base_images, context, packages, paths, wheels
+from . import base_images, context, native, packages, paths, wheels
 from .commands import run, succeeds
 from .errors import HarnessError
 from .progress import step
@@ -30,6 +30,8 @@ class Recipe:
     """A name in `base_images.BASES`."""
     wheels: Mapping[str, Callable[[], Sequence[str]]] = field(default_factory=dict)
     """Folders of build/wheels that the Dockerfile copies, each with the requirements it is filled for."""
+    prepare: Callable[[], None] = lambda: None
+    """What else the Dockerfile copies that has to be made first."""
 
 
 def _listed(sample: str) -> Recipe:
@@ -39,7 +41,7 @@ def _listed(sample: str) -> Recipe:
 
 IMAGES = {
     "operator": Recipe("operator/Dockerfile", wheels={"operator": lambda: wheels.extra("operator"), "own": lambda: wheels.OWN}),
-    "agent": Recipe("agent_sidecar/Dockerfile"),
+    "agent": Recipe("agent_sidecar/Dockerfile", prepare=native.ensure),
     "newsfeed": _listed("newsfeed"),
     "newsfeed-async": _listed("newsfeed-async"),
     "legacy": Recipe("examples/legacy/Dockerfile", base="php"),
@@ -76,6 +78,7 @@ def build(reference: str, name: str, recipe: Recipe) -> Image:
     with _locked():
         for folder, requirements in recipe.wheels.items():
             wheels.prepare(folder, requirements(), _DOCKER_PYTHON if docker else _LOCAL_PYTHON)
+        recipe.prepare()
         base = "" if docker else base_images.BASES[recipe.base].reference
         inputs = context.digest(dockerfile, base, reference)
         image = Image(reference, paths.images() / f"{name}-{inputs}.tar", inputs)

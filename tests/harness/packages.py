@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from pathlib import Path
 
 from .commands import run, succeeds
 from .errors import HarnessError
@@ -43,6 +44,11 @@ def ensure_node_tools() -> None:
 def ensure_build_tools() -> None:
     """Install what image builds need: buildah and debootstrap."""
     _ensure(_BUILD_TOOLS)
+
+
+def ensure_compiler(header: Path) -> None:
+    """Install what compiles the native part of the probe: a C compiler, and Python's headers, of which `header` is one."""
+    _ensure({"cc": "gcc", "/usr/include/stdio.h": "libc6-dev", str(header): "python3-dev"})
 
 
 def _ensure(tools: dict[str, str]) -> None:

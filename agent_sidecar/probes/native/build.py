@@ -1,4 +1,4 @@
-"""Builds the native recorder for this machine: python agent_sidecar/probes/native/build.py
+"""Builds the native recorder for this machine: python agent_sidecar/probes/native/build.py [--if-missing]
 
 Needs a C compiler and Python's headers (any version from 3.8 on: the stable ABI is used). The library is put beside the probe,
 where `_rollcall_probe.native` looks for it; it is built anew when its source is newer. Without it the probe counts in Python.
@@ -29,6 +29,8 @@ def target() -> Path:
 def main() -> int:
     """Build what is missing or old; returns the exit code."""
     library = target()
+    if library.exists() and "--if-missing" in sys.argv[1:]:
+        return 0
     if library.exists() and library.stat().st_mtime > max(SOURCE.stat().st_mtime, Path(__file__).stat().st_mtime):
         return 0
     headers = Path(sysconfig.get_paths()["include"])
