@@ -1,12 +1,14 @@
 """CPU per report of the real ingest server, next to a C server that reads the same bytes and adds the same vectors.
 
-    python benchmarks/ingest.py [--connections 100,1000,10000] [--seconds 4] [--rounds 2]
+    python benchmarks/ingest.py [--connections 100,1000,10000] [--seconds 4] [--rounds 2] [--facts 50]
 
 Each server runs on a processor of its own, its load (agents that send 2 reports a second each, spread evenly) on another; CPU
 is the kernel's count for the server's thread, so it holds everything that a report causes there: network, decoding, the
 fold four times a second. Servers take turns and the best round of each counts, because others may use the machine. A last
-line per server is saturated: reports as fast as they are taken. Bounds (performance.md): 2.5 times C per report; 10,000 agents
-at 2 reports a second 20 % of a core plain, 60 % with TLS; nothing dropped.
+line per server is saturated: reports as fast as they are taken. With --facts, each report comes with FACTS of so many requests
+over 50 endpoints. Memory is what each connection adds to the server, of which only the operator's is judged. Bounds
+(performance.md): 2.5 times C per report; 10,000 agents at 2 reports a second 20 % of a core plain, 60 % with TLS; nothing
+dropped; 40 KiB per pod.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,8 +44,9 @@ from rollcall.kube.review import PodIdentity  # noqa: E402
 from rollcall.model.fleet import Fleet  # noqa: E402
 from rollcall.model.roll import Roll  # noqa: E402
 from rollcall.model.states import PodFacts  # noqa: E402
-from rollcall_agent.wire import frames, grid, report  # noqa: E402
+from rollcall_agent.wire import facts, frames, grid, report  # noqa: E402
 
+NUMBER = struct.Struct("<Q")
 HEAD = struct.Struct("<QQQQ")
 """seq, window_end_us, started, finished: the part of a report that changes here."""
 NAME = "rollcall-ingest.rollcall-system.svc"
@@ -53,6 +57,7 @@ TICK_S = 0.01
 WELCOMED_WITHIN_S = 120
 BUSY = 1000
 """With fewer agents the cost is that of being awake and of folding four times a second: shown, but no cost per report."""
+ENDPOINTS = 50
 SATURATED = 50
 """Connections of the saturated line."""
 
@@ -106,8 +111,9 @@ async def answer(door: Door, fleet: Fleet) -> None:
 class Agent(asyncio.Protocol):
     """One simulated agent: says HELLO, counts itself as welcomed, then sends when told."""
 
-    def __init__(self, number: int, welcomed: Callable[[], None]) -> None:
+    def __init__(self, number: int, welcomed: Callable[[], None], requests: int) -> None:
         self.number = number
+        self.facts = bytearray(frames.encode(frames.FACTS, facts_of(number, requests))) if requests else bytearray()
         self.seq = 0
         self.paused = False
         self._welcomed: Callable[[], None] | None = welcomed
@@ -122,6 +128,9 @@ class Agent(asyncio.Protocol):
         if self._welcomed is not None:
             self._welcomed()
             self._welcomed = None
+            if self.facts:
+                names = ((index, f"GET /page/{index}") for index in range(1, ENDPOINTS + 1))
+                self.transport.write(frames.encode(frames.DEFINE, facts.pack_names(facts.ENDPOINT_NAMES, names)))
 
     def pause_writing(self) -> None:
         self.paused = True
@@ -134,7 +143,21 @@ class Agent(asyncio.Protocol):
         self.seq += 1
         head = (self.seq, time.monotonic_ns() // 1000, 5 * self.seq, 5 * self.seq)
         HEAD.pack_into(self.body, frames.PREFIX.size, *head)
-        self.transport.write(bytes(self.body))
+        if self.facts:
+            NUMBER.pack_into(self.facts, frames.PREFIX.size, self.seq)
+        self.transport.write(bytes(self.facts) + bytes(self.body))
+
+
+def facts_of(number: int, requests: int) -> bytes:
+    """FACTS of so many requests: spread over endpoints and over two powers of two of response times."""
+    records: Counter[tuple[int, int, int]] = Counter()
+    middle = grid.bucket_of_ns(20_000_000)
+    for request in range(requests):
+        endpoint = 1 + request * 7 % ENDPOINTS
+        records[facts.REQUESTS, endpoint, 0] += 1
+        records[facts.DURATION, endpoint, 0] += 20_000
+        records[facts.CELL, endpoint, middle + (number + request * 5) % 32 - 16] += 1
+    return facts.pack_facts(1, 0, ((kind, index, argument, value) for (kind, index, argument), value in records.items()))
 
 
 def histogram(number: int) -> tuple[int, ...]:
@@ -146,7 +169,7 @@ def histogram(number: int) -> tuple[int, ...]:
     return tuple(counts)
 
 
-def load(port: int, connections: int, seconds: float, *, tls: ssl.SSLContext | None, saturated: bool) -> None:
+def load(port: int, connections: int, seconds: float, requests: int, *, tls: ssl.SSLContext | None, saturated: bool) -> None:
     """Connect, say "ready", wait for a line, send for so many seconds, say what was sent, wait for the end of input."""
 
     async def run() -> None:
@@ -154,7 +177,7 @@ def load(port: int, connections: int, seconds: float, *, tls: ssl.SSLContext | N
         welcomed = asyncio.Semaphore(0)
         agents: list[Agent] = []
         for start in range(0, connections, 100):
-            batch = [Agent(number, welcomed.release) for number in range(start, min(start + 100, connections))]
+            batch = [Agent(number, welcomed.release, requests) for number in range(start, min(start + 100, connections))]
             name = NAME if tls else None
             await asyncio.gather(
                 *(
@@ -205,6 +228,8 @@ class Cost:
     wall_s: float
     reports: int
     sent: int
+    kib: float
+    """Resident memory that each connection added."""
 
     @property
     def microseconds(self) -> float:
@@ -245,6 +270,10 @@ class Child:
         """CPU of its only busy thread, system and user, by the scheduler's count in nanoseconds."""
         return int(Path(f"/proc/{self._process.pid}/schedstat").read_text().split()[0]) / 1e9
 
+    def resident_kib(self) -> int:
+        """Memory that the process has now."""
+        return int(Path(f"/proc/{self._process.pid}/status").read_text().partition("VmRSS:")[2].split()[0])
+
     def end(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
@@ -275,12 +304,16 @@ def measure(server: str, connections: int, seconds: float, tools: Tools, *, satu
         str(seconds),
         "--certificates",
         tools.certificates,
+        "--facts",
+        str(tools.requests),
     ]
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as listener:
         port, fd = listener.getsockname()[1], str(listener.fileno())
         command = [tools.bound, fd] if server == "C" else [*own, "--role", f"serve-{server}", "--socket", fd]
         with running(command, tools.cpus[0], (listener.fileno(),)) as served:
             listener.close()
+            served.ask()
+            empty_kib = served.resident_kib()
             pressing = [*own, "--role", f"load-{server}", "--socket", str(port), *(["--saturated"] if saturated else [])]
             with running(pressing, tools.cpus[1]) as loading:
                 loading.read()
@@ -292,20 +325,22 @@ def measure(server: str, connections: int, seconds: float, tools: Tools, *, satu
                 while (reports := served.ask()["reports"] - before) not in (sent, last):
                     last = reports
                     time.sleep(0.3)
-                return Cost(served.cpu_s() - cpu_s, wall_s, reports, sent)
+                kib = (served.resident_kib() - empty_kib) / connections
+                return Cost(served.cpu_s() - cpu_s, wall_s, reports, sent, kib)
 
 
 @dataclass(frozen=True)
 class Tools:
-    """The compiled bound, a file with certificates, and the processors for server and load."""
+    """The compiled bound, a file with certificates, the processors for server and load, and the requests of each FACTS."""
 
     bound: str
     certificates: str
     cpus: tuple[int, int]
+    requests: int
 
 
 @contextmanager
-def tools() -> Iterator[Tools]:
+def tools(requests: int) -> Iterator[Tools]:
     """Compile the bound and make certificates in a temporary folder."""
     available = sorted(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="rollcall-bench-") as folder:
@@ -316,19 +351,20 @@ def tools() -> Iterator[Tools]:
         made = renewed(None, [NAME], datetime.now(UTC))
         certificates = Path(folder, "certificates.json")
         certificates.write_text(json.dumps({key: value.decode() for key, value in made.to_data().items()}))
-        yield Tools(bound, str(certificates), (available[-1], available[0]))
+        yield Tools(bound, str(certificates), (available[-1], available[0]), requests)
 
 
 # --- the table
 
 
-def compare(sizes: list[int], seconds: float, rounds: int) -> None:
+def compare(sizes: list[int], seconds: float, rounds: int, requests: int) -> None:
     """Measure everything, print a line as soon as it is known."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     sizes = [size for size in sizes if size <= most - 200]
-    print(f"{'agents':>10} {'server':>7} {'reports/s':>10} {'µs/report':>10} {'x C':>6} {'core':>7} {'dropped':>8}   bound")
-    with tools() as ready:
+    head = f"{'agents':>10} {'server':>7} {'reports/s':>10} {'µs/report':>10} {'x C':>6} {'core':>7}"
+    print(f"{head} {'dropped':>8} {'KiB/agent':>9}   bound")
+    with tools(requests) as ready:
         for connections, saturated in [*((size, False) for size in sizes), (SATURATED, True)]:
             best: dict[str, Cost] = {}
             for _ in range(rounds):
@@ -348,13 +384,15 @@ def line(connections: int, server: str, cost: Cost, bound: Cost, saturated: bool
     if connections == 10_000 and server != "C":
         limit = 0.2 if server == "plain" else 0.6
         wanted.append((f"≤ {limit:.0%} of a core", cost.share <= limit))
+    if server != "C" and connections >= BUSY and not saturated:
+        wanted.append(("≤ 40 KiB", cost.kib <= 40))
     if cost.sent != cost.reports:
         wanted.append(("nothing dropped", False))
     verdict = ", ".join(f"{text} {'met' if met else 'MISSED'}" for text, met in wanted)
     agents = "saturated" if saturated else str(connections)
     return (
         f"{agents:>10} {server:>7} {cost.reports / cost.wall_s:>10.0f} {cost.microseconds:>10.2f} {ratio:>6.2f} "
-        f"{cost.share:>7.1%} {cost.sent - cost.reports:>8}   {verdict}"
+        f"{cost.share:>7.1%} {cost.sent - cost.reports:>8} {cost.kib:>9.1f}   {verdict}"
     )
 
 
@@ -364,12 +402,13 @@ def main() -> None:
     parser.add_argument("--connections", default="100,1000,10000", help="numbers of agents, by commas")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of each measurement")
     parser.add_argument("--rounds", type=int, default=2, help="measurements of each, of which the best counts")
+    parser.add_argument("--facts", type=int, default=0, help="requests that each agent tells of with each report")
     for hidden in ("--role", "--socket", "--certificates"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     parser.add_argument("--saturated", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.role is None:
-        compare([int(size) for size in given.connections.split(",")], given.seconds, given.rounds)
+        compare([int(size) for size in given.connections.split(",")], given.seconds, given.rounds, given.facts)
         return
     role, server = given.role.split("-")
     certificates = None
@@ -380,7 +419,7 @@ def main() -> None:
         serve(socket.socket(fileno=int(given.socket)), certificates, int(given.connections))
     else:
         tls = ssl.create_default_context(cadata=certificates.bundle.decode()) if certificates else None
-        load(int(given.socket), int(given.connections), given.seconds, tls=tls, saturated=given.saturated)
+        load(int(given.socket), int(given.connections), given.seconds, given.facts, tls=tls, saturated=given.saturated)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
  *   ingest_bound <file descriptor of a listening socket>
  *
  * It speaks the wire as the operator does (HELLO is answered by WELCOME, a report by an ACK every two seconds), keeps the newest
- * report of each connection, and four times a second adds all of them up. It checks nothing else. A line on standard input is
+ * report of each connection, and four times a second adds all of them up. Records of FACTS are added to one table of endpoints, by the
+ * ids that agents use. It checks nothing else. A line on standard input is
  * answered by the number of reports and their sum of finished requests; the end of input ends it.
  */
 #define _GNU_SOURCE
@@ -18,7 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HELLO = 1, WELCOME = 2, REPORT = 3, ACK = 6, BODY = 1808, HEADER = 144, BUCKETS = 416, MOST = 20480, BUFFER = 65541 };
+enum { HELLO = 1, WELCOME = 2, REPORT = 3, ACK = 6, FACTS = 8, BODY = 1864, HEADER = 144, BUCKETS = 416, MOST = 20480, BUFFER = 65541 };
+enum { FACTS_HEAD = 16, RECORD = 12, CELL = 4, IDS = 256 };
 
 struct connection {
     uint32_t filled;
@@ -30,6 +32,7 @@ struct connection {
 
 static struct connection *connections[MOST];
 static uint64_t reports, finished_total, histogram_total[BUCKETS];
+static uint64_t counted[9][IDS], cells[IDS][BUCKETS];
 static const char welcome[] = "{\"wire\":1,\"operator\":\"bound\",\"interval_ms\":500,\"bands_ms\":[1000,3000,8000],\"max_frame\":65536}";
 
 static double now(void) {
@@ -47,6 +50,19 @@ static void send_frame(int fd, uint8_t kind, const void *body, uint32_t size) {
     if (send(fd, frame, 5 + size, MSG_NOSIGNAL) < 0 && errno != EAGAIN) return;
 }
 
+static void add(const uint8_t *records, uint32_t size) {
+    for (uint32_t at = 0; at + RECORD <= size; at += RECORD) {
+        uint16_t id;
+        uint32_t argument, value;
+        memcpy(&id, records + at + 2, 2);
+        memcpy(&argument, records + at + 4, 4);
+        memcpy(&value, records + at + 8, 4);
+        if (id >= IDS || records[at] > 8) continue;
+        if (records[at] != CELL) counted[records[at]][id] += value;
+        else if (argument < BUCKETS) cells[id][argument] += value;
+    }
+}
+
 static void take(int fd, struct connection *c, uint8_t kind, const uint8_t *body, uint32_t size, double at) {
     if (kind == HELLO) {
         send_frame(fd, WELCOME, welcome, sizeof welcome - 1);
@@ -56,8 +72,12 @@ static void take(int fd, struct connection *c, uint8_t kind, const uint8_t *body
         reports++;
         if (at - c->acked >= 2.0) {
             c->acked = at;
-            send_frame(fd, ACK, body, 8);
+            uint8_t ack[16] = {0};
+            memcpy(ack, body, 8);
+            send_frame(fd, ACK, ack, sizeof ack);
         }
+    } else if (kind == FACTS && size >= FACTS_HEAD) {
+        add(body + FACTS_HEAD, size - FACTS_HEAD);
     }
 }
 
