@@ -21,7 +21,7 @@ from rollcall.inject.names import RETRY_ANNOTATION
 from rollcall.kube.client import Client, KubeError
 from rollcall.kube.events import tell
 from rollcall.kube.objects import Pod, Terminated, unix
-from rollcall.model.blame import FINE_S, Blame, Ended, Release, Sight, Verdict
+from rollcall.model.blame import Blame, Ended, Release, Sight, Verdict
 
 if TYPE_CHECKING:
     from rollcall.control.services import Services
@@ -116,7 +116,7 @@ class Judge:
         """One look; the events to tell people of: service, reason, sentence."""
         now, told = self._clock(), []
         watches = list(self._services)
-        proven = self._proven(watches, now) if any(watch.takeback.blame.busy for watch in watches) else set()
+        proven = self._proven(watches, now) if any(watch.takeback.blame.busy for watch in watches) else {}
         for watch in watches:
             takeback = watch.takeback
             for entry in takeback.lift(watch.service, self._agent, now):
@@ -128,19 +128,18 @@ class Judge:
             watch.fleet.probe_off = takeback.blame.off
         return told
 
-    def _proven(self, watches: Iterable[ServiceWatch], now: float) -> set[str]:
-        """The agent images with which, and with a probe that knows of requests, a pod lives for a minute."""
-        found = set()
+    def _proven(self, watches: Iterable[ServiceWatch], now: float) -> dict[str, float]:
+        """For how long, in seconds, some Ready pod lives with each agent image and with a probe that knows of requests."""
+        longest: dict[str, float] = {}
         for watch in watches:
             probed, off = watch.fleet.last.probed, watch.fleet.probe_off
             for uid, pod in watch.fleet.pods.items():
-                known = watch.pods.get(uid)
-                if known is None or pod.row is None or pod.row >= len(probed) or not probed[pod.row] or uid in off:
+                known, started_at = watch.pods.get(uid), pod.facts.started_at
+                if pod.row is None or pod.row >= len(probed) or not probed[pod.row] or uid in off:
                     continue
-                started_at = pod.facts.started_at
-                if pod.facts.ready and started_at is not None and now - started_at >= FINE_S and known.agent_image:
-                    found.add(known.agent_image)
-        return found
+                if pod.facts.ready and started_at is not None and known is not None and known.agent_image is not None:
+                    longest[known.agent_image] = max(now - started_at, longest.get(known.agent_image, 0.0))
+        return longest
 
     async def _tell(self, watch: ServiceWatch, reason: str, message: str) -> None:
         service = watch.service

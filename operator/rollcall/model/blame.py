@@ -22,7 +22,7 @@ second or two, as Kubernetes asks.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 WINDOW_S = 600.0
@@ -219,11 +219,11 @@ class Blame:
             case.crashes.clear()
             case.acquitted.clear()
 
-    def step(self, now: float, heard: Collection[str], proven: Collection[str]) -> list[Verdict]:
+    def step(self, now: float, heard: Collection[str], proven: Mapping[str, float]) -> list[Verdict]:
         """Go on with what is being tried; the verdicts that were reached just now.
 
-        `heard` are the UIDs of pods whose agents report, for only they can be told; `proven` the agent images with which, and
-        with a probe at work, some pod of the cluster lives.
+        `heard` are the UIDs of pods whose agents report, for only they can be told. `proven` says of each agent image how long,
+        in seconds, some pod of the cluster has lived with it and with a probe at work.
         """
         found = []
         for workload, case in list(self._cases.items()):
@@ -243,7 +243,7 @@ def _forget(case: _Case, now: float) -> None:
     case.left = {agent: at for agent, at in case.left.items() if now - at <= WINDOW_S}
 
 
-def _judge(workload: str, case: _Case, now: float, heard: Collection[str], proven: Collection[str]) -> Verdict | None:
+def _judge(workload: str, case: _Case, now: float, heard: Collection[str], proven: Mapping[str, float]) -> Verdict | None:
     suspect = _suspect(case)
     if suspect is None:
         return None
@@ -256,7 +256,9 @@ def _judge(workload: str, case: _Case, now: float, heard: Collection[str], prove
         return None
     agent = suspect.agent or ""
     lone = evidence.alike and not _has_siblings(case, suspect) and evidence.age_s(now) >= evidence.need_s + LONE_S
-    if evidence.crashed_later or (lone and (agent not in proven or _older_were_fine(case, suspect, evidence))):
+    if lone and proven.get(agent, 0.0) >= evidence.need_s:
+        lone = _older_were_fine(case, suspect, evidence)
+    if evidence.crashed_later or lone:
         return Verdict(workload, now, agent, _reason(evidence, now))
     return None
 

@@ -258,7 +258,6 @@ async def test_an_agent_that_works_elsewhere_is_known(trial: Trial, scene: Scene
     other._pod_changed(fine)
     scene.serve_as_is(other, Agent("uid-fine"))
     scene.fold()
-    assert trial.judge._proven(scene.services, BEGIN + 59) == set()
-    assert trial.judge._proven(scene.services, BEGIN + 60) == {GOOD}
+    assert trial.judge._proven(scene.services, BEGIN + 60) == {GOOD: 60}
     other.fleet.probe_off = {"uid-fine"}
-    assert trial.judge._proven(scene.services, BEGIN + 60) == set(), "without the probe it proves nothing"
+    assert trial.judge._proven(scene.services, BEGIN + 60) == {}, "without the probe it proves nothing"

@@ -4,7 +4,7 @@ that are told with a delay. Only what `rollcall.model.blame` can see of it: ends
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from rollcall.model.blame import Blame, Ended, Release, Sight, Verdict
@@ -58,7 +58,7 @@ class World:
     old: Release = OLD
     new: Release = NEW
     old_behaviour: Behaviour = lambda start: (NEVER, 0.0)
-    proven: frozenset[str] = frozenset({"agent:1"})
+    proven: Mapping[str, float] = field(default_factory=lambda: {"agent:1": 9e9})
     now: float = 1000.0
     pods: dict[str, Pod] = field(default_factory=dict)
     second_crash: float | None = None
