@@ -199,4 +199,4 @@ class Facts(RuleBasedStateMachine):
 
 
 TestFacts = Facts.TestCase
-TestFacts.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+TestFacts.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
