@@ -4,7 +4,7 @@
 
 Two php-fpm of the same configuration, with one worker each and opcache, are called over their unix sockets in turns, round by
 round: one bare, one with the probe and the real agent behind it. A round's figure is the CPU time that the worker process used
-per request (/proc/PID/schedstat); the table shows medians, and the added cost as the median of the rounds' differences. Parts are
+per request (/proc/PID/schedstat); the table shows medians, the added cost is the median of the rounds' differences. Parts are
 differences between rows: visitors = with the agent's file of visitors, errors = a request that warns or fails. The script reads
 $_SERVER, as every front controller does: PHP makes that table when a script first asks for it.
 Bound: 30 µs per request with everything on, without the extension uopz.

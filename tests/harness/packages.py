@@ -29,7 +29,15 @@ _TEST_TOOLS = {
     f"{_MODULES}/mysqli.so": "php8.2-mysql",
     f"{_MODULES}/pdo_sqlite.so": "php8.2-sqlite3",
     f"{_MODULES}/redis.so": "php8.2-redis",
+    f"{_MODULES}/mbstring.so": "php8.2-mbstring",
     f"{_MODULES}/uopz.so": "php8.2-uopz",
+    f"{_MODULES}/xml.so": "php8.2-xml",
+    "/usr/share/php/Symfony/Bundle/FrameworkBundle": "php-symfony-framework-bundle",
+    "/usr/share/php/Illuminate/Foundation": "php-laravel-framework",
+    "/usr/share/php/Slim": "php-slim",
+    "/usr/share/wordpress/wp-load.php": "wordpress",
+    "/usr/share/wordpress/wp-content/themes/twentytwentythree": "wordpress-theme-twentytwentythree",
+    "mariadbd": "mariadb-server",
 }
 """What the tests of the PHP probe run outside of any cluster; they load the modules themselves, by name."""
 # An ordinary user's PATH lacks the folders that some of them are in.
@@ -59,7 +67,7 @@ def _ensure(tools: dict[str, str]) -> None:
         raise HarnessError(f"cannot install {', '.join(missing)}: this system has no apt-get; install them by hand")
     if os.geteuid() != 0:
         raise HarnessError(f"cannot install {', '.join(missing)}: that needs root; install them by hand")
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}  # no service of theirs is to start
     with step(f"install {', '.join(missing)}"):
         run(["apt-get", "update", "-q"], env=environment)
         run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing], env=environment)
