@@ -27,13 +27,14 @@ PARTS = 11
 LONGEST_GAP_S = 300.0
 """A visitor who was away for longer has left, and comes anew."""
 MOST_SIGHTED = 65_536
+MOST = float(2**48)
 MOST_RANK = 64 - facts.HLL_BITS + 1
 Registers = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.integer]
 
 
 def estimate(registers: Registers) -> float:
-    """How many different hashes the registers (2**14 of uint8) have seen."""
+    """How many different hashes the registers (2**14 of uint8) have seen; at most `MOST`."""
     size = len(registers)
     counts = np.bincount(registers, minlength=MOST_RANK + 1).tolist()
     if counts[0] == size:
@@ -42,7 +43,7 @@ def estimate(registers: Registers) -> float:
     for count in counts[MOST_RANK - 1 : 0 : -1]:
         z = 0.5 * (z + count)
     z += size * _sigma(counts[0] / size)
-    return size * size / (2 * math.log(2) * z)
+    return min(size * size / (2 * math.log(2) * z), MOST) if z > 0 else MOST
 
 
 def _sigma(x: float) -> float:
