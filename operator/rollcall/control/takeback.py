@@ -129,16 +129,15 @@ class Judge:
         return told
 
     def _proven(self, watches: Iterable[ServiceWatch], now: float) -> dict[str, float]:
-        """For how long, in seconds, some Ready pod lives with each agent image and with a probe that knows of requests."""
+        """For how long, in seconds, some Ready pod lives with each agent image, and with its probe in place."""
         longest: dict[str, float] = {}
         for watch in watches:
-            probed, off = watch.fleet.last.probed, watch.fleet.probe_off
-            for uid, pod in watch.fleet.pods.items():
-                known, started_at = watch.pods.get(uid), pod.facts.started_at
-                if pod.row is None or pod.row >= len(probed) or not probed[pod.row] or uid in off:
+            off = watch.fleet.probe_off
+            for uid in _heard(watch) - off:
+                known, started_at = watch.pods.get(uid), watch.fleet.pods[uid].facts.started_at
+                if known is None or known.agent_image is None or started_at is None or not watch.fleet.pods[uid].facts.ready:
                     continue
-                if pod.facts.ready and started_at is not None and known is not None and known.agent_image is not None:
-                    longest[known.agent_image] = max(now - started_at, longest.get(known.agent_image, 0.0))
+                longest[known.agent_image] = max(now - started_at, longest.get(known.agent_image, 0.0))
         return longest
 
     async def _tell(self, watch: ServiceWatch, reason: str, message: str) -> None:

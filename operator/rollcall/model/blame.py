@@ -223,7 +223,7 @@ class Blame:
         """Go on with what is being tried; the verdicts that were reached just now.
 
         `heard` are the UIDs of pods whose agents report, for only they can be told. `proven` says of each agent image how long,
-        in seconds, some pod of the cluster has lived with it and with a probe at work.
+        in seconds, some pod of the cluster has lived with it, its probe in place.
         """
         found = []
         for workload, case in list(self._cases.items()):
