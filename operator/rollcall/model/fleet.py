@@ -295,7 +295,7 @@ class Fleet:
         last = Fold(at_s=now_s, unix_s=unix_s, window=window, health=self.last.health)
         self._count_pods(last)
         self._sum_moment(last)
-        if window is not None:
+        if window is not None and last.tells:
             last.ranks = quantiles(np.maximum(window.sums.histogram, 0), (0.5, 0.95, 0.99))
         last.health = self._health.judge(self._vitals(last), self.settings.objectives, now_s)
         self.last = last

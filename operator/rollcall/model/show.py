@@ -56,12 +56,12 @@ def worst(fleet: Fleet, most: int) -> list[tuple[str, str]]:
 
 def _traffic(fleet: Fleet) -> Traffic:
     last = fleet.last
-    window = last.window
+    window = last.window if last.tells else None  # what pods told that tell no more is no traffic of now
     p50, p95, p99 = last.ranks
     live = last.requests_per_second is not None and window is not None
     return Traffic(
         requests_per_second=last.requests_per_second,
-        window_seconds=window.span_s if window else WINDOW_S,
+        window_seconds=last.window.span_s if last.window else WINDOW_S,
         window_requests_per_second=window.finished / window.span_s if live and window else None,
         error_ratio=window.error_ratio() if window else None,
         response_time=ResponseTime(window.mean_s() if window else None, p50, p95, p99),
