@@ -190,14 +190,14 @@ def pods_table(picture: Picture, room: int) -> RenderableType:
     shown = roll if len(roll) <= room else sorted(roll, key=lambda pod: pod["state"] == "serving")[:room]
     for pod in shown:
         table.add_row(
-            pod["name"],
+            plain(pod["name"]),
             state_of(pod),
             rate(pod["requestsPerSecond"]),
             duration(pod["p95"]),
             ratio(pod["errorRatio"]),
             equalizer(pod["inFlight"]),
             age(picture["at"] - pod["createdAt"]),
-            pod["node"] or "–",
+            plain(pod["node"]) if pod["node"] else NONE,
         )
     if not roll:
         return Text("no pod matches the selector", style="yellow")

@@ -7,7 +7,21 @@ from typing import Any
 import msgspec
 
 from rollcall.model.health import HealthState
-from rollcall.model.picture import InFlight, Judgement, Picture, PodCounts, PodPicture, ResponseTime, Totals, Traffic
+from rollcall.model.picture import (
+    EndpointRow,
+    Errors,
+    ErrorSample,
+    InFlight,
+    Judgement,
+    LongRequest,
+    Picture,
+    PodCounts,
+    PodPicture,
+    Resources,
+    ResponseTime,
+    Totals,
+    Traffic,
+)
 
 STATES = ("serving", "unready", "pending", "silent", "bare", "leaving")
 
@@ -30,6 +44,38 @@ def unheard(name: str, state: str, reason: str | None = None) -> PodPicture:
     )  # fmt: skip
 
 
+def endpoint(name: str, **changes: Any) -> EndpointRow:
+    given: dict[str, Any] = {
+        "endpoint": name, "requests_per_second": 12.5, "error_ratio": 0.002, "mean": 0.03, "p50": 0.021, "p95": 0.0871,
+        "p99": 1.234, "share": 0.42, "requests": 5000, "errors": 6,
+    }  # fmt: skip
+    return EndpointRow(**(given | changes))
+
+
+def request(elapsed: float, **changes: Any) -> LongRequest:
+    given: dict[str, Any] = {
+        "pod": "newsfeed-1", "id": "7-1-1", "endpoint": "GET /feed", "elapsed": elapsed, "step": "db SELECT posts",
+        "step_elapsed": 2.25, "worker": 17, "revision": "7d9c",
+    }  # fmt: skip
+    return LongRequest(**(given | changes))
+
+
+def sample(**changes: Any) -> ErrorSample:
+    given: dict[str, Any] = {
+        "at": 988.0, "kind": "exception", "type": "ValueError", "message": "no such page", "function": "feed",
+        "file": "app/feed.py", "line": 42, "endpoint": "GET /feed", "pod": "newsfeed-1", "revision": "7d9c",
+    }  # fmt: skip
+    return ErrorSample(**(given | changes))
+
+
+def resources(**changes: Any) -> Resources:
+    given: dict[str, Any] = {
+        "cpu_millicores": 350.4, "cpu_request_millicores": 200, "cpu_limit_millicores": 500, "throttled_ratio": 0.25,
+        "memory_bytes": 150 * 2**20, "memory_limit_bytes": 256 * 2**20, "oom_kills": 1, "source": "probe", "age": 0.6,
+    }  # fmt: skip
+    return Resources(**(given | changes))
+
+
 def picture(roll: list[PodPicture] | None = None, **changes: Any) -> dict[str, Any]:
     """One service as decoded JSON; without pods everything about traffic is unknown."""
     pods = roll or []
@@ -41,6 +87,6 @@ def picture(roll: list[PodPicture] | None = None, **changes: Any) -> dict[str, A
         "health": Judgement(HealthState.HEALTHY, "AsExpected", "objectives are met"),
         "pods": PodCounts(desired=len(pods), total=len(pods), **counts), "coverage": 1.0 if pods else None,
         "traffic": traffic if pods else nothing, "totals": Totals(5000, 6, 1, 9), "bands_ms": [1000, 3000, 8000],
-        "bare": {}, "roll": roll,
+        "bare": {}, "roll": roll, "endpoints": None, "errors": Errors(None, [], []), "longest": [],
     }  # fmt: skip
     return dict(msgspec.json.decode(msgspec.json.encode(Picture(**(given | changes)))))

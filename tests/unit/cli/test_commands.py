@@ -65,7 +65,7 @@ def kubeconfig(tmp_path: Path) -> str:
 def test_help_names_every_command(rollcall: Rollcall) -> None:
     found = rollcall("--help")
     assert found.returncode == 0
-    for command in ("top", "cost", "inject", "version"):
+    for command in ("top", "endpoints", "errors", "requests", "pods", "cost", "inject", "version"):
         assert command in found.stdout
     assert "--operator-namespace" in rollcall("top", "--help").stdout
 
@@ -77,7 +77,15 @@ def test_version(rollcall: Rollcall) -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [["top", "--colour"], ["nothing"], ["top", "--seconds", "soon"], ["top", "--output", "xml", "--kubeconfig", "none"]]
+    "args",
+    [
+        ["top", "--colour"],
+        ["nothing"],
+        ["top", "--seconds", "soon"],
+        ["top", "--output", "xml", "--kubeconfig", "none"],
+        ["endpoints"],
+        ["pods", "newsfeed", "-o", "xml"],
+    ],
 )
 def test_wrong_usage_ends_with_2(rollcall: Rollcall, args: list[str]) -> None:
     found = rollcall(*args)
@@ -110,7 +118,7 @@ def test_an_unknown_context(rollcall: Rollcall, kubeconfig: str) -> None:
     assert "Traceback" not in found.stderr
 
 
-@pytest.mark.parametrize("command", [["top"], ["top", "newsfeed", "--once"], ["cost"]])
+@pytest.mark.parametrize("command", [["top"], ["top", "newsfeed", "--once"], ["cost"], ["errors", "x"]])
 def test_a_server_that_cannot_be_reached(rollcall: Rollcall, kubeconfig: str, command: list[str]) -> None:
     found = rollcall(*command, "--kubeconfig", kubeconfig)
     assert found.returncode == 1

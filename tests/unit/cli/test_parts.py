@@ -1,0 +1,169 @@
+"""Endpoints, errors, requests and pods as a person reads them: tables, sentences where there is nothing, and safe to print."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from typing import Any
+
+import pytest
+
+from rollcall.cli import parts
+from rollcall.cli.connection import Caller, Target
+from rollcall.cli.parts import run_part
+from rollcall.cli.signals import PARTS, endpoints_table, errors_table, part_of, requests_table, resources_table
+from rollcall.cli.top import render
+from rollcall.model.picture import Endpoints, Errors, ErrorType, Folded, Imbalance, ResponseTime, Traffic, Visitors
+from tests.unit.cli.pictures import endpoint, picture, pod, request, resources, sample, unheard
+from tests.unit.cli.test_screen import text
+
+CALLER = Caller(Target(namespace="shop"), ssl.create_default_context(), {})
+NOTHING = Traffic(None, 10.0, None, None, ResponseTime(), None)
+
+
+def lines(thing: Any) -> list[list[str]]:
+    return [line.split() for line in text(thing, width=200).splitlines()]
+
+
+def test_endpoints() -> None:
+    idle = endpoint(
+        "POST /post", requests_per_second=0.0, error_ratio=None, mean=None, p50=None, p95=None, p99=None, share=None
+    )
+    shown = picture([pod("a")], endpoints=Endpoints([endpoint("GET /feed/<user>"), idle], Folded(0, 0)))
+    head, feed, post = lines(endpoints_table(shown))
+    assert head == ["ENDPOINT", "SHARE", "RPS", "ERRORS", "MEAN", "P50", "P95", "P99", "REQUESTS"]
+    assert feed == ["GET", "/feed/<user>", "42%", "12", "0.2%", "30ms", "21ms", "87ms", "1.23s", "5000"]
+    assert post == ["POST", "/post", "–", "0.0", "–", "–", "–", "–", "–", "5000"]
+
+
+@pytest.mark.parametrize(("folded", "said"), [(1, "of 1 endpoint that"), (30, "of 30 endpoints that")])
+def test_what_was_folded_is_said(folded: int, said: str) -> None:
+    shown = text(endpoints_table(picture([pod("a")], endpoints=Endpoints([endpoint("other")], Folded(folded, 77)))))
+    assert f"other: 77 requests {said} have no row of their own" in shown.replace("\n", " ")
+
+
+def test_errors() -> None:
+    types = [ErrorType("exception", "ValueError", 1.25, 100), ErrorType("abort", "client", None, 3)]
+    shown = picture([pod("a")], errors=Errors(1.25, types, [sample(), sample(line=None, function="", file="", revision=None)]))
+    found = text(errors_table(shown))
+    assert lines(errors_table(shown))[:3] == [
+        ["KIND", "TYPE", "PER", "SECOND", "TOTAL"],
+        ["exception", "ValueError", "1.2", "100"],
+        ["abort", "client", "–", "3"],
+    ]
+    assert "12s ago exception ValueError: no such page" in found
+    assert "    feed (app/feed.py:42)  GET /feed  newsfeed-1  revision 7d9c" in found
+    assert "    ?  GET /feed  newsfeed-1\n" in found
+
+
+def test_requests() -> None:
+    shown = picture([pod("a")], longest=[request(125.0), request(3.72, step="", step_elapsed=None, revision=None)])
+    head, first, second = lines(requests_table(shown))
+    assert head == ["ELAPSED", "ENDPOINT", "STEP", "FOR", "POD", "WORKER", "REVISION"]
+    assert first == ["2m", "GET", "/feed", "db", "SELECT", "posts", "2.2s", "newsfeed-1", "17", "7d9c"]
+    assert second == ["3.7s", "GET", "/feed", "–", "–", "newsfeed-1", "17", "–"]
+
+
+def test_pods() -> None:
+    roll = [
+        pod("a", resources=resources(), busy_workers=1, listen_queue=0, revision="7d9c", restarts=2),
+        pod("b", resources=resources(source="kubelet", age=31.0, throttled_ratio=None, cpu_limit_millicores=None)),
+        unheard("c", "bare", "OptedOut"),
+    ]
+    _, a, b, c = lines(resources_table(picture(roll)))
+    assert a == ["a", "●", "serving", "350m", "200m", "500m", "25%", "150Mi", "256Mi", "2", "1", "1/2", "0", "7d9c", "probe"]
+    assert b[3:] == ["350m", "200m", "–", "–", "150Mi", "256Mi", "0", "1", "–", "–", "–", "kubelet", "31s", "ago"]
+    assert c == ["c", "◌", "bare", "OptedOut", *["–"] * 6, "0", "–", "–", "–", "–", "–"]
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "sentence"),
+    [
+        ("endpoints", {}, "no endpoint is known: no pod with a probe has answered a request yet"),
+        ("errors", {}, "no error has been counted"),
+        ("requests", {}, "no request has been in flight for longer than 0.5 s"),
+        ("requests", {"bands_ms": [200, 400, 800]}, "no request has been in flight for longer than 0.2 s"),
+        ("requests", {"traffic": NOTHING}, "nothing is known of requests in flight: no pod reports that can see them"),
+    ],
+)
+def test_empty_states_are_sentences(part: str, changes: dict[str, Any], sentence: str) -> None:
+    assert text(PARTS[part](picture([pod("a")], **changes))).strip() == sentence
+
+
+def test_a_service_without_pods() -> None:
+    assert text(resources_table(picture([]))).strip() == "no pod matches the selector"
+
+
+EVIL = "GET /\x1b[2J[bold]\r\n\u202e"
+
+
+def test_nothing_from_a_pod_moves_the_cursor_or_is_markup() -> None:
+    shown = picture(
+        [pod(EVIL, resources=resources(), revision=EVIL)],
+        endpoints=Endpoints([endpoint(EVIL)], Folded(0, 0)),
+        errors=Errors(1.0, [ErrorType(EVIL, EVIL, 1.0, 1)], [sample(message=EVIL, file=EVIL, endpoint=EVIL, pod=EVIL)]),
+        longest=[request(9.0, endpoint=EVIL, step=EVIL, pod=EVIL, revision=EVIL)],
+        imbalance=Imbalance(1.0, 1.0, EVIL),
+    )
+    for thing in (*(table(shown) for table in PARTS.values()), render(shown, 40)):
+        found = text(thing, width=500)
+        assert "GET /\ufffd[2J[bold]\ufffd" in found
+        assert not set("\x1b\r\u202e") & set(found)
+
+
+def test_top_shows_users_imbalance_and_what_there_is_room_for() -> None:
+    shown = picture(
+        [pod(f"newsfeed-{number}") for number in range(4)],
+        visitors=Visitors(312.4, 8.2, 1500, 9000, 40_000, 0.0),
+        imbalance=Imbalance(3.44, None, "newsfeed-2"),
+        longest=[request(60.0 - number) for number in range(20)],
+        endpoints=Endpoints([endpoint(f"GET /{number}") for number in range(50)], Folded(0, 0)),
+    )
+    tall = text(render(shown, 60), width=160)
+    assert "users 312   visitors 5 min 1500  hour 9000  day 40000" in tall
+    assert "busiest pod 3.4x of the mean in requests, – in flight  newsfeed-2" in tall
+    assert tall.count("SELECT posts") == 10
+    assert "GET /9" in tall
+    assert "GET /10" not in tall
+    for height in range(14, 60):
+        found = text(render(shown, height), width=160).splitlines()
+        assert len(found) <= height - 1, "the footer has the last line"
+        assert sum("● serving" in line for line in found) == 4
+    assert "SELECT posts" not in text(render(shown, 16))
+
+
+def test_top_of_all_services_shows_users_and_imbalance() -> None:
+    known = picture([pod("a")], visitors=Visitors(312.4, 8.2, 1500, 9000, 40_000, 0.0), imbalance=Imbalance(3.44, 1.0, "a"))
+    head, row = lines(render({"services": [known]}, 40))
+    assert head[-2:] == ["USERS", "IMBALANCE"]
+    assert row[-2:] == ["312", "3.4x"]
+
+
+@pytest.mark.parametrize("part", sorted(PARTS))
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_no_width_breaks_it(part: str, width: int) -> None:
+    shown = picture(
+        [pod("newsfeed-7d9c-abcde", resources=resources())],
+        endpoints=Endpoints([endpoint("GET /a/very/long/route/template/<with>/<parts>")], Folded(3, 7)),
+        errors=Errors(1.0, [ErrorType("exception", "ValueError", 1.0, 1)], [sample()]),
+        longest=[request(9.0)],
+    )
+    assert max(len(line) for line in text(PARTS[part](shown), width).splitlines()) <= width
+
+
+@pytest.mark.parametrize(
+    ("part", "field"), [("endpoints", "endpoints"), ("errors", "errors"), ("requests", "longest"), ("pods", "roll")]
+)
+def test_for_programs(part: str, field: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = picture([pod("a")], longest=[request(9.0)])
+
+    async def once(caller: Caller, path: str) -> dict[str, Any]:
+        assert path == "/v1/services/shop/newsfeed"
+        return shown
+
+    monkeypatch.setattr(parts, "once", once)
+    run_part(part, CALLER, "newsfeed", output="json", watch=False, seconds=None)
+    found = json.loads(capsys.readouterr().out)
+    assert found == part_of(shown, part) == {"namespace": "shop", "name": "newsfeed", "at": 1000.0, field: shown[field]}
+    run_part(part, CALLER, "newsfeed", output="table", watch=False, seconds=None)
+    assert capsys.readouterr().out.strip()
