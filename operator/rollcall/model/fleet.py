@@ -81,8 +81,8 @@ class Fold:
     """By row: whether its pod is on the roll and reports."""
     probed: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     """By row: whether it also knows of requests."""
-    no_room: bool = False
-    """Every worker is busy, or connections wait to be accepted."""
+    waiting: bool = False
+    """Connections wait to be accepted."""
 
     @property
     def tells(self) -> bool:
@@ -337,10 +337,10 @@ class Fleet:
         if not (reports["flags"] & report.FLAG_NO_IN_FLIGHT).all():
             by_band = [int(n) for n in reports["bands"].sum(axis=0)]
             last.in_flight = (int(reports["in_flight"].sum()), by_band, float(reports["oldest_ms"].max()) / 1000)
-        last.no_room = bool((reports["busy_workers"] >= reports["workers"]).all() or reports["listen_queue"].any())
+        last.waiting = bool(reports["listen_queue"].any())
 
     def _vitals(self, last: Fold) -> Vitals:
-        stuck = self._stuck.update(last.at_s, last.in_flight, last.window, no_room=last.no_room)
+        stuck = self._stuck.update(last.at_s, last.in_flight, last.window, waiting=last.waiting)
         return Vitals(
             pods=len(self.pods),
             serving=last.counts[PodState.SERVING],

@@ -12,13 +12,13 @@ class StuckSince:
         self._in_flight_since_s: float | None = None
 
     def update(
-        self, now_s: float, in_flight: tuple[int, list[int], float] | None, window: Window | None, *, no_room: bool
+        self, now_s: float, in_flight: tuple[int, list[int], float] | None, window: Window | None, *, waiting: bool
     ) -> bool:
         """Whether nothing finishes any more: requests were in flight for a whole window, some are in the last band, and none
-        ended. `no_room` says that every worker is busy or connections wait.
+        ended. `waiting`: connections wait to be accepted.
 
         One request that hangs in a service that nobody calls at this moment is not that: there must be others that began in
-        the window, or that cannot begin.
+        the window, or that cannot begin. (That every worker is busy proves nothing: one worker may serve many at a time.)
         """
         total, bands, _ = in_flight or (0, [0], 0.0)
         if total == 0:
@@ -28,4 +28,4 @@ class StuckSince:
             self._in_flight_since_s = now_s
         if window is None or now_s - self._in_flight_since_s < WINDOW_S or window.finished > 0:
             return False
-        return bands[-1] > 0 and (window.sums.scalars["started"] > 0 or no_room)
+        return bands[-1] > 0 and (window.sums.scalars["started"] > 0 or waiting)
