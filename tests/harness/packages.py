@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import sysconfig
 from pathlib import Path
 
 from .commands import run, succeeds
@@ -59,6 +60,15 @@ def ensure_compiler(header: Path) -> None:
     _ensure({"cc": "gcc", "/usr/include/stdio.h": "libc6-dev", str(header): "python3-dev"})
 
 
+def ensure_uwsgi() -> None:
+    """Build uWSGI for this environment's Python: there are no wheels of it, so it is no extra of ours."""
+    if (Path(sys.prefix) / "bin" / "uwsgi").exists():
+        return
+    ensure_compiler(Path(sysconfig.get_path("include")) / "Python.h")
+    with step("build uWSGI"):
+        run([sys.executable, "-m", "pip", "install", "-q", "uwsgi>=2.0.28"])
+
+
 def _ensure(tools: dict[str, str]) -> None:
     missing = sorted({package for tool, package in tools.items() if not _is_there(tool)})
     if not missing:
@@ -82,6 +92,7 @@ def main() -> int:
     try:
         # Where Docker is, it runs the cluster and builds the images.
         _ensure(_TEST_TOOLS if succeeds(["docker", "info"]) else _TOOLS | _BUILD_TOOLS | _TEST_TOOLS)
+        ensure_uwsgi()
     except HarnessError as error:
         print(f"harness: {error}", file=sys.stderr)
         return 1

@@ -18,6 +18,9 @@ PATCHES = {
     "werkzeug.wsgi": ("frameworks", "werkzeug_bodies"),
     "waitress.server": ("servers", "waitress"),
     "wsgiref.handlers": ("servers", "wsgiref"),
+    "aiohttp.web_protocol": ("aiohttp_server", "protocol"),
+    "aiohttp.web_urldispatcher": ("aiohttp_server", "routes"),
+    "celery.signals": ("celery_tasks", "signals"),
     "flask.app": ("frameworks", "flask"),
     "flask.ctx": ("frameworks", "flask_routes"),
     "django.core.handlers.exception": ("frameworks", "django_errors"),
@@ -39,6 +42,8 @@ class Finder:
 
     def find_spec(self, name, path=None, target=None):
         patch = PATCHES.get(name)
+        if patch is None and "uwsgi" in sys.modules and _is_uwsgis(name):
+            patch = ("servers", "uwsgi")
         if patch is None or name in self._asking:
             return None
         self._asking.add(name)
@@ -54,6 +59,17 @@ class Finder:
             return None
         finally:
             self._asking.discard(name)
+
+
+def _is_uwsgis(name) -> bool:
+    """Whether uWSGI, which runs this process, takes its application from the module."""
+    try:
+        from . import servers
+
+        return servers.uwsgi_target()[0] == name
+    except Exception as error:
+        _complain(("servers", "uwsgi"), error)
+        return False
 
 
 def _mark(spec, patch) -> None:

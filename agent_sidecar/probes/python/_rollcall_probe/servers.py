@@ -6,6 +6,8 @@ A server's hook is better than a framework's: it sees every request of every app
 from __future__ import annotations
 
 import functools
+import sys
+from types import FunctionType
 
 from . import entries, wsgi
 
@@ -65,6 +67,28 @@ def uvicorn(module) -> None:
         self.loaded_app = wrapped_asgi(self.loaded_app)
 
     module.Config.load = load
+
+
+def uwsgi_target():
+    """(module, name in it) of the application that uWSGI was told to serve (`--module feed:app`); ("", "") by other means."""
+    option = sys.modules["uwsgi"].opt.get("module", b"")
+    if not isinstance(option, bytes):
+        return "", ""
+    module, _, name = option.decode("utf-8", "replace").partition(":")
+    return module, name.rstrip("()") or "application"
+
+
+def uwsgi(module) -> None:
+    """uWSGI calls the application from C: what it is going to find in its module is replaced, or its class is entered.
+
+    Frameworks with an entry of their own need nothing, and stay the objects that they are.
+    """
+    name = uwsgi_target()[1]
+    app = getattr(module, name, None)
+    if type(app) is FunctionType:
+        setattr(module, name, functools.wraps(app)(wsgi.wrap(app)))
+    elif isinstance(type(app).__call__, FunctionType) and type(app).__call__.__name__ != "entry":
+        entries.wsgi_entry(type(app))
 
 
 def werkzeug(module) -> None:
