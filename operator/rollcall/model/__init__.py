@@ -14,7 +14,7 @@
 `balance`   whether one pod gets more than its share
 `health`    one word for a service, with its reason
 `pace`      what happens in each row right now
-`fleet`     one service: its pods, its rows, its windows; `fold` and `picture`
+`fleet`     one service: its pods, its rows, its windows; `fold` is what it looks like at one moment
 `roll`      all services and all sessions of agents
 `show`      from a fleet to its picture; `pods` its roll
 `picture`   the values that leave the model: what API, status, metrics and screens show

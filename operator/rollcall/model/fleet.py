@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from rollcall_agent.wire import bands, report
 
-from .health import Health, HealthState, Objectives, SteadyHealth, Vitals
+from .fold import Fold
+from .health import Objectives, SteadyHealth, Vitals
 from .pace import Generations, Pace
 from .picture import Totals
 from .rows import COUNTERS, LATE_S, Rows, Sums, Taken
@@ -25,7 +26,7 @@ from .states import SILENT_AFTER_S, PodFacts, PodState, ServiceFacts
 from .stuck import StuckSince
 from .tally import KubeletFigures, Pod, Tally
 from .usage import Usage
-from .windows import Ring, Window
+from .windows import Ring
 
 MOST_AWAY = 1000
 MOST_REQUESTS_BYTES = 16_384
@@ -57,37 +58,6 @@ class Away:
     body: bytes
     received_s: float
     taken: int
-
-
-STARTING = Health(HealthState.UNKNOWN, "Starting", "the operator has just begun to watch this service")
-
-
-@dataclass(slots=True)
-class Fold:
-    """What the last fold found."""
-
-    at_s: float = 0.0
-    unix_s: float = 0.0
-    pods: list[Pod] = field(default_factory=list)
-    counts: Counter[PodState] = field(default_factory=Counter)
-    bare: dict[str, int] = field(default_factory=dict)
-    window: Window | None = None
-    requests_per_second: float | None = None
-    in_flight: tuple[int, list[int], float] | None = None
-    ranks: list[float | None] = field(default_factory=lambda: [None, None, None])
-    coverage: float | None = None
-    health: Health = STARTING
-    fresh: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
-    """By row: whether its pod is on the roll and reports."""
-    probed: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
-    """By row: whether it also knows of requests."""
-    waiting: bool = False
-    """Connections wait to be accepted."""
-
-    @property
-    def tells(self) -> bool:
-        """Whether any pod tells of its requests now."""
-        return bool(self.probed.any())
 
 
 class Fleet:

@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from rollcall.serve.access import Access
 from rollcall.serve.live import make_live_app
+from rollcall_agent.wire import facts as wire
 from tests.unit.serve.conftest import Live, Rights
 
 ALICE = {"Authorization": "Bearer t-alice"}
@@ -201,3 +202,32 @@ async def test_a_hundred_readers_cost_one_encoding(http: TestClient[Any, Any], l
 
 async def test_the_operators_own_facts(http: TestClient[Any, Any]) -> None:
     assert await (await http.get("/v1/operator", headers=ALICE)).json() == FACTS
+
+
+async def test_lists_are_in_the_frame_of_one_service_and_not_in_summaries(http: TestClient[Any, Any], live: Live) -> None:
+    live.serve("newsfeed", "uid-a", [0.05])
+    live.turn()
+    live.serve("newsfeed", "uid-a", [0.05])
+    live.turn()
+    session = live.roll.open("uid-a", "shop", "pod-a", "e1", 0, live.now_s)
+    session.define(wire.pack_names(wire.ENDPOINT_NAMES, [(1, "GET /feed")]))
+    session.accept_facts(wire.pack_facts(1, 0, [(wire.REQUESTS, 1, 0, 4), (wire.VISITOR, 0, 3 << 8 | 1, 1)]), live.now_s)
+    live.turn(0.25)
+    one = await (await http.get("/v1/services/shop/newsfeed", headers=ALICE)).json()
+    assert [row["endpoint"] for row in one["endpoints"]["rows"]] == ["GET /feed"]
+    assert (one["errors"]["byType"], one["errors"]["samples"], one["longest"]) == ([], [], [])
+    services = (await (await http.get("/v1/services", headers=ALICE)).json())["services"]
+    (summary,) = [each for each in services if each["name"] == "newsfeed"]
+    lists = [
+        summary["endpoints"],
+        summary["errors"]["byType"],
+        summary["errors"]["samples"],
+        summary["longest"],
+        summary["roll"],
+    ]
+    assert lists == [None] * 5
+    assert summary["errors"]["perSecond"] == 0
+    for shared in ("visitors", "imbalance", "resources", "workers"):
+        assert summary[shared] == one[shared]
+    assert summary["visitors"]["day"] == 1
+    assert {"probed", "busyWorkers", "listenQueue", "resources", "revision"} <= set(one["roll"][0])

@@ -1,0 +1,44 @@
+"""What a fold leaves for all readers: one moment of a service."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from .health import Health, HealthState
+from .states import PodState
+from .tally import Pod
+from .windows import Window
+
+STARTING = Health(HealthState.UNKNOWN, "Starting", "the operator has just begun to watch this service")
+
+
+@dataclass(slots=True)
+class Fold:
+    """What the last fold found."""
+
+    at_s: float = 0.0
+    unix_s: float = 0.0
+    pods: list[Pod] = field(default_factory=list)
+    counts: Counter[PodState] = field(default_factory=Counter)
+    bare: dict[str, int] = field(default_factory=dict)
+    window: Window | None = None
+    requests_per_second: float | None = None
+    in_flight: tuple[int, list[int], float] | None = None
+    ranks: list[float | None] = field(default_factory=lambda: [None, None, None])
+    coverage: float | None = None
+    health: Health = STARTING
+    fresh: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    """By row: whether its pod is on the roll and reports."""
+    probed: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    """By row: whether it also knows of requests."""
+    waiting: bool = False
+    """Connections wait to be accepted."""
+
+    @property
+    def tells(self) -> bool:
+        """Whether any pod tells of its requests now."""
+        return bool(self.probed.any())
