@@ -51,6 +51,8 @@ from rollcall.settings import Settings
 NATIVE_SINCE = (1, 29)
 CERTIFICATES_S = 60.0
 DRAIN_STEP_S = 0.1
+BRIDGE_S = 0.5
+BRIDGE_TIMES = 40
 LINGER_S = 3.0
 """After SIGTERM the webhook goes on for so long, until every node has heard that this pod is leaving."""
 T = TypeVar("T")
@@ -122,6 +124,7 @@ class Operator:
             "term": term.run(),
             "certificates": self._keep_certificates(),
             "facts": self._keep_facts(),
+            "bridge": self._bridge(),
         }
         tasks = [asyncio.create_task(job, name=name) for name, job in jobs.items()]
         await self._retry("MonitoredService objects", self._prime)
@@ -142,7 +145,7 @@ class Operator:
             await _cancel(by_name[name])
         await _drain(runners, LINGER_S)
         kopf_stop.set()
-        for name in ("certificates", "facts", "services"):
+        for name in ("certificates", "facts", "bridge", "services"):
             await _cancel(by_name[name])
         await asyncio.wait({by_name["kopf"]}, timeout=5)
         for runner in runners:
@@ -209,6 +212,13 @@ class Operator:
         for manifest in found["items"]:
             self._services.put(manifest)
         self._primed = True
+
+    async def _bridge(self) -> None:
+        """Know also those that are made while kopf, busy with discovery, does not watch yet; their pods may come with them."""
+        for _ in range(BRIDGE_TIMES):
+            await asyncio.sleep(BRIDGE_S)
+            await self._retry("MonitoredService objects", self._prime)
+        await asyncio.Event().wait()
 
     async def _publish_webhook(self) -> None:
         """Be trusted by the API server before this pod is ready: a pod created right after the installation is injected."""
