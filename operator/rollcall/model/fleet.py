@@ -300,14 +300,17 @@ class Fleet:
         last.probed = last.fresh & ((self.rows.reports["flags"] & report.FLAG_PROBE) != 0)
         if not last.probed.any():
             return  # without a probe nothing is known of requests, which is not 0
-        reports = self.rows.reports[last.probed]
-        paces = self.pace.requests_per_second[last.probed]
+        # Column by column: a row is two kilobytes, of which this needs a few bytes.
+        (probed,) = np.nonzero(last.probed)
+        reports = self.rows.reports
+        paces = self.pace.requests_per_second[probed]
         if not np.isnan(paces).all():
             last.requests_per_second = float(np.nansum(paces))
-        if not (reports["flags"] & report.FLAG_NO_IN_FLIGHT).all():
-            by_band = [int(n) for n in reports["bands"].sum(axis=0)]
-            last.in_flight = (int(reports["in_flight"].sum()), by_band, float(reports["oldest_ms"].max()) / 1000)
-        last.waiting = bool(reports["listen_queue"].any())
+        if not (reports["flags"][probed] & report.FLAG_NO_IN_FLIGHT).all():
+            by_band = [int(n) for n in reports["bands"][probed].sum(axis=0)]
+            oldest_s = float(reports["oldest_ms"][probed].max()) / 1000
+            last.in_flight = (int(reports["in_flight"][probed].sum()), by_band, oldest_s)
+        last.waiting = bool(reports["listen_queue"][probed].any())
 
     def _vitals(self, last: Fold) -> Vitals:
         stuck = self._stuck.update(last.at_s, last.in_flight, last.window, waiting=last.waiting)

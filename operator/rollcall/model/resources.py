@@ -35,9 +35,10 @@ def of_service(fleet: Fleet) -> ServiceResources | None:
 
 def workers_of(fleet: Fleet) -> Workers | None:
     """Workers of the reporting pods with a probe; None when there is none, and parts None that no pod tells of."""
-    rows = fleet.rows.reports[: len(fleet.last.probed)][fleet.last.probed]
-    if not len(rows):
+    (probed,) = np.nonzero(fleet.last.probed)
+    if not len(probed):
         return None
+    rows = {name: fleet.rows.reports[name][probed] for name in ("flags", "workers", "busy_workers", "listen_queue")}
     seen, listening = (rows["flags"] & FLAG_NO_IN_FLIGHT) == 0, (rows["flags"] & FLAG_LISTEN_QUEUE) != 0
     return Workers(
         total=int(rows["workers"].sum()),
