@@ -68,9 +68,10 @@ def service_screen(picture: dict[str, Any], height: int) -> RenderableType:
 
 
 class View(NamedTuple):
-    """How pictures are shown: on a screen of so many lines, and as text in a log."""
+    """How pictures are shown: on a screen of so many lines, and as text in a log; without `render` always as text, and only that,
+    for programs."""
 
-    render: Callable[[dict[str, Any], int], RenderableType]
+    render: Callable[[dict[str, Any], int], RenderableType] | None
     line: Callable[[dict[str, Any]], str]
 
 
@@ -80,24 +81,27 @@ async def show(caller: Caller, path: str, seconds: float | None, view: View | No
     view = view or View(render, line)
     newest = frames(caller, stream_of(path))
     try:
-        if console.is_terminal:
-            await _draw(console, newest, seconds, view)
+        if console.is_terminal and view.render is not None:
+            await _draw(console, newest, seconds, view.render)
         else:
             await _print_lines(newest, seconds, view)
     finally:
         await newest.aclose()  # type: ignore[attr-defined]
 
 
-async def _draw(console: Console, newest: AsyncIterator[Frame], seconds: float | None, view: View) -> None:
+async def _draw(
+    console: Console,
+    newest: AsyncIterator[Frame],
+    seconds: float | None,
+    render: Callable[[dict[str, Any], int], RenderableType],
+) -> None:
     started_s, drawn_s = time.monotonic(), 0.0
     with Live(console=console, screen=True, auto_refresh=False) as live:
         async for frame in newest:
             now_s = time.monotonic()
             if now_s - drawn_s >= DRAW_S or frame.trouble:
                 drawn_s = now_s
-                body = (
-                    view.render(frame.picture, console.height) if frame.picture else Text("connecting …", style="bright_black")
-                )
+                body = render(frame.picture, console.height) if frame.picture else Text("connecting …", style="bright_black")
                 live.update(Group(body, screen.footer(frame.at_s, frame.trouble)), refresh=True)
             if seconds is not None and now_s - started_s >= seconds:
                 return
@@ -110,10 +114,12 @@ async def _print_lines(newest: AsyncIterator[Frame], seconds: float | None, view
         if now_s - printed_s >= LINE_S or frame.trouble:
             printed_s = now_s
             if frame.trouble:
-                print(f"{time.strftime('%H:%M:%S')} STALE {frame.trouble}", flush=True)
+                out = sys.stdout if view.render is not None else sys.stderr
+                print(f"{time.strftime('%H:%M:%S')} STALE {frame.trouble}", file=out, flush=True)
             elif frame.picture:
                 for picture in frame.picture.get("services", [frame.picture]):
-                    print(time.strftime("%H:%M:%S"), view.line(picture), flush=True)
+                    stamp = (time.strftime("%H:%M:%S"),) if view.render is not None else ()
+                    print(*stamp, view.line(picture), flush=True)
         if seconds is not None and now_s - started_s >= seconds:
             return
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -39,14 +40,14 @@ class ErrorTable:
         if live:
             self._counts.add(now_s, added)
 
-    def sample(self, event: Mapping[str, object], pod: str, revision: str | None, unix_s: float) -> None:
+    def sample(self, event: Mapping[str, object], pod: str, revision: str | None, now_s: float) -> None:
         """Keep one sample; whatever a pod says in it, it is bounded and fit for a screen."""
         kind, type_ = split(_text(event, "error", 120) or _UNNAMED)
         age_ms = event.get("age_ms")
         age_s = min(max(age_ms, 0), OLDEST_MS) / 1000 if isinstance(age_ms, int) else 0.0
         line = event.get("line")
         found = ErrorSample(
-            at=unix_s - age_s,
+            at=now_s - age_s,  # monotonic as long as it is kept
             kind=kind,
             type=type_,
             message=_text(event, "message", 500),
@@ -70,10 +71,12 @@ class ErrorTable:
         """Occurrences by name, since counting began; names that never occurred are left out."""
         return {name: total for name, total in zip(self.names.names, self._totals.tolist(), strict=False) if total}
 
-    def picture(self, now_s: float, *, live: bool, with_lists: bool) -> Errors:
+    def picture(self, now_s: float, unix_s: float, *, live: bool, with_lists: bool) -> Errors:
         """The errors as of now; `live=False`: no pod tells now, so no rate is known."""
         per_second = self.per_second(now_s) if live else None
-        return Errors(per_second, self._types(now_s, live), self._newest()) if with_lists else Errors(per_second)
+        if not with_lists:
+            return Errors(per_second)
+        return Errors(per_second, self._types(now_s, live), self._newest(unix_s - now_s))
 
     def _types(self, now_s: float, live: bool) -> list[ErrorType]:
         rates, totals = self._rates(now_s), self.totals()
@@ -81,8 +84,9 @@ class ErrorTable:
         order = sorted(totals, key=lambda name: (-rates[numbers[name]], -totals[name], name))
         return [ErrorType(*split(name), rates[numbers[name]] if live else None, totals[name]) for name in order[:MOST_TYPES]]
 
-    def _newest(self) -> list[ErrorSample]:
-        return sorted(self._samples, key=lambda sample: -sample.at)[:SHOWN_SAMPLES]
+    def _newest(self, wall_s: float) -> list[ErrorSample]:
+        newest = sorted(self._samples, key=lambda sample: -sample.at)[:SHOWN_SAMPLES]
+        return [msgspec.structs.replace(sample, at=sample.at + wall_s) for sample in newest]
 
     def _rates(self, now_s: float) -> list[float]:
         rates: list[float] = (self._counts.total(now_s, len(self.names)) / self._counts.span_s(now_s)).tolist()

@@ -228,8 +228,7 @@ class Fleet:
         """Something rare: a sample of an error. Other types are of later versions: skipped."""
         pod = self._heard(uid)
         if pod is not None and event.get("type") == "error":
-            unix_s = self.last.unix_s + now_s - self.last.at_s
-            self.signals.errors.sample(event, pod.facts.name, pod.facts.revision, unix_s)
+            self.signals.errors.sample(event, pod.facts.name, pod.facts.revision, now_s)
 
     def kubelet(self, uid: str, cpu_millicores: float, memory_bytes: int, at_s: float) -> None:
         """What a kubelet told of a pod's application container; shown, with its age, while no probe reports resources."""

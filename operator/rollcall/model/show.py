@@ -32,7 +32,7 @@ def picture(fleet: Fleet, *, with_roll: bool, with_lists: bool | None = None) ->
         bare=last.bare,
         roll=pods.roll(fleet) if with_roll else None,
         endpoints=signals.endpoints.picture(last.at_s, live=last.tells) if lists else None,
-        errors=signals.errors.picture(last.at_s, live=last.tells, with_lists=lists),
+        errors=signals.errors.picture(last.at_s, last.unix_s, live=last.tells, with_lists=lists),
         longest=requests.longest(fleet) if lists else None,
         visitors=signals.visitors.picture(
             last.at_s, last.unix_s, traffic.window_requests_per_second, traffic.response_time.mean

@@ -38,7 +38,7 @@ class Signals:
         self._maps = np.zeros((16, _WIDTH), np.uint8)
         self._queues: dict[bool, tuple[list[int], list[bytes]]] = {True: ([], []), False: ([], [])}
         self._queued_bytes = 0
-        self._wall_s = 0.0
+        self._wall_s: float | None = None
         self._folded: dict[int, int] = {}
 
     # --- names
@@ -110,7 +110,7 @@ class Signals:
         if len(found):
             self.endpoints.add_cells(number[found], argument[found], value[found], now_s)
         (found,) = np.nonzero(kind == facts.VISITOR)
-        if len(found):
+        if len(found) and self._wall_s is not None:  # before the first fold nobody knows which hour it is
             self.visitors.add(argument[found], now_s, now_s + self._wall_s)
         (found,) = np.nonzero(kind == facts.SIGHTING)
         if len(found):

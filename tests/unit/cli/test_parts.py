@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import ssl
+import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from rollcall.cli import parts
+from rollcall.cli import parts, top
 from rollcall.cli.connection import Caller, Target
 from rollcall.cli.parts import run_part
 from rollcall.cli.signals import PARTS, endpoints_table, errors_table, part_of, requests_table, resources_table
+from rollcall.cli.stream import Frame
 from rollcall.cli.top import render
 from rollcall.model.picture import Endpoints, Errors, ErrorType, Folded, Imbalance, ResponseTime, Traffic, Visitors
 from tests.unit.cli.pictures import endpoint, picture, pod, request, resources, sample, unheard
@@ -167,3 +170,28 @@ def test_for_programs(part: str, field: str, monkeypatch: pytest.MonkeyPatch, ca
     assert found == part_of(shown, part) == {"namespace": "shop", "name": "newsfeed", "at": 1000.0, field: shown[field]}
     run_part(part, CALLER, "newsfeed", output="table", watch=False, seconds=None)
     assert capsys.readouterr().out.strip()
+
+
+async def frames_of(*pictures: dict[str, Any]) -> AsyncIterator[Frame]:
+    for shown in pictures:
+        yield Frame(shown, time.monotonic())
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_watching_without_a_terminal(output: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[str] = []
+
+    def frames(caller: Caller, path: str) -> AsyncIterator[Frame]:
+        asked.append(path)
+        return frames_of(picture([pod("a")], longest=[request(9.0)]), picture([pod("a")]))
+
+    monkeypatch.setattr(top, "frames", frames)
+    monkeypatch.setattr(top, "LINE_S", 0.0)
+    run_part("requests", CALLER, "newsfeed", output=output, watch=True, seconds=None)
+    out = capsys.readouterr().out
+    assert asked == ["/v1/services/shop/newsfeed/stream"]
+    if output == "json":
+        first, second = (json.loads(line) for line in out.splitlines())
+        assert (len(first["longest"]), second["longest"]) == (1, [])
+    else:
+        assert out.index("SELECT posts") < out.index("no request has been in flight for longer than 0.5 s")

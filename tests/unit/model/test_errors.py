@@ -103,7 +103,7 @@ def test_a_sample_names_the_place_the_pod_and_its_revision() -> None:
 def test_whatever_a_pod_says_in_a_sample(changes: dict[str, Any], field: str, value: object) -> None:
     table = ErrorTable()
     table.sample(SAMPLE | {"age_ms": 0} | changes, "pod-a", None, 1000.0)
-    samples = table.picture(1000.0, live=True, with_lists=True).samples
+    samples = table.picture(1000.0, 1000.0, live=True, with_lists=True).samples
     assert samples is not None
     assert getattr(samples[0], field) == value
 
@@ -113,7 +113,7 @@ def test_a_frequent_error_does_not_push_out_the_rare_ones() -> None:
     table.sample(SAMPLE | {"error": "fatal OutOfMemory"}, "pod-a", None, 1000.0)
     for number in range(1000):
         table.sample(SAMPLE | {"message": str(number)}, "pod-a", None, 1001.0 + number)
-    samples = table.picture(3000.0, live=True, with_lists=True).samples
+    samples = table.picture(3000.0, 3000.0, live=True, with_lists=True).samples
     assert samples is not None
     assert [sample.message for sample in samples] == ["999", "998", "997", "996", "995", "no such page"]
     assert len(samples) == SAMPLES_PER_PLACE + 1
@@ -128,7 +128,7 @@ def test_samples_and_types_are_bounded() -> None:
     teller = stage.pod("uid-a")
     teller.tell([teller.failed(f"exception E{number}", 1 + number) for number in range(60)], stage.now_s)
     stage.turn(teller)
-    found, samples = told(stage), table.picture(2000.0, live=True, with_lists=True).samples
+    found, samples = told(stage), table.picture(2000.0, 2000.0, live=True, with_lists=True).samples
     assert found.by_type is not None
     assert samples is not None
     assert [each.type for each in found.by_type] == [f"E{59 - rank}" for rank in range(MOST_TYPES)]
