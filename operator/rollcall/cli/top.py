@@ -68,8 +68,8 @@ def service_screen(picture: dict[str, Any], height: int) -> RenderableType:
 
 
 class View(NamedTuple):
-    """How pictures are shown: on a screen of so many lines, and as text in a log; without `render` always as text, and only that,
-    for programs."""
+    """How pictures are shown: on a screen of so many lines, and as text in a log; without `render` always as text and nothing
+    else, for programs."""
 
     render: Callable[[dict[str, Any], int], RenderableType] | None
     line: Callable[[dict[str, Any]], str]
