@@ -127,8 +127,6 @@ class AgentConnection(asyncio.Protocol):
                     self._rare(kind, body)
         except frames.FrameError as error:
             self.reject("BadFrame", str(error))
-        except ValueError as error:  # of a body that is cut short
-            self.reject("BadFrame", str(error))
 
     # --- frames
 

@@ -132,7 +132,6 @@ class Fleet:
         if pod is None:
             return
         self._tally.left(pod)
-        self.probe_off.discard(uid)
         if pod.row is not None:
             pod.gone_since_s = now_s
             self._gone[uid] = pod

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import NamedTuple
 
-from rollcall_agent.wire import bands, facts
+from rollcall_agent.wire import bands, facts, frames
 
 from .fleet import Fleet
 from .names import Defined
@@ -70,8 +70,12 @@ class Session:
         self.live = True
 
     def define(self, body: bytes) -> None:
-        """Take in names of ids; raises ValueError when the body of the DEFINE is cut short."""
-        for table, index, name in facts.unpack_names(body):
+        """Take in names of ids; raises FrameError when the body of the DEFINE is cut short."""
+        try:
+            names = facts.unpack_names(body)
+        except ValueError as error:
+            raise frames.FrameError(str(error)) from None
+        for table, index, name in names:
             known = self.defined.define(table, index, name)
             if known is not None:
                 for fleet in self.fleets:
@@ -79,10 +83,10 @@ class Session:
 
     def accept_facts(self, body: bytes, now_s: float) -> Refusal | None:
         """Take FACTS in; without a service they are left, and come again. They belong to no window where the agent says so, or
-        when the pod was silent before. Returns why this connection cannot go on; raises ValueError when the body is not
+        when the pod was silent before. Returns why this connection cannot go on; raises FrameError when the body is not
         whole."""
         if len(body) < facts.HEAD.size or (len(body) - facts.HEAD.size) % facts.RECORD.size:
-            raise ValueError(f"FACTS of {len(body)} bytes")
+            raise frames.FrameError(f"FACTS of {len(body)} bytes")
         if not self._spend(now_s, facts_bytes=len(body)):
             return Refusal("TooMuch", f"more than {MOST_FACTS_BYTES} bytes of FACTS within a second")
         number, flags, _ = facts.HEAD.unpack_from(body)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rollcall.model import signals
 from rollcall.model.names import MOST_FOLDED, Defined, Names, clean
 from rollcall.model.roll import MOST_FACTS_BYTES
-from rollcall_agent.wire import facts, grid
+from rollcall_agent.wire import facts, frames, grid
 from tests.unit.model.agents import Agent
 from tests.unit.model.agents import facts as pod_facts
 from tests.unit.model.tellers import Stage, Teller
@@ -154,7 +154,7 @@ def test_values_at_their_limit_overflow_nothing() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"x" * 15, facts.pack_facts(1, 0, [(1, 1, 0, 1)])[:-1]])
 def test_a_body_that_is_cut_short_is_no_facts(body: bytes) -> None:
-    with pytest.raises(ValueError, match="FACTS of"):
+    with pytest.raises(frames.FrameError, match="FACTS of"):
         Stage().pod("uid-a").session.accept_facts(body, 1000.0)
 
 
@@ -215,7 +215,7 @@ def test_whatever_a_pod_says_its_neighbour_counts_right(bodies: list[list[tuple[
     stage = Stage()
     hostile, honest = stage.pod("uid-a"), stage.pod("uid-b")
     honest.tell(honest.answered("GET /honest", [0.1] * 5, failures=2), stage.now_s)
-    with suppress(ValueError):
+    with suppress(frames.FrameError):
         hostile.session.define(names)
     for records in bodies:
         hostile.tell(records, stage.now_s)
