@@ -27,7 +27,6 @@ final class Request
     private const RUN = '/rollcall/run';
     private const MAX_ENDPOINT_BYTES = 126;
     private const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'CONNECT'];
-    private const NEEDED = ['hrtime', 'stream_socket_client', 'stream_set_blocking', 'register_shutdown_function'];
     private const FRAMEWORKS = ['WP', 'Illuminate\Container\Container', 'Symfony\Component\HttpFoundation\Request'];
     private const FLAG_FATAL = 1;
     private const FLAG_ABORTED = 2;
@@ -40,6 +39,9 @@ final class Request
 
     /** @var self|null the request that this process is at */
     private static $current = null;
+
+    /** @var \Closure takes the place of the application's error handler while the probe works: no warning shows outside */
+    private static $ignore;
 
     /** @var int nanoseconds */
     private $start;
@@ -82,14 +84,14 @@ final class Request
         if (self::$current !== null || \PHP_SAPI === 'cli' || \PHP_SAPI === 'phpdbg' || \PHP_INT_SIZE !== 8) {
             return;
         }
-        foreach (self::NEEDED as $function) {
-            if (!\function_exists($function)) {
-                return;
-            }
+        if ($start === 0 || !\function_exists('stream_socket_client') || !\function_exists('stream_set_blocking')) {
+            return; // switched off by disable_functions
         }
         self::$current = $request = new self();
         $request->start = $start;
-        \set_error_handler([self::class, 'ignore']);
+        \set_error_handler(self::$ignore = static function (): bool {
+            return true;
+        });
         try {
             $request->sendBegin();
         } catch (\Throwable $error) {
@@ -98,12 +100,6 @@ final class Request
             \restore_error_handler();
         }
         \register_shutdown_function([$request, 'atShutdown']);
-    }
-
-    /** Takes the place of the application's error handler while the probe works, so that no warning shows outside. */
-    public static function ignore(): bool
-    {
-        return true;
     }
 
     /** Registered first, so called first: queue up again behind the shutdown functions of the application. */
@@ -130,7 +126,7 @@ final class Request
         if ($this->stream === null) {
             return;
         }
-        \set_error_handler([self::class, 'ignore']);
+        \set_error_handler(self::$ignore);
         try {
             $this->sendEnd();
         } catch (\Throwable $error) {
@@ -146,7 +142,7 @@ final class Request
         if ($this->ended || $this->stream === null) {
             return;
         }
-        \set_error_handler([self::class, 'ignore']);
+        \set_error_handler(self::$ignore);
         try {
             $this->send(self::message(4, \pack('P', $sinceMicros) . $text));
         } catch (\Throwable $error) {
@@ -158,7 +154,9 @@ final class Request
 
     private static function resolved(string $name): ?string
     {
-        \set_error_handler([self::class, 'ignore']);
+        \set_error_handler(static function (): bool {
+            return true;
+        });
         try {
             $file = \stream_resolve_include_path($name);
         } finally {
@@ -220,12 +218,8 @@ final class Request
         if (!isset($name[0]) || $name[0] !== '/') {
             $name = '/' . \basename($script);
         }
-        $this->endpoint = $this->bounded($method . ' ' . $name);
-    }
-
-    private function bounded(string $endpoint): string
-    {
-        return isset($endpoint[self::MAX_ENDPOINT_BYTES]) ? \substr($endpoint, 0, self::MAX_ENDPOINT_BYTES) : $endpoint;
+        $this->endpoint = isset($name[self::MAX_ENDPOINT_BYTES - 8])
+            ? \substr($method . ' ' . $name, 0, self::MAX_ENDPOINT_BYTES) : $method . ' ' . $name;
     }
 
     /** The same as the agent's line, for the first request of a stream, to which the agent has said nothing yet. */
@@ -262,7 +256,7 @@ final class Request
             $pattern = '/(?:^|;)[ \t]*' . \preg_quote($name, '/') . '="?([^;"]*)/';
             $identifier = \preg_match($pattern, $_SERVER['HTTP_COOKIE'] ?? '', $match) === 1 ? \rtrim($match[1]) : '';
         }
-        $key = $space > 0 && \is_string($identifier) && $identifier !== '' ? \hex2bin(\rtrim(\substr($line, $space + 1))) : '';
+        $key = $space > 0 && \is_string($identifier) && $identifier !== '' ? \hex2bin(\substr($line, $space + 1, -1)) : '';
         return (string) $key === '' ? self::NOBODY : \substr(\hash_hmac('sha256', $identifier, $key, true), 0, 8);
     }
 
@@ -326,7 +320,10 @@ final class Request
             $failure = Errors::ofThrowable($found->exception);
             $flags |= self::FLAG_FATAL;
         }
-        return $found->route === '' || $this->method === '' ? '' : $this->bounded($this->method . ' ' . $found->route);
+        if ($found->route === '' || $this->method === '') {
+            return '';
+        }
+        return \substr($this->method . ' ' . $found->route, 0, self::MAX_ENDPOINT_BYTES);
     }
 
     private function beginMessage(): string

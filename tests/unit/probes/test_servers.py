@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rollcall_agent.sources.worker_file import WorkerFile
+from rollcall_agent.wire import layout
 from tests.unit.agent.fake_operator import FakeOperator
 from tests.unit.agent.pod import Pod, free_port, poll_until
 from tests.unit.probes.client import burst, get
@@ -77,6 +78,17 @@ def endpoints(pod: Pod) -> dict[str, int]:
     return found
 
 
+def errors(pod: Pod) -> dict[str, int]:
+    """Errors by type over all worker files."""
+    found: dict[str, int] = {}
+    for path in pod.worker_files():
+        table = path.read_bytes()[layout.OFF_ERRORS : layout.OFF_ERRORS + layout.ERRORS * layout.ERROR.size]
+        for count, length, name in layout.ERROR.iter_unpack(table):
+            if count:
+                found[name[:length].decode()] = found.get(name[:length].decode(), 0) + count
+    return found
+
+
 @pytest.mark.parametrize("server", SERVERS)
 def test_every_request_is_counted_once(server: str, pod: Pod, operator: FakeOperator) -> None:
     port = free_port()
@@ -95,6 +107,7 @@ def test_every_request_is_counted_once(server: str, pod: Pod, operator: FakeOper
     # uvicorn's WSGI bridge makes a new environ, so Flask's route does not find its request.
     name = "GET other" if server == "uvicorn-wsgi-flask" else NAMED[server.rpartition("-")[2]]
     assert endpoints(pod)[name] == (4 * ROUNDS if name == "GET other" else ROUNDS)
+    assert errors(pod) == {"http 500" if server == "uvicorn-wsgi-flask" else "exception RuntimeError": ROUNDS}
 
 
 @pytest.mark.parametrize("server", ["gunicorn-sync-flask", "uvicorn-fastapi"])
