@@ -78,7 +78,8 @@ class TakeBack:
         over = [entry for entry in self.entries.values() if entry.agent != agent or (retry and retry != entry.retry)]
         for entry in over:
             del self.entries[entry.workload]
-            self.blame.lift(entry.workload, now)
+            # A new agent says nothing for the pods that have the old one.
+            self.blame.lift(entry.workload, now, spare=entry.agent if entry.agent != agent else None)
         return over
 
     def as_status(self) -> list[dict[str, Any]]:

@@ -208,16 +208,21 @@ class Blame:
     @property
     def trying(self) -> dict[str, int]:
         """Workloads in which it is being tried whether the probe is at fault: in how many pods it is out."""
-        return {name: len(case.off) for name, case in self._cases.items() if case.off and name not in self.verdicts}
+        cases = ((name, case) for name, case in self._cases.items() if case.crashes and name not in self.verdicts)
+        return {name: len(case.off) for name, case in cases if case.off}
 
-    def lift(self, workload: str, now: float) -> None:
-        """Forget a verdict and what led to it: the workload is injected again, and judged anew."""
-        if self.verdicts.pop(workload, None) is not None and workload in self._cases:
-            case = self._cases[workload]
-            for uid in case.pods:
-                _tell(case, uid, now, off=False)
-            case.crashes.clear()
-            case.acquitted.clear()
+    def lift(self, workload: str, now: float, *, spare: str | None = None) -> None:
+        """Forget a verdict and what led to it: the workload is injected again, and judged anew. Pods with the agent `spare`
+        go on without the probe."""
+        if self.verdicts.pop(workload, None) is None or workload not in self._cases:
+            return
+        case = self._cases[workload]
+        for uid, pod in case.pods.items():
+            agent = pod.sight.release.agent
+            if agent is not None:
+                _tell(case, uid, now, off=agent == spare)
+        case.crashes.clear()
+        case.acquitted.clear()
 
     def step(self, now: float, heard: Collection[str], proven: Mapping[str, float]) -> list[Verdict]:
         """Go on with what is being tried; the verdicts that were reached just now.

@@ -185,9 +185,12 @@ async def test_another_agent_image_lifts_it(trial: Trial) -> None:
     trial.scene.put(status=kept)
     trial.scene.services.begin_term()
     trial.judge = Judge(trial.scene.client, trial.scene.services, "agent:3", lambda: trial.now)  # type: ignore[arg-type]
+    trial.show(pod("new", started=50, agent="agent:3"))
     assert trial.look(60) == ["InjectionRetried"]
-    assert trial.watch.fleet.probe_off == set()
-    assert (await trial.written())["takenBack"] == []
+    assert trial.watch.fleet.probe_off == {"uid-a", "uid-b"}, "what has the broken one goes on without"
+    status = await trial.written()
+    assert status["takenBack"] == []
+    assert injecting(status)[1] != "Trying"
 
 
 async def test_the_annotation_lifts_it_each_time_it_changes(trial: Trial) -> None:
