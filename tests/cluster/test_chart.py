@@ -137,6 +137,9 @@ def test_an_injected_pod_is_left_as_it_is(release: Cluster) -> None:
         "create pods/exec",
         "patch deployments.apps",
         "patch nodes",
+        "get nodes --subresource=proxy",
+        "get pods --subresource=log",
+        "delete events",
         "patch mutatingwebhookconfigurations/other",
         "create mutatingwebhookconfigurations",
         "patch monitoredservices.rollcall.dev",
@@ -149,10 +152,20 @@ def test_the_operator_may_not(release: Cluster, question: str) -> None:
     assert not may(release, OPERATOR, question)
 
 
-def test_the_operator_reads_its_own_secret_only(release: Cluster) -> None:
-    assert may(release, OPERATOR, "get secrets/rollcall-certs", NAMESPACE)
+def test_the_operator_reads_its_own_secrets_only(release: Cluster) -> None:
+    for secret in ("rollcall-certs", "rollcall-visitors"):
+        assert may(release, OPERATOR, f"get secrets/{secret}", NAMESPACE)
     assert not may(release, OPERATOR, "get secrets/other", NAMESPACE)
     assert not may(release, OPERATOR, "get secrets/rollcall-certs", SHOP)
+
+
+def test_kubelets_are_asked_unless_somebody_says_no(cluster: Cluster) -> None:
+    asked = cluster.helm("template", "rollcall", CHART, "--kube-version=1.34.0")
+    assert "nodes/stats" in asked
+    assert '{name: ROLLCALL_KUBELET, value: "true"}' in asked
+    silent = cluster.helm("template", "rollcall", CHART, "--kube-version=1.34.0", "--set=kubelet.enabled=false")
+    assert "nodes/stats" not in silent
+    assert '{name: ROLLCALL_KUBELET, value: "false"}' in silent
 
 
 def test_a_viewer_of_the_namespace_may_see_services_live(release: Cluster) -> None:
