@@ -2,8 +2,9 @@
 
     python benchmarks/agent_cost.py [--seconds 20] [--python /usr/bin/python3]
 
-The operator is a sink in another process that acknowledges every 2 s. Requests are real: written by the probe's own recorder
-(Python), and sent on 8 streams (PHP). Bounds: 20 MiB resident for the whole container, 2 millicores idle, 10 at 500 requests/s.
+The operator is a sink in another process that acknowledges every 2 s and wants everything: 50 endpoints, errors, visitors.
+Requests are real: written by the probe's own recorder (Python), and sent on 8 streams (PHP). Bounds: 20 MiB resident for the
+whole container, 2 millicores idle, 10 at 500 requests/s.
 """
 
 from __future__ import annotations
@@ -25,10 +26,19 @@ SIDECAR = Path(__file__).parents[1] / "agent_sidecar"
 sys.path[:0] = [str(Path(__file__).parents[1]), str(SIDECAR), str(SIDECAR / "probes" / "python")]
 
 from rollcall_agent.sources.cost import memory_kib  # noqa: E402
-from rollcall_agent.wire import frames, report  # noqa: E402
+from rollcall_agent.wire import facts, frames, report  # noqa: E402
 from tests.unit.agent.fake_operator import make_certificate  # noqa: E402
 
-WELCOME = {"wire": 1, "operator": "sink", "interval_ms": 500, "bands_ms": [1000, 3000, 8000], "max_frame": 65536}
+WELCOME = {
+    "wire": 1,
+    "operator": "sink",
+    "interval_ms": 500,
+    "bands_ms": [1000, 3000, 8000],
+    "max_frame": 65536,
+    "facts": 0,
+    "visitors": {"from": "cookie:sid", "key": "ab" * 32},
+}
+ENDPOINTS = 50
 RATE = 500
 PHP_STREAMS = 8
 VISITORS = 1000
@@ -40,17 +50,19 @@ def sink(listener: socket.socket, certificate: tuple[Path, Path], received: mult
     context.load_cert_chain(*certificate)
     while True:
         connection = context.wrap_socket(listener.accept()[0], server_side=True)
-        decoder, seq = frames.Decoder(), 0
+        decoder, number = frames.Decoder(), 0
         while data := connection.recv(65536):
             for kind, body in decoder.feed(data):
                 if kind == frames.HELLO:
                     connection.sendall(frames.encode_json(frames.WELCOME, WELCOME))
+                elif kind == frames.FACTS:
+                    number = facts.HEAD.unpack_from(body)[0]
                 elif kind == frames.REPORT:
                     values = report.unpack(body)
                     seq = values["seq"]
                     received.put(values["finished"])
                     if seq % 4 == 0 or values["flags"] & report.FLAG_FINAL:
-                        connection.sendall(frames.encode(frames.ACK, frames.ACK_BODY.pack(seq, 0)))
+                        connection.sendall(frames.encode(frames.ACK, frames.ACK_BODY.pack(seq, number)))
 
 
 def python_load(run: str, workers: int) -> None:
@@ -58,16 +70,20 @@ def python_load(run: str, workers: int) -> None:
     os.environ["ROLLCALL_RUN"] = run
 
     def work() -> None:
-        from _rollcall_probe import recorder
+        from _rollcall_probe import recorder, visitors
 
+        number = 0
         pause = workers / RATE
         due = time.monotonic()
         while True:
             request = recorder.begin("GET")
-            request.name("/feed/<user>")
+            request.name(f"/feed/{number % ENDPOINTS}/<user>")
+            if visitors.see_environ is not None:
+                visitors.see_environ({"HTTP_COOKIE": f"sid={number % VISITORS}"})
             time.sleep(min(0.005, pause / 2))
-            request.status = 200
+            request.status = 500 if number % 100 == 0 else 200
             request.finish()
+            number += 1
             due += pause
             time.sleep(max(0.0, due - time.monotonic()))
 
@@ -83,12 +99,12 @@ def php_load(run: str) -> None:
         stream = socket.socket(socket.AF_UNIX)
         stream.connect(run + "/php.sock")
         streams.append(stream)
-    name = b"GET /index.php"
     due, number = time.monotonic(), 0
     while True:
         stream = streams[number % PHP_STREAMS]
+        name = b"GET /page%d.php" % (number % ENDPOINTS)
         visitor = 0x9E3779B97F4A7C15 * (number % VISITORS + 1) & 0xFFFFFFFFFFFFFFFF
-        stream.sendall(struct.pack("<HBQQ", 17 + len(name), 1, time.monotonic_ns() // 1000, visitor) + name)
+        stream.sendall(struct.pack("<HBQQI", 21 + len(name), 1, time.monotonic_ns() // 1000, visitor, 7) + name)
         time.sleep(min(0.005, 0.5 / RATE))
         stream.sendall(struct.pack("<HBQHB", 12, 2, 5000, 200, 0))
         number += 1

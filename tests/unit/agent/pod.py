@@ -91,7 +91,7 @@ class Pod:
 
     def start_application(self, command: list[str], port: int, cwd: Path, **env: str) -> subprocess.Popen[bytes]:
         """Start a web server with the probe on its path and wait until it accepts connections."""
-        process = self.start(command, cwd, PYTHONPATH=f"{PROBE}:{cwd}", **env)
+        process = self.start(command, cwd, **{"PYTHONPATH": f"{PROBE}:{cwd}", **env})
 
         def accepts() -> bool:
             assert process.poll() is None, self.log(process)

@@ -21,6 +21,7 @@ _STANDARD = os.path.dirname(os.path.abspath(os.__file__))
 _LIBRARIES = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
 _last = {}
 _window = [0, 0]
+_silent = []
 
 
 def counter(ledger, rare):
@@ -45,7 +46,7 @@ def note(request, error) -> None:
     from . import recorder
 
     try:
-        if request is None or error is None or request.error is not None or not request.in_flight:
+        if _silent or request is None or error is None or request.error is not None or not request.in_flight:
             return
         name = name_of(error)
         request.error = name
@@ -53,7 +54,8 @@ def note(request, error) -> None:
         if process is not None and _due(name):
             process.rare.put(process.ledger.sample, _sample(process.ledger, request, name, error))
     except Exception as problem:
-        recorder.disable(problem)
+        _silent.append(True)
+        recorder.say("errors are counted without their types from now on", problem)
 
 
 def abandoned(request) -> None:
@@ -118,8 +120,8 @@ def place_of(error):
 
 
 def function_of(code) -> str:
-    """The name of a function with its class, where the interpreter keeps that (3.11 and later)."""
-    return getattr(code, "co_qualname", code.co_name).replace(".<locals>", "")[:_MAX_NAME]
+    """The name of a function with its class, where the interpreter keeps that (3.11 and later), without functions around it."""
+    return getattr(code, "co_qualname", code.co_name).rpartition("<locals>.")[2][:_MAX_NAME]
 
 
 def is_own(filename) -> bool:

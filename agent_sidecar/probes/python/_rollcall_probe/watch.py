@@ -131,11 +131,14 @@ class Watch:
 
 
 def start(process) -> None:
-    """Watch over a process that has just begun to count."""
-    visitors.refresh(process)
-    watch = Watch(process)
-    _watches[:] = [watch]
-    watch.start()
+    """Watch over a process that has just begun to count; without its thread it counts all the same."""
+    try:
+        visitors.refresh(process)
+        watch = Watch(process)
+        watch.start()
+        _watches[:] = [watch]
+    except Exception as error:
+        recorder.say("visitors, steps and resources are not told", error)
 
 
 def before_fork() -> None:
