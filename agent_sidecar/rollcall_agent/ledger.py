@@ -22,6 +22,7 @@ _COUNTS = struct.Struct("@9Q")
 """started, finished, errors, duration_us and five classes of responses. Native: each field is one aligned 8-byte store."""
 _ROW = struct.Struct("@3Q")
 _SLOT = struct.Struct("@QI")
+_OPEN_SLOT = struct.Struct("@QII")
 _WHOLE_SLOT = struct.Struct("@QIIQQ")
 _STARTED, _FINISHED, _ERRORS, _DURATION_US, _RESPONSES = 0, 1, 2, 3, 4
 _UNTRACKED = layout.OFF_UNTRACKED // 8
@@ -139,9 +140,9 @@ class Ledger(Notes):
         if count > self._u32[_SLOTS_USED]:
             self._u32[_SLOTS_USED] = count
 
-    def open_slot(self, slot: int, started_us: int, endpoint: int) -> None:
-        """A request is in flight in `slot`, which is one of those in use."""
-        _SLOT.pack_into(self.memory, layout.OFF_SLOTS + slot * layout.SLOT.size, started_us, endpoint)
+    def open_slot(self, slot: int, started_us: int, endpoint: int, worker: int = 0) -> None:
+        """A request is in flight in `slot`, which is one of those in use; `worker` where it is not this file's (PHP)."""
+        _OPEN_SLOT.pack_into(self.memory, layout.OFF_SLOTS + slot * layout.SLOT.size, started_us, endpoint, worker)
 
     def slot(self, slot: int) -> tuple[int, int]:
         """(started_us, endpoint) of a slot; started_us is 0 when it is free."""

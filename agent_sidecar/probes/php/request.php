@@ -7,7 +7,7 @@
  * what visitors are known, at the price of one system call, and is all that a PHP process can keep from request to request.
  *
  * Messages, little-endian, `u16 length | u8 type | body`, length counting type and body, 512 at most:
- *   1 BEGIN      u64 start (CLOCK_MONOTONIC, microseconds) | u64 visitor's hash (0: none) | endpoint (`GET /index.php`)
+ *   1 BEGIN      u64 start (CLOCK_MONOTONIC, microseconds) | u64 visitor's hash (0: none) | u32 process id | endpoint
  *   2 END        u64 duration (microseconds) | u16 status | u8 flags (1: a fatal error, 2: client gone) | endpoint, if another
  *   3 ERROR      name, message, function, file, line, with a NUL between them; before the END of its request
  *   4 STEP       u64 since (CLOCK_MONOTONIC, microseconds) | what the request is at; empty: not known any more
@@ -328,8 +328,8 @@ final class Request
 
     private function beginMessage(): string
     {
-        $head = \pack('vCP', 17 + \strlen($this->endpoint), 1, \intdiv($this->start, 1000));
-        return $head . $this->visitor . $this->endpoint;
+        $head = \pack('vCP', 21 + \strlen($this->endpoint), 1, \intdiv($this->start, 1000));
+        return $head . $this->visitor . \pack('V', (int) \getmypid()) . $this->endpoint;
     }
 
     private static function message(int $type, string $body): string

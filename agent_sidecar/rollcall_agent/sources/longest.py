@@ -29,16 +29,17 @@ def longest(files: Iterable[WorkerFile], now_us: int, bounds_ms: Sequence[int]) 
 
 
 def _describe(file: WorkerFile, slot: tuple[int, int, int, int, int], now_us: int) -> dict[str, Any]:
-    started_us, endpoint, _, _, step = slot
+    started_us, endpoint, worker, _, step = slot
+    worker = worker if file.runtime == layout.RUNTIME_PHP else file.pid
     since_us, index = step >> layout.STEP_BITS, step & (layout.STEPS - 1)
     text = _text(file, layout.OFF_STEPS, layout.STEP, index) if index else ""
     return {
-        "id": f"{file.pid}-{started_us}",
+        "id": f"{worker}-{started_us}",
         "endpoint": _endpoint(file, endpoint),
         "elapsed_ms": max(0, now_us - started_us) // 1000,
         "step": text,
         "step_ms": max(0, now_us - since_us) // 1000 if text and since_us else None,
-        "worker": file.pid,
+        "worker": worker,
     }
 
 

@@ -18,7 +18,7 @@ from ..wire import facts
 
 BEGIN, END, ERROR, STEP, RESOURCES = 1, 2, 3, 4, 5
 PREFIX = struct.Struct("<HB")
-BEGIN_BODY = struct.Struct("<QQ")
+BEGIN_BODY = struct.Struct("<QQI")
 END_BODY = struct.Struct("<QHB")
 STEP_BODY = struct.Struct("<Q")
 RESOURCES_BODY = struct.Struct("<5Q2I")
@@ -167,7 +167,7 @@ class PhpSource:
             self._partial[number] = data[at:]
 
     def _begin(self, number: int, body: bytes, now_us: int) -> None:
-        started_us, visitor = BEGIN_BODY.unpack_from(body)
+        started_us, visitor, worker = BEGIN_BODY.unpack_from(body)
         if not 0 < started_us <= now_us or now_us - started_us > _MAX_ELAPSED_US:
             started_us = now_us  # another clock than ours
         self._lose_open(number)  # the end of the one before did not reach us
@@ -175,7 +175,7 @@ class PhpSource:
         if visitor:
             self._ledger.visit(visitor)
         name = body[BEGIN_BODY.size :]
-        self._ledger.open_slot(number, started_us, self._endpoint(name) if name else 0)
+        self._ledger.open_slot(number, started_us, self._endpoint(name) if name else 0, worker)
 
     def _end(self, number: int, body: bytes, now_us: int) -> None:
         duration_us, status, flags = END_BODY.unpack_from(body)

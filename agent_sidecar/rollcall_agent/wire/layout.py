@@ -65,7 +65,8 @@ ENDPOINT = struct.Struct("<QQQH126s")
 OFF_SLOTS = OFF_ENDPOINTS + ENDPOINTS * ENDPOINT.size
 SLOTS = 1024
 SLOT = struct.Struct("<QIIQQ")
-"""One request: started_us by CLOCK_MONOTONIC (0 = free), endpoint, outcome, elapsed_ns (0 = in flight), step.
+"""One request: started_us by CLOCK_MONOTONIC (0 = free), endpoint, outcome, elapsed_ns (0 = in flight), step. While it is in
+flight, the place of the outcome has, in a file of PHP, the process id of its worker.
 
 The step is what the request is at: the `STEP_BITS` low bits index the table of steps (0 = not known), above them is the time in
 µs since when, so that one store tells both.

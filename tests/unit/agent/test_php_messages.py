@@ -26,7 +26,7 @@ def message(kind: int, body: bytes) -> bytes:
 
 
 def begin(started_us: int = NOW_US - 1000, name: bytes = b"GET /index.php", visitor: int = 0) -> bytes:
-    return message(1, struct.pack("<QQ", started_us, visitor) + name)
+    return message(1, struct.pack("<QQI", started_us, visitor, 4711) + name)
 
 
 def end(status: int = 200, flags: int = 0, duration_us: int = 5000, name: bytes = b"") -> bytes:
@@ -167,6 +167,8 @@ def test_a_step_is_that_of_the_request_in_flight(rig: Rig) -> None:
     assert rig.step() == ("", None)
     rig.stream.sendall(step("db PDO::query from feed (feed.php:16)", NOW_US - 300_000))
     assert rig.step() == ("db PDO::query from feed (feed.php:16)", 300)
+    [request] = longest([rig.file], NOW_US, (0, 3000, 8000))["requests"]
+    assert (request["worker"], request["id"]) == (4711, f"4711-{NOW_US - 1000}")
     rig.stream.sendall(step("sleep usleep", since_us=0))
     assert rig.step() == ("sleep usleep", 0)
     rig.stream.sendall(step(""))

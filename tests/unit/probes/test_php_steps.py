@@ -149,4 +149,5 @@ def test_without_an_extension_nothing_is_claimed(pod: Pod, agent: Listener) -> N
     request = Request(fpm, "m=usleep")
     [found] = agent.until(lambda: agent.steps(older_than_ms=400), "a request that takes long")
     assert (found["endpoint"], found["step"], found["step_ms"]) == ("GET /waits.php", "", None)
+    assert [found["worker"]] == pod.children(fpm.process)
     request.end()
