@@ -18,10 +18,11 @@ from typing import Any, TypeVar, cast
 
 import aiohttp
 import kopf
+import msgspec
 from aiohttp import web
 
 from rollcall import __version__
-from rollcall.api.monitoredservice import GROUP, PLURAL, VERSION
+from rollcall.api.monitoredservice import API_VERSION, GROUP, KIND, PLURAL, VERSION
 from rollcall.control.bundle import Bundle
 from rollcall.control.certificates import CertificateKeeper, CertificateStoreError, dns_names
 from rollcall.control.handlers import quieten, registry_for
@@ -36,8 +37,10 @@ from rollcall.ingest.agent import Door
 from rollcall.ingest.server import IngestServer
 from rollcall.inject.render import InjectSettings
 from rollcall.kube.client import Access, Client, KubeError
+from rollcall.kube.informer import Informer
 from rollcall.kube.kubelet import Kubelets
 from rollcall.kube.lease import Lease
+from rollcall.kube.objects import Manifest
 from rollcall.kube.review import Reviews
 from rollcall.kube.secrets import SecretStore
 from rollcall.model.roll import Roll
@@ -51,8 +54,8 @@ from rollcall.settings import Settings
 NATIVE_SINCE = (1, 29)
 CERTIFICATES_S = 60.0
 DRAIN_STEP_S = 0.1
-BRIDGE_S = 0.5
-BRIDGE_TIMES = 40
+BRIDGE_S = 20.0
+"""By then kopf follows MonitoredServices, also on a busy node."""
 LINGER_S = 3.0
 """After SIGTERM the webhook goes on for so long, until every node has heard that this pod is leaving."""
 T = TypeVar("T")
@@ -81,7 +84,7 @@ class Operator:
         self._metrics.certificate_seconds_left = lambda: (self._keeper.current.expires - datetime.now(UTC)).total_seconds()
         self._bundle = Bundle(client, settings.namespace, settings.name)
         self._term: Term | None = None
-        self._primed = False
+        self._primed = asyncio.Event()
         self._trusted = False
         self._listening = False
         self._leaving = False
@@ -98,7 +101,7 @@ class Operator:
         waits = {
             "shutting down": self._leaving,
             "certificates": not self._listening,
-            "MonitoredService objects": not self._primed,
+            "MonitoredService objects": not self._primed.is_set(),
             "webhook configuration": not self._trusted,
             "namespaces": not self._services.synced,
         }
@@ -127,7 +130,7 @@ class Operator:
             "bridge": self._bridge(),
         }
         tasks = [asyncio.create_task(job, name=name) for name, job in jobs.items()]
-        await self._retry("MonitoredService objects", self._prime)
+        await self._primed.wait()
         await self._retry("webhook configuration", self._publish_webhook)
         tasks.append(asyncio.create_task(lease.run(), name="lease"))
         stopping = asyncio.create_task(stop.wait())
@@ -206,19 +209,27 @@ class Operator:
             stop_flag=stop,
         )
 
-    async def _prime(self) -> None:
-        """Know every service before the webhook is asked: kopf does not say when its first list is complete."""
-        found = await self._client.request("GET", f"/apis/{GROUP}/{VERSION}/{PLURAL}")
-        for manifest in found["items"]:
-            self._services.put(manifest)
-        self._primed = True
-
     async def _bridge(self) -> None:
-        """Know also those that are made while kopf, busy with discovery, does not watch yet; their pods may come with them."""
-        for _ in range(BRIDGE_TIMES):
+        """Follow services until kopf does, which is busy with discovery at first: their pods may come right behind them."""
+
+        def known(manifest: Manifest) -> None:
+            # A list leaves the kind of its items out.
+            self._services.put(msgspec.to_builtins(manifest) | {"apiVersion": API_VERSION, "kind": KIND})
+
+        def gone(manifest: Manifest) -> None:
+            self._services.remove((manifest.metadata.namespace, manifest.metadata.name))
+
+        path = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
+        informer = Informer(self._client, path, Manifest, on_change=known, on_delete=gone)
+        following = asyncio.create_task(informer.run())
+        try:
+            await informer.watching.wait()
+            self._primed.set()
             await asyncio.sleep(BRIDGE_S)
-            await self._retry("MonitoredService objects", self._prime)
-        await asyncio.Event().wait()
+            await _cancel(following)
+            await asyncio.Event().wait()
+        finally:
+            following.cancel()
 
     async def _publish_webhook(self) -> None:
         """Be trusted by the API server before this pod is ready: a pod created right after the installation is injected."""

@@ -87,6 +87,8 @@ class Services:
         key = (service.namespace, service.name)
         watch = self._watches.get(key)
         if watch is not None and watch.service.metadata.uid == service.metadata.uid:
+            if service.metadata.generation < watch.service.metadata.generation:
+                return  # told late, by the slower of two
             if watch.service.metadata.generation != service.metadata.generation:
                 watch.update(service)
             else:

@@ -85,6 +85,8 @@ class Informer(Generic[T]):
     ) -> None:
         self.objects: dict[str, T] = {}
         self.synced = asyncio.Event()
+        self.watching = asyncio.Event()
+        """Set when the first watch was answered: from then on nothing is told late."""
         self.relists = 0
         self._client = client
         self._path = path
@@ -152,6 +154,7 @@ class Informer(Generic[T]):
         }
         limits = aiohttp.ClientTimeout(total=None, connect=10, sock_read=IDLE_S)
         async with self._client.open("GET", self._path, params=params, timeout=limits) as response:
+            self.watching.set()
             buffer = b""
             async for chunk in response.content.iter_any():
                 lines = (buffer + chunk).split(b"\n")

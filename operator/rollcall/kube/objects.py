@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -31,6 +32,7 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
     namespace: str = ""
     uid: str = ""
     resource_version: str = ""
+    generation: int = 0
     creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
     labels: dict[str, str] = {}
@@ -219,6 +221,16 @@ class Workload(msgspec.Struct, frozen=True):
         if self.status.desired_number_scheduled is not None:
             return self.status.desired_number_scheduled
         return 1 if self.spec.replicas is None else self.spec.replicas
+
+
+class Manifest(msgspec.Struct, frozen=True, rename="camel"):
+    """Any object, whole as far as its own type reads it; `msgspec.to_builtins` gives back the JSON."""
+
+    metadata: Metadata
+    api_version: str = ""
+    kind: str = ""
+    spec: Any = None
+    status: Any = None
 
 
 class Namespace(msgspec.Struct, frozen=True):

@@ -98,3 +98,11 @@ async def test_namespaces_that_opt_in(scene: Scene) -> None:
     scene.services._namespace_changed(Namespace(Metadata(name="shop")))
     assert not watch.fleet.settings.facts.namespace_enabled
     assert scene.services.agent_namespaces == {"shop"}
+
+
+async def test_an_older_version_that_is_told_late_changes_nothing(scene: Scene) -> None:
+    watch = scene.put(metadata={"generation": 3}, spec={"objectives": {"bands": ["1s", "2s", "3s"]}})
+    scene.put(metadata={"generation": 2}, spec={"objectives": {"bands": ["2s", "3s", "4s"]}})
+    assert watch.fleet.settings.bands_ms == (1000, 2000, 3000)
+    scene.put(metadata={"generation": 4}, spec={"objectives": {"bands": ["2s", "3s", "4s"]}})
+    assert watch.fleet.settings.bands_ms == (2000, 3000, 4000)

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from rollcall.api import API_VERSION, KIND, MonitoredService
 from rollcall.inject.workloads import workload_of
-from rollcall.kube.objects import Pod, Workload, unix
+from rollcall.kube.objects import Manifest, Pod, Workload, unix
 
 STARTED = "2026-03-01T10:00:05Z"
 METADATA = {
@@ -179,3 +180,21 @@ def test_resources_are_those_of_the_application() -> None:
     assert (odd.cpu_request_millis, odd.cpu_limit_millis, odd.memory_limit_bytes) == (1, None, None)
     assert pod.facts("missing").cpu_request_millis is None
     assert pod.agent_image == "agent:1"
+
+
+def test_a_manifest_is_given_back_whole() -> None:
+    shape = {
+        "metadata": {
+            "name": "newsfeed", "namespace": "shop", "uid": "u", "generation": 3, "annotations": {"a": "b"},
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+        },
+        "spec": {"selector": {"matchLabels": {"app": "newsfeed"}}},
+        "status": {"takenBack": [{"workload": "Deployment/web", "since": "2026-01-01T00:00:00Z", "reason": "why"}]},
+    }  # fmt: skip
+    manifest = msgspec.json.decode(msgspec.json.encode(shape), type=Manifest)
+    direct, decoded = (
+        MonitoredService.from_object(shape),
+        MonitoredService.from_object(msgspec.to_builtins(manifest) | {"apiVersion": API_VERSION, "kind": KIND}),
+    )
+    assert (decoded.metadata.name, decoded.metadata.generation, decoded.metadata.annotations) == ("newsfeed", 3, {"a": "b"})
+    assert (decoded.spec, decoded.status) == (direct.spec, direct.status)
