@@ -10,7 +10,7 @@ from __future__ import annotations
 import select
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ..ledger import OTHER, Ledger
 from ..log import say
@@ -36,6 +36,8 @@ _MAX_ELAPSED_US = 7 * 86_400_000_000
 _MAX_NAMES = 1024
 _READ_BYTES = 65536
 _ERROR_FIELDS = 5
+Begun = tuple[int, int, int]
+"""A request that has begun: started_us, endpoint, process id of its worker."""
 
 
 class BadMessageError(ValueError):
@@ -141,51 +143,76 @@ class PhpSource:
             self._ledger.close_slot(number)
 
     def _apply(self, number: int, data: bytes, now_us: int) -> None:
-        data = self._partial.pop(number, b"") + data
-        at = 0
-        while len(data) - at >= PREFIX.size:
+        """Most requests begin and end within what is read at once: those never take their slot."""
+        begun: Begun | None = None
+        try:
+            for kind, body in self._messages(number, data):
+                if kind == BEGIN and len(body) >= BEGIN_BODY.size:
+                    if begun is None:
+                        self._lose_open(number)  # the end of the one before did not reach us
+                    else:
+                        self._ledger.lost()
+                    begun = self._begun(number, body, now_us)
+                elif kind == END and len(body) >= END_BODY.size:
+                    self._end(number, begun, body, now_us)
+                    begun = None
+                else:
+                    if begun is not None:
+                        self._ledger.open_slot(number, *begun)
+                        begun = None
+                    self._rare(number, kind, body, now_us)
+        finally:
+            if begun is not None:
+                self._ledger.open_slot(number, *begun)
+
+    def _messages(self, number: int, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """(type, body) of each whole message; the rest is kept until more comes."""
+        if number in self._partial:
+            data = self._partial.pop(number) + data
+        at, size = 0, len(data)
+        while size - at >= PREFIX.size:
             length, kind = PREFIX.unpack_from(data, at)
             if not 1 <= length <= MAX_MESSAGE_BYTES:
                 raise BadMessageError(f"message of {length} bytes")
             end = at + 2 + length
-            if len(data) < end:
+            if size < end:
                 break
-            body = data[at + PREFIX.size : end]
-            if kind == BEGIN and len(body) >= BEGIN_BODY.size:
-                self._begin(number, body, now_us)
-            elif kind == END and len(body) >= END_BODY.size:
-                self._end(number, body, now_us)
-            elif kind == STEP and len(body) >= STEP_BODY.size:
-                self._step(number, body, now_us)
-            elif kind == ERROR:
-                self._error(number, body)
-            elif kind == RESOURCES and len(body) >= RESOURCES_BODY.size:
-                self._asked.discard(number)
-                self._ledger.resources(*RESOURCES_BODY.unpack_from(body))
+            yield kind, data[at + PREFIX.size : end]
             at = end
-        if at < len(data):
+        if at < size:
             self._partial[number] = data[at:]
 
-    def _begin(self, number: int, body: bytes, now_us: int) -> None:
+    def _rare(self, number: int, kind: int, body: bytes, now_us: int) -> None:
+        """What not every request has; its request, if it is about one, is in its slot."""
+        if kind == STEP and len(body) >= STEP_BODY.size:
+            self._step(number, body, now_us)
+        elif kind == ERROR:
+            self._error(number, body)
+        elif kind == RESOURCES and len(body) >= RESOURCES_BODY.size:
+            self._asked.discard(number)
+            self._ledger.resources(*RESOURCES_BODY.unpack_from(body))
+
+    def _begun(self, number: int, body: bytes, now_us: int) -> Begun:
         started_us, visitor, worker = BEGIN_BODY.unpack_from(body)
         if not 0 < started_us <= now_us or now_us - started_us > _MAX_ELAPSED_US:
             started_us = now_us  # another clock than ours
-        self._lose_open(number)  # the end of the one before did not reach us
         self._last_begun = number
         if visitor:
             self._ledger.visit(visitor)
         name = body[BEGIN_BODY.size :]
-        self._ledger.open_slot(number, started_us, self._endpoint(name) if name else 0, worker)
+        return started_us, self._endpoint(name) if name else 0, worker
 
-    def _end(self, number: int, body: bytes, now_us: int) -> None:
+    def _end(self, number: int, begun: Begun | None, body: bytes, now_us: int) -> None:
         duration_us, status, flags = END_BODY.unpack_from(body)
         ledger = self._ledger
         name = body[END_BODY.size :]
-        endpoint = self._endpoint(name) if name else ledger.slot(number)[1]
+        known = ledger.slot(number)[1] if begun is None else begun[1]
+        endpoint = self._endpoint(name) if name else known
         status_class = status // 100 if 100 <= status < 600 else 0
         error = bool(flags & FLAG_ERROR) or status_class == 5
         ledger.finished(endpoint, status_class, error, min(duration_us, _MAX_ELAPSED_US) * 1000)
-        ledger.close_slot(number)
+        if begun is None:
+            ledger.close_slot(number)
         if error or flags or number in self._failures:
             self._note(number, status, flags, endpoint, now_us)
 
