@@ -29,8 +29,9 @@ from .uplink import Uplink
 from .wire import frames
 from .wire.report import FLAG_FINAL, FLAG_PROBE
 
-PHP_PAUSE_S = 0.05
-"""After PHP messages were read, others wait this long: under load that makes 20 wake-ups a second out of a thousand."""
+PHP_PAUSE_S = 0.1
+"""After PHP messages were read, others wait this long: under load that makes 10 wake-ups a second out of a thousand. A report
+reads them in any case."""
 DRAIN_TICK_S = 0.1
 FINAL_RESERVE_S = 2.0
 """The part of the drain time that is kept for the last report and its acknowledgement."""

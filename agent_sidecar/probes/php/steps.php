@@ -42,9 +42,9 @@ final class Steps
         'lock' => ['' => ['flock', 'sem_acquire']],
     ];
     private const MAX_TEXT = 126;
-    private const WINDOW_NS = 50000000;
-    /** The agent reads every 50 ms; a stream that overflows before that would be given up. */
-    private const STEPS_PER_WINDOW = 60;
+    private const WINDOW_NS = 100000000;
+    /** The agent reads every 100 ms; a stream that overflows before that would be given up. */
+    private const STEPS_PER_WINDOW = 80;
     private const CODE_AFTER_S = 1.0;
 
     /** @var Request|null */
