@@ -148,6 +148,11 @@ class Fleet:
         pod = self.pods.get(uid) or self._gone.get(uid)
         return pod is not None and pod.row is not None
 
+    def bound(self, uid: str) -> bool:
+        """Whether a pod has a row that goes by the names of a connection."""
+        pod = self._heard(uid)
+        return pod is not None and pod.bound
+
     def attach(self, uid: str, epoch: str, agent_age_ms: int) -> bool:
         """An agent of this pod connected; True when its first report is traffic of now, False when it is of the past."""
         pod = self.pods.get(uid) or self._gone[uid]
@@ -195,6 +200,7 @@ class Fleet:
         pod = self._heard(uid)
         if pod is not None and pod.row is not None:
             pod.taken = max(pod.taken, taken)
+            pod.bound = True
             self.signals.bind(pod.row, defined, now_s)
 
     def define(self, uid: str, table: int, index: int, name: str) -> None:

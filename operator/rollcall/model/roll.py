@@ -26,6 +26,22 @@ MOST_EVENTS = 20
 """Of one connection within a second."""
 
 
+class Budget:
+    """So much within a second."""
+
+    __slots__ = ("_most", "_since_s", "_spent")
+
+    def __init__(self, most: int) -> None:
+        self._most, self._spent, self._since_s = most, 0, -inf
+
+    def spend(self, amount: int, now_s: float) -> bool:
+        """Whether that much more is within the budget."""
+        if now_s - self._since_s >= 1:
+            self._since_s, self._spent = now_s, 0
+        self._spent += amount
+        return self._spent <= self._most
+
+
 class Refusal(NamedTuple):
     """Why a connection cannot go on, for its GOODBYE."""
 
@@ -54,7 +70,8 @@ class Session:
     known: int = 0
     """The highest number of FACTS that the agent told, or was told, over this connection."""
     defined: Defined = field(default_factory=Defined)
-    _spent: tuple[float, int, int] = (-inf, 0, 0)
+    _facts_bytes: Budget = field(default_factory=lambda: Budget(MOST_FACTS_BYTES))
+    _events: Budget = field(default_factory=lambda: Budget(MOST_EVENTS))
 
     def accept(self, body: bytes, now_s: float) -> None:
         """Take a report in: a copy into each row, nothing else."""
@@ -87,14 +104,16 @@ class Session:
         whole."""
         if len(body) < facts.HEAD.size or (len(body) - facts.HEAD.size) % facts.RECORD.size:
             raise frames.FrameError(f"FACTS of {len(body)} bytes")
-        if not self._spend(now_s, facts_bytes=len(body)):
+        if not self._facts_bytes.spend(len(body), now_s):
             return Refusal("TooMuch", f"more than {MOST_FACTS_BYTES} bytes of FACTS within a second")
+        taken = self.taken
+        if taken is None:
+            return None
         number, flags, _ = facts.HEAD.unpack_from(body)
+        if number > taken + 1:
+            return Refusal("FactsUnknown", f"FACTS {number} came without {taken + 1}; connect again and tell them")
+        self.known = max(self.known, number)
         records = body[facts.HEAD.size :]
-        if self.taken == 0 and number > 1:
-            return _BEGIN_AGAIN
-        if self.fleets:
-            self.known = max(self.known, number)
         for fleet in self.fleets:
             fleet.accept_facts(self.uid, number, records, now_s, live=not flags & facts.FLAG_PAST)
         return None
@@ -106,19 +125,12 @@ class Session:
 
     def accept_event(self, event: Mapping[str, object] | None, now_s: float) -> None:
         """Take in something rare; None is what could not be read. More than a few a second are dropped, and counted."""
-        few = self._spend(now_s, events=1)
+        few = self._events.spend(1, now_s)
         for fleet in self.fleets:
             if event is None or not few:
                 fleet.dropped["event"] += 1
             else:
                 fleet.accept_event(self.uid, event, now_s)
-
-    def _spend(self, now_s: float, *, facts_bytes: int = 0, events: int = 0) -> bool:
-        since_s, spent_bytes, spent_events = self._spent
-        if now_s - since_s >= 1:
-            since_s, spent_bytes, spent_events = now_s, 0, 0
-        self._spent = since_s, spent_bytes + facts_bytes, spent_events + events
-        return self._spent[1] <= MOST_FACTS_BYTES and self._spent[2] <= MOST_EVENTS
 
     def tell(self) -> int | None:
         """What WELCOME says of the facts: up to which number they are in the model; None: no service wants any."""
@@ -128,7 +140,7 @@ class Session:
 
     def forgotten(self) -> Refusal | None:
         """Why the connection cannot go on, when what its agent told went with a service that was deleted and made again."""
-        return _BEGIN_AGAIN if self.taken is not None and self.taken < self.known else None
+        return _BEGIN_AGAIN if self.taken == 0 < self.known else None
 
     @property
     def taken(self) -> int | None:
@@ -207,7 +219,7 @@ class Roll:
     def pod_known(self, fleet: Fleet, uid: str, now_s: float) -> None:
         """A pod was listed for a service: an agent that waits for it gets its row."""
         session = self.sessions.get(uid)
-        if session is not None and not (fleet in session.fleets and fleet.attached(uid)):
+        if session is not None and not (fleet in session.fleets and fleet.bound(uid)):
             self._attach(session, fleet, now_s)
 
     def _attach(self, session: Session, fleet: Fleet, now_s: float) -> None:
@@ -216,7 +228,7 @@ class Roll:
         age_ms = session.agent_age_ms + round((now_s - session.opened_s) * 1000)
         live = fleet.attach(session.uid, session.epoch, age_ms)
         # Another service has them up to its number, or this one had some and the agent has let go of those it told since.
-        taken = session.taken or (session.known if fleet.taken(session.uid) else 0)
+        taken = max(session.taken or 0, session.known if fleet.taken(session.uid) else 0)
         fleet.bind(session.uid, session.defined, taken, now_s)
         session.changed = True
         if session.fleets:

@@ -37,6 +37,8 @@ class Pod:
     reason: str | None = None
     counted: bool = False
     gone_since_s: float | None = None
+    bound: bool = False
+    """Whether its row goes by the names of a connection."""
     taken: int = 0
     """The highest number of its FACTS, in its epoch, that was taken in."""
     requests: tuple[float, bytes] | None = None

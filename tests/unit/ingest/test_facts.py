@@ -164,6 +164,14 @@ async def test_a_service_that_is_made_again_sends_the_agent_back_to_begin_anew(p
     assert (await acknowledged(plain, again, seq=1))["facts"] == 1
 
 
+@pytest.mark.parametrize("number", [2, 3, 2**64 - 1])
+async def test_facts_without_those_before_them_send_the_agent_back(plain: Ingest, number: int) -> None:
+    agent = await plain.welcomed()
+    tell(agent, number, (facts.REQUESTS, 0, 0, 1))
+    assert await agent.goodbye() == "FactsUnknown"
+    assert endpoints(plain) == {}
+
+
 async def test_visitors_and_probe_reach_connected_agents(plain: Ingest) -> None:
     agent = await plain.connect()
     agent.hello()
@@ -193,7 +201,7 @@ async def test_a_hostile_neighbour_changes_nothing_of_ours(plain: Ingest) -> Non
     tell(honest, 1, (facts.REQUESTS, 1, 0, 5))
     define(hostile, "GET /honest", "GET /\x1b[2J", *(f"GET /{number}" for number in range(900)))
     tell(hostile, 1, *((kind, 1, 2**32 - 1, 2**32 - 1) for kind in range(256)))
-    tell(hostile, 2**64 - 1, (facts.REQUESTS, 2, 0, 1))
+    tell(hostile, 2, (facts.REQUESTS, 2, 0, 1))
     for body in ({"requests": 1}, {"requests": [[]]}, {"requests": [{"id": {}}]}):
         hostile.send(frames.encode(frames.REQUESTS, json.dumps(body).encode() + b" " * 40))
     hostile.send(frames.encode_json(frames.EVENT, {"type": "error", "error": [], "message": "\x00" * 9000, "age_ms": -1}))

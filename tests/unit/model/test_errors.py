@@ -140,6 +140,7 @@ def test_a_flood_of_samples_is_dropped_and_counted() -> None:
     teller = stage.pod("uid-a")
     for number in range(MOST_EVENTS + 30):
         teller.session.accept_event(SAMPLE | {"line": 1 + number}, stage.now_s)
+    assert teller.tell([teller.failed("exception ValueError", 1)], stage.now_s) is None, "facts have a budget of their own"
     teller.session.accept_event(None, stage.now_s + 2)
     assert len(told(stage).samples or []) == MOST_EVENTS
     assert stage.fleet.dropped["event"] == 31

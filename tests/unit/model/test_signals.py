@@ -70,6 +70,24 @@ def test_a_pod_in_two_services_counts_in_both_and_later_ones_count_from_then_on(
     assert other.signals.endpoints.totals() == {"GET /a": (2, 0)}, "names that were defined before are known to it"
 
 
+def test_a_pod_that_comes_back_under_its_label_keeps_its_names() -> None:
+    """Meanwhile another pod may have taken its row."""
+    stage = Stage()
+    teller = stage.pod("uid-a")
+    teller.tell([requests(teller, "GET /a", 1)], stage.now_s)
+    stage.turn(teller)
+    stage.fleet.remove("uid-a", stage.now_s)
+    for _ in range(25):
+        stage.turn(teller)
+    other = stage.pod("uid-b")
+    other.tell([requests(other, "GET /b", 10)], stage.now_s)
+    stage.fleet.upsert(pod_facts("uid-a"))
+    stage.roll.pod_known(stage.fleet, "uid-a", stage.now_s)
+    assert teller.session.taken == 1
+    teller.tell([requests(teller, "GET /a", 100)], stage.now_s)
+    assert totals(stage) == {"GET /a": (101, 0), "GET /b": (10, 0)}
+
+
 def test_without_a_service_facts_are_left_and_not_said_to_be_taken() -> None:
     stage = Stage()
     teller = Teller(stage.roll.open("uid-x", "shop", "pod-x", "e1", 0, stage.now_s), Agent("uid-x"))
