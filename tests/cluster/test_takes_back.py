@@ -31,7 +31,7 @@ SERVICE = {
 }
 WITHIN_S = 60.0
 DEPENDENCY_AFTER_S = 25.0
-WATCH_S = 110.0
+WATCH_S = 85.0
 
 
 def pods(cluster: Cluster, namespace: str, selector: str) -> list[dict[str, Any]]:
