@@ -115,7 +115,13 @@ def test_no_data_is_left_out_not_zero() -> None:
 @pytest.mark.parametrize("shown", [picture(), NOTHING, everything(), picture(pods=counts(bare=30), bare={"OptedOut": 30})])
 def test_every_status_is_valid(shown: Picture) -> None:
     """By the type that it is read with, and with no field that the schema in the cluster would drop."""
-    longest = {"workload": "w" * 317, "since": "2026-01-01T00:00:00Z", "reason": "r" * 512, "agent": "a" * 256, "retry": "t" * 63}
+    longest = {
+        "workload": "w" * 317,
+        "since": "2026-01-01T00:00:00Z",
+        "reason": "r" * 512,
+        "agent": "a" * 256,
+        "retry": "t" * 63,
+    }
     worst = [(f"newsfeed-{number}", "OptedOut") for number in range(10)]
     status = status_of(shown, replace(CONTEXT, worst=worst, taken_back=[longest] * 10), {})
     read = MonitoredServiceStatus.model_validate(status)
