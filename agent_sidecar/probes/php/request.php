@@ -6,13 +6,14 @@
  * for an answer, and what cannot be sent is given up silently. The agent's last line stays in the stream's buffer: it says from
  * what visitors are known, at the price of one system call, and is all that a PHP process can keep from request to request.
  *
- * Messages, little-endian, `u16 length | u8 type | body`, length counting type and body, 512 at most:
- *   1 BEGIN      u64 start (CLOCK_MONOTONIC, microseconds) | u64 visitor's hash (0: none) | u32 process id | endpoint
+ * Messages, little-endian, `u16 length | u8 type | body`, length counting type and body, 8192 at most:
+ *   1 BEGIN      u64 start (CLOCK_MONOTONIC, microseconds) | u32 process id | u16 bytes of | who asks | endpoint
  *   2 END        u64 duration (microseconds) | u16 status | u8 flags (1: a fatal error, 2: client gone) | endpoint, if another
  *   3 ERROR      name, message, function, file, line, with a NUL between them; before the END of its request
  *   4 STEP       u64 since (CLOCK_MONOTONIC, microseconds) | what the request is at; empty: not known any more
  *   5 RESOURCES  what the container's cgroup says (resources.php), whenever the agent has sent another line
- * The agent's lines: `cookie:sid 00ff..\n`, source and key in hex of what visitors are known by; `\n` when none are counted.
+ * The agent's lines: `cookie:sid\n`, `header:X-User\n` or `clientIP\n`, by what visitors are known; `\n` when none are counted.
+ * The agent hashes who asks, with the service's key, and forgets him: PHP's own SHA-256 would double what visitors cost here.
  *
  * PHP looks up each function that a request calls anew, which is most of what the probe costs: hence few calls in begin() and
  * end(), and everything rare in methods and files of its own.
@@ -32,7 +33,7 @@ final class Request
     private const FLAG_ABORTED = 2;
     private const RESERVE_BYTES = 8192;
     private const MAX_LINES_BYTES = 2048;
-    private const NOBODY = "\0\0\0\0\0\0\0\0";
+    private const MAX_VISITOR_BYTES = 4096;
 
     /** @var string|null what the configuration had in front of every script before rollcall.ini: it still has to run */
     public static $prepended = null;
@@ -55,8 +56,8 @@ final class Request
     /** @var string */
     private $endpoint = 'other';
 
-    /** @var string eight bytes, the keyed hash of who asks */
-    private $visitor = self::NOBODY;
+    /** @var string who asks, '' when that is not to be told */
+    private $visitor = '';
 
     /** @var resource|null */
     private $stream = null;
@@ -185,7 +186,7 @@ final class Request
             $isAsked = true;
             $line = $this->lastLine($line);
         }
-        if ($line !== "\n") {
+        if (isset($line[8])) {
             $this->visitor = self::visitor($line);
         }
         $message = $this->beginMessage();
@@ -227,7 +228,7 @@ final class Request
     {
         $file = $this->run . '/agent/visitors';
         $text = \is_file($file) ? (string) \file_get_contents($file, false, null, 0, 512) : '';
-        return \strtr(\trim($text), "\n", ' ') . "\n";
+        return \strstr($text . "\n", "\n", true) . "\n";
     }
 
     /** The last of the agent's lines; those before it are taken out of the stream. */
@@ -242,22 +243,20 @@ final class Request
         return \substr($lines, $start + 1, $end - $start);
     }
 
-    /** The keyed hash of who asks, by source and key (`cookie:sid 00ff..\n`). Nothing else of it is sent. */
+    /** Who asks, by the agent's line; '' when he does not tell. */
     private static function visitor(string $line): string
     {
-        $space = (int) \strpos($line, ' ');
-        $name = \substr($line, 7, $space - 7);
+        $name = \substr($line, 7, -1);
         if ($line[0] === 'h') {
-            $identifier = $_SERVER['HTTP_' . \strtoupper(\strtr($name, '-', '_'))] ?? '';
+            $visitor = $_SERVER['HTTP_' . \strtoupper(\strtr($name, '-', '_'))] ?? '';
         } elseif ($line[1] === 'l') {
-            $identifier = $_SERVER['REMOTE_ADDR'] ?? '';
+            $visitor = $_SERVER['REMOTE_ADDR'] ?? '';
         } else {
             // Not $_COOKIE: other languages' probes in the same service hash the raw bytes.
             $pattern = '/(?:^|;)[ \t]*' . \preg_quote($name, '/') . '="?([^;"]*)/';
-            $identifier = \preg_match($pattern, $_SERVER['HTTP_COOKIE'] ?? '', $match) === 1 ? \rtrim($match[1]) : '';
+            $visitor = \preg_match($pattern, $_SERVER['HTTP_COOKIE'] ?? '', $match) === 1 ? \rtrim($match[1]) : '';
         }
-        $key = $space > 0 && \is_string($identifier) && $identifier !== '' ? \hex2bin(\substr($line, $space + 1, -1)) : '';
-        return (string) $key === '' ? self::NOBODY : \substr(\hash_hmac('sha256', $identifier, $key, true), 0, 8);
+        return \is_string($visitor) && !isset($visitor[self::MAX_VISITOR_BYTES]) ? $visitor : '';
     }
 
     private function sendResources(): void
@@ -328,8 +327,10 @@ final class Request
 
     private function beginMessage(): string
     {
-        $head = \pack('vCP', 21 + \strlen($this->endpoint), 1, \intdiv($this->start, 1000));
-        return $head . $this->visitor . \pack('V', (int) \getmypid()) . $this->endpoint;
+        $size = \strlen($this->visitor);
+        $length = 15 + $size + \strlen($this->endpoint);
+        $head = \pack('vCPVv', $length, 1, \intdiv($this->start, 1000), (int) \getmypid(), $size);
+        return $head . $this->visitor . $this->endpoint;
     }
 
     private static function message(int $type, string $body): string

@@ -18,22 +18,23 @@ from ..wire import facts
 
 BEGIN, END, ERROR, STEP, RESOURCES = 1, 2, 3, 4, 5
 PREFIX = struct.Struct("<HB")
-BEGIN_BODY = struct.Struct("<QQI")
+BEGIN_BODY = struct.Struct("<QIH")
 END_BODY = struct.Struct("<QHB")
 STEP_BODY = struct.Struct("<Q")
 RESOURCES_BODY = struct.Struct("<5Q2I")
 FLAG_ERROR = 1
 FLAG_ABORTED = 2
-MAX_MESSAGE_BYTES = 512
+MAX_MESSAGE_BYTES = 8192
 """Largest `length`, which counts type and body."""
 ASK_EVERY_US = 1_000_000
 NO_VISITORS = b"\n"
-"""The line down a worker's stream when no visitors are counted, else source and key: `cookie:sid 00ff..`. A worker leaves the
+"""The line down a worker's stream when no visitors are counted, else by what they are known: `cookie:sid`. A worker leaves the
 last line unread, so that its next requests find it again; one that finds another behind it answers with RESOURCES."""
 SAMPLE_EVERY_US = 1_000_000
 """Between two samples of one type of error."""
 _MAX_ELAPSED_US = 7 * 86_400_000_000
 _MAX_NAMES = 1024
+_MAX_VISITORS = 4096
 _READ_BYTES = 65536
 _ERROR_FIELDS = 5
 Begun = tuple[int, int, int]
@@ -51,7 +52,8 @@ class PhpSource:
     def __init__(self, ledger: Ledger, closed: Callable[[int], None], visitors_file: str) -> None:
         self._ledger = ledger
         self._visitors_file = visitors_file
-        self._line = _line(visitors_file)
+        self._line, self._key = _visitors(visitors_file)
+        self._visitors: dict[int, int] = {}
         ledger.resume()  # an earlier worker process has written to the same map
         self._closed = closed
         self._sockets: dict[int, tuple[int, socket.socket]] = {}
@@ -109,17 +111,23 @@ class PhpSource:
         if number < 0:
             return
         self._ask_at_us = now_us + ASK_EVERY_US
-        line = _line(self._visitors_file)
-        if line != self._line:
-            self._line = line
-            for number, connection in self._sockets.values():
-                self._send_line(connection)
-                self._asked.add(number)
-        elif number not in self._asked:
+        if not self._renew_visitors() and number not in self._asked:
             self._asked.add(number)
             for known, connection in self._sockets.values():
                 if known == number:
                     self._send_line(connection)
+
+    def _renew_visitors(self) -> bool:
+        """Tell all workers when visitors are known by something else; whether they are."""
+        visitors = _visitors(self._visitors_file)
+        if visitors == (self._line, self._key):
+            return False
+        self._line, self._key = visitors
+        self._visitors.clear()
+        for number, connection in self._sockets.values():
+            self._send_line(connection)
+            self._asked.add(number)
+        return True
 
     def _send_line(self, connection: socket.socket) -> None:
         try:  # noqa: SIM105 - importing contextlib costs 900 KiB
@@ -193,14 +201,29 @@ class PhpSource:
             self._ledger.resources(*RESOURCES_BODY.unpack_from(body))
 
     def _begun(self, number: int, body: bytes, now_us: int) -> Begun:
-        started_us, visitor, worker = BEGIN_BODY.unpack_from(body)
+        started_us, worker, size = BEGIN_BODY.unpack_from(body)
         if not 0 < started_us <= now_us or now_us - started_us > _MAX_ELAPSED_US:
             started_us = now_us  # another clock than ours
         self._last_begun = number
-        if visitor:
-            self._ledger.visit(visitor)
-        name = body[BEGIN_BODY.size :]
+        name_at = BEGIN_BODY.size + size
+        if size:
+            self._visit(body[BEGIN_BODY.size : name_at])
+        name = body[name_at:]
         return started_us, self._endpoint(name) if name else 0, worker
+
+    def _visit(self, visitor: bytes) -> None:
+        """Hash who asks. He is not kept: what is remembered of his last visit is found by another hash."""
+        if not self._key:
+            self._renew_visitors()  # a worker's first request has looked into the file itself
+            if not self._key:
+                return
+        known = hash(visitor)
+        hashed = self._visitors.get(known)
+        if hashed is None:
+            if len(self._visitors) >= _MAX_VISITORS:
+                self._visitors.clear()
+            hashed = self._visitors[known] = facts.visitor_hash(self._key, visitor)
+        self._ledger.visit(hashed)
 
     def _end(self, number: int, begun: Begun | None, body: bytes, now_us: int) -> None:
         duration_us, status, flags = END_BODY.unpack_from(body)
@@ -271,11 +294,11 @@ class PhpSource:
         return index
 
 
-def _line(visitors_file: str) -> bytes:
-    """The content of the file of visitors as one line."""
+def _visitors(visitors_file: str) -> tuple[bytes, bytes]:
+    """By what visitors are known, as a line, and the key to hash them with; (NO_VISITORS, b"") when none are counted."""
     try:
-        with open(visitors_file, "rb") as file:
+        with open(visitors_file, encoding="ascii") as file:
             source, key = file.read(512).split()
+        return source.encode() + b"\n", bytes.fromhex(key)
     except (OSError, ValueError):
-        return NO_VISITORS
-    return b"%s %s\n" % (source, key)
+        return NO_VISITORS, b""
