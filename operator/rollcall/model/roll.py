@@ -160,7 +160,7 @@ class Session:
     @property
     def probe_off(self) -> bool:
         """Whether its probes shall be disarmed: one service that wants this is enough."""
-        return any(self.uid in fleet.probe_off or _taken_back(fleet, self.uid) for fleet in self.fleets)
+        return any(self.uid in fleet.probe_off for fleet in self.fleets)
 
     def remember(self, fleet: Fleet) -> None:
         """Take the newest report back out of a service's row."""
@@ -170,11 +170,6 @@ class Session:
 
 
 _BEGIN_AGAIN = Refusal("FactsUnknown", "a service that is new does not have the facts told before; connect and begin again")
-
-
-def _taken_back(fleet: Fleet, uid: str) -> bool:
-    pod = fleet.pods.get(uid)
-    return pod is not None and pod.facts.probe_off
 
 
 class Roll:

@@ -60,10 +60,8 @@ class PodFacts:
     cpu_request_millis: int | None = None
     cpu_limit_millis: int | None = None
     memory_limit_bytes: int | None = None
-    """Requests and limits of the application's containers together; None: at least one has none."""
+    """Requests and limits of the application's container; None where it has none."""
     oom_kills: int = 0
-    probe_off: bool = False
-    """Injection took itself back from this pod: its agent is told to disarm the probes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,7 +188,7 @@ async def test_visitors_and_probe_reach_connected_agents(plain: Ingest) -> None:
     plain.fleet.probe_off.clear()
     await acknowledged(plain, agent, seq=5)
     assert (await agent.expect(frames.WELCOME))["probe"] == "on"
-    plain.fleet.upsert(replace(plain.fleet.pods["uid-0"].facts, probe_off=True))
+    plain.fleet.probe_off = {"uid-0"}
     await acknowledged(plain, agent, seq=6)
     said = await agent.expect(frames.WELCOME)
     assert (said["probe"], said["facts"]) == ("off", 0)
