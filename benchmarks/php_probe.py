@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "agent_sidecar")]
 
@@ -31,14 +32,31 @@ VISITORS = "cookie:sid\n00112233445566778899aabbccddeeff\n"
 COOKIE = {"HTTP_COOKIE": "theme=dark; sid=0123456789abcdef"}
 INI = "display_errors=Off\nlog_errors=Off\nerror_reporting=-1\n"
 UOPZ = "uopz.exit=1\n"
-# title, mode of the page, visitors, extensions of PHP, whether the bound holds for it
-ROWS = (
-    ("begin and end", "hello", "", (), False),
-    ("with visitors", "hello", VISITORS, (), True),
-    ("with visitors, a warning", "warning", VISITORS, (), False),
-    ("with visitors, an uncaught exception", "uncaught", VISITORS, (), False),
-    ("with visitors, excimer loaded", "hello", VISITORS, ("excimer",), False),
-    ("with visitors, uopz loaded", "hello", VISITORS, ("uopz", "pdo", "pdo_sqlite"), False),
+Pair = tuple[float, float]
+
+
+class Row(NamedTuple):
+    """What is compared: a kind of request, with visitors counted or not."""
+
+    title: str
+    mode: str
+    visitors: bool
+    bounded: bool = False
+
+
+# Extensions of PHP, and what is measured with them.
+GROUPS: tuple[tuple[tuple[str, ...], tuple[Row, ...]], ...] = (
+    (
+        (),
+        (
+            Row("begin and end", "hello", False),
+            Row("with visitors", "hello", True, bounded=True),
+            Row("with visitors, a warning", "warning", True),
+            Row("with visitors, an uncaught exception", "uncaught", True),
+        ),
+    ),
+    (("excimer",), (Row("with visitors, excimer loaded", "hello", True),)),
+    (("uopz", "pdo", "pdo_sqlite"), (Row("with visitors, uopz loaded", "hello", True),)),
 )
 
 
@@ -71,30 +89,27 @@ class Server:
         self.pod.__exit__()
 
 
-def measure(
-    folder: Path, row: tuple[str, str, str, tuple[str, ...], bool], rounds: int, requests: int
-) -> tuple[float, float, float]:
-    """(bare µs, with the probe µs, added µs) of one row."""
-    _, mode, visitors, extensions, _ = row
-    bare, probe = Server(folder / "bare", False, extensions), Server(folder / "probe", True, extensions)
+def measure(folder: Path, extensions: tuple[str, ...], rows: tuple[Row, ...], options: argparse.Namespace) -> list[list[Pair]]:
+    """(bare, with the probe) of each round, in µs, for each row; all rows take turns."""
+    servers = {name: Server(folder / name, name != "bare", extensions) for name in ("bare", "probe", "visitors")}
     try:
-        if visitors:
-            probe.visitors.write_text(visitors)
-        for server in (bare, probe):
-            server.round(mode, 200)
-        times: list[tuple[float, float]] = []
-        for number in range(rounds):
-            order = (bare, probe) if number % 2 else (probe, bare)
-            found = {}
-            for server in order:
-                found[server] = server.round(mode, requests)
-                time.sleep(0.06)  # the agent reads every 50 ms
-            times.append((found[bare], found[probe]))
+        servers["visitors"].visitors.write_text(VISITORS)
+        for server in servers.values():
+            for row in rows:
+                server.round(row.mode, 100)
+        times: list[list[Pair]] = [[] for _ in rows]
+        for number in range(options.rounds):
+            for row, found in zip(rows, times, strict=True):
+                names = ["bare", "visitors" if row.visitors else "probe"]
+                used = {
+                    name: servers[name].round(row.mode, options.requests) for name in (names if number % 2 else names[::-1])
+                }
+                found.append((used[names[0]], used[names[1]]))
+                time.sleep(0.1)  # the agent reads every 100 ms
     finally:
-        bare.close()
-        probe.close()
-    bares, probes = zip(*times, strict=True)
-    return statistics.median(bares), statistics.median(probes), statistics.median(b - a for a, b in times)
+        for server in servers.values():
+            server.close()
+    return times
 
 
 def main() -> int:
@@ -105,12 +120,15 @@ def main() -> int:
     options = parser.parse_args()
     held = True
     print(f"{'request':40}{'bare µs':>9}{'probe µs':>10}{'added µs':>10}{'bound':>7}")
-    for row in ROWS:
+    for extensions, rows in GROUPS:
         with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-            bare, probe, added = measure(Path(folder), row, options.rounds, options.requests)
-        bound = f"{BOUND_US:.0f}" if row[4] else ""
-        held = held and (not row[4] or added <= BOUND_US)
-        print(f"{row[0]:40}{bare:>9.1f}{probe:>10.1f}{added:>10.1f}{bound:>7}", flush=True)
+            times = measure(Path(folder), extensions, rows, options)
+        for row, pairs in zip(rows, times, strict=True):
+            bare, probe = (statistics.median(pair[index] for pair in pairs) for index in (0, 1))
+            added = statistics.median(b - a for a, b in pairs)
+            held = held and (not row.bounded or added <= BOUND_US)
+            bound = f"{BOUND_US:.0f}" if row.bounded else ""
+            print(f"{row.title:40}{bare:>9.1f}{probe:>10.1f}{added:>10.1f}{bound:>7}", flush=True)
     return 0 if held else 1
 
 

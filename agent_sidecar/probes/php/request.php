@@ -28,11 +28,11 @@ final class Request
     private const RUN = '/rollcall/run';
     private const MAX_ENDPOINT_BYTES = 126;
     private const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'CONNECT'];
-    private const FRAMEWORKS = ['WP', 'Illuminate\Container\Container', 'Symfony\Component\HttpFoundation\Request'];
+    private const FRAMEWORKS = ['WP', 'Symfony\Component\HttpFoundation\Request']; // Laravel's requests are Symfony's
     private const FLAG_FATAL = 1;
     private const FLAG_ABORTED = 2;
-    private const RESERVE_BYTES = 8192;
-    private const MAX_LINES_BYTES = 2048;
+    private const RESERVE_BYTES = 2048;
+    private const MAX_LINES_BYTES = 512;
     private const MAX_VISITOR_BYTES = 4096;
 
     /** @var string|null what the configuration had in front of every script before rollcall.ini: it still has to run */
@@ -40,9 +40,6 @@ final class Request
 
     /** @var self|null the request that this process is at */
     private static $current = null;
-
-    /** @var \Closure takes the place of the application's error handler while the probe works: no warning shows outside */
-    private static $ignore;
 
     /** @var int nanoseconds */
     private $start;
@@ -90,15 +87,13 @@ final class Request
         }
         self::$current = $request = new self();
         $request->start = $start;
-        \set_error_handler(self::$ignore = static function (): bool {
-            return true;
-        });
         try {
-            $request->sendBegin();
+            // The application has no error handler yet: `@` is enough, and costs less than one of our own.
+            if (!$request->sendBegin()) {
+                \error_clear_last();
+            }
         } catch (\Throwable $error) {
             // told to nobody: the application is not to be disturbed
-        } finally {
-            \restore_error_handler();
         }
         \register_shutdown_function([$request, 'atShutdown']);
     }
@@ -127,14 +122,9 @@ final class Request
         if ($this->stream === null) {
             return;
         }
-        \set_error_handler(self::$ignore);
-        try {
+        self::quietly(function (): void {
             $this->sendEnd();
-        } catch (\Throwable $error) {
-            // as above
-        } finally {
-            \restore_error_handler();
-        }
+        });
     }
 
     /** Tell what the request is at, '' when that is over; only for `Steps`. */
@@ -143,11 +133,21 @@ final class Request
         if ($this->ended || $this->stream === null) {
             return;
         }
-        \set_error_handler(self::$ignore);
-        try {
+        self::quietly(function () use ($text, $sinceMicros): void {
             $this->send(self::message(4, \pack('P', $sinceMicros) . $text));
+        });
+    }
+
+    /** Do something of ours, such that neither a warning nor an exception shows outside, whoever handles errors there. */
+    private static function quietly(\Closure $action): void
+    {
+        \set_error_handler(static function (): bool {
+            return true;
+        });
+        try {
+            $action();
         } catch (\Throwable $error) {
-            // as above
+            // told to nobody
         } finally {
             \restore_error_handler();
         }
@@ -155,18 +155,12 @@ final class Request
 
     private static function resolved(string $name): ?string
     {
-        \set_error_handler(static function (): bool {
-            return true;
-        });
-        try {
-            $file = \stream_resolve_include_path($name);
-        } finally {
-            \restore_error_handler();
-        }
+        $file = @\stream_resolve_include_path($name);
         return $file === false || $file === __DIR__ . '/rollcall.php' || \strtolower($name) === 'none' ? null : $file;
     }
 
-    private function sendBegin(): void
+    /** False when something may have left a warning behind. */
+    private function sendBegin(): bool
     {
         $this->nameScript();
         $this->reserve = \str_repeat('.', self::RESERVE_BYTES);
@@ -175,10 +169,10 @@ final class Request
             $this->run = $run;
         }
         if (!$this->connect()) {
-            return;
+            return false;
         }
         // The agent's last line is left where it is, for the next request; another behind it is new.
-        $line = (string) \stream_socket_recvfrom($this->stream, self::MAX_LINES_BYTES, \STREAM_PEEK);
+        $line = (string) @\stream_socket_recvfrom($this->stream, self::MAX_LINES_BYTES, \STREAM_PEEK);
         $isAsked = false;
         if ($line === '') {
             $line = $this->visitorsFile();
@@ -190,8 +184,9 @@ final class Request
             $this->visitor = self::visitor($line);
         }
         $message = $this->beginMessage();
-        if (!$this->send($message) && !$this->send($message)) {
-            return;
+        $isSent = $this->send($message);
+        if (!$isSent && !$this->send($message)) {
+            return false;
         }
         if (\extension_loaded('uopz') || \extension_loaded('excimer')) {
             require_once __DIR__ . '/steps.php';
@@ -199,8 +194,11 @@ final class Request
             $this->hasSteps = true;
         }
         if ($isAsked) {
-            $this->sendResources();
+            self::quietly(function (): void {
+                $this->sendResources();
+            });
         }
+        return $isSent;
     }
 
     /** Method and script: never the path that was asked for, which is unbounded and may hold personal data. */
@@ -227,7 +225,7 @@ final class Request
     private function visitorsFile(): string
     {
         $file = $this->run . '/agent/visitors';
-        $text = \is_file($file) ? (string) \file_get_contents($file, false, null, 0, 512) : '';
+        $text = \is_file($file) ? (string) @\file_get_contents($file, false, null, 0, 512) : '';
         return \strstr($text . "\n", "\n", true) . "\n";
     }
 
@@ -341,7 +339,7 @@ final class Request
     private function connect(): bool
     {
         $flags = \STREAM_CLIENT_CONNECT | \STREAM_CLIENT_PERSISTENT;
-        $stream = \stream_socket_client('unix://' . $this->run . '/php.sock', $number, $text, 0.2, $flags);
+        $stream = @\stream_socket_client('unix://' . $this->run . '/php.sock', $number, $text, 0.2, $flags);
         if ($stream === false) {
             return false;
         }
@@ -359,7 +357,7 @@ final class Request
         if ($this->stream === null && !$this->connect()) {
             return false;
         }
-        if (\fwrite($this->stream, $messages) === \strlen($messages)) {
+        if (@\fwrite($this->stream, $messages) === \strlen($messages)) {
             return true;
         }
         \fclose($this->stream);
