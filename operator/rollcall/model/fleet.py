@@ -209,15 +209,21 @@ class Fleet:
         if pod is not None and pod.row is not None:
             self.signals.define(pod.row, table, index, name)
 
-    def accept_facts(self, uid: str, number: int, records: bytes, now_s: float, *, live: bool) -> None:
-        """The records of one FACTS; what was taken before is ignored. Facts come before the report that they go with: those of
-        a pod that did not report lately are of the past."""
-        pod = self._heard(uid)
-        if pod is None or pod.row is None or number <= pod.taken:
-            return
+    def accept_facts(self, uid: str, number: int, records: bytes, now_s: float, *, live: bool) -> int | None:
+        """The records of one FACTS; returns up to which number they are taken now, None when the pod is not known here.
+
+        What was taken before is ignored; what comes without those before it is left. Facts come before the report that they go
+        with: those of a pod that did not report lately are of the past.
+        """
+        pod = self.pods.get(uid) or self._gone.get(uid)
+        if pod is None or pod.row is None:
+            return None
+        if number != pod.taken + 1:
+            return pod.taken
         pod.taken = number
         age_s = self.rows.age_s(pod.row, now_s)
         self.signals.push(pod.row, records, now_s, live=live and (age_s is None or age_s <= LATE_S))
+        return number
 
     def accept_requests(self, uid: str, body: bytes, now_s: float) -> None:
         """The longest requests in flight of a pod, as JSON."""

@@ -106,16 +106,15 @@ class Session:
             raise frames.FrameError(f"FACTS of {len(body)} bytes")
         if not self._facts_bytes.spend(len(body), now_s):
             return Refusal("TooMuch", f"more than {MOST_FACTS_BYTES} bytes of FACTS within a second")
-        taken = self.taken
-        if taken is None:
-            return None
         number, flags, _ = facts.HEAD.unpack_from(body)
-        if number > taken + 1:
-            return Refusal("FactsUnknown", f"FACTS {number} came without {taken + 1}; connect again and tell them")
-        self.known = max(self.known, number)
         records = body[facts.HEAD.size :]
         for fleet in self.fleets:
-            fleet.accept_facts(self.uid, number, records, now_s, live=not flags & facts.FLAG_PAST)
+            taken = fleet.accept_facts(self.uid, number, records, now_s, live=not flags & facts.FLAG_PAST)
+            if taken is None:
+                continue
+            if taken < number:
+                return Refusal("FactsUnknown", f"FACTS {number} came without {taken + 1}; connect again and tell them")
+            self.known = max(self.known, number)
         return None
 
     def accept_requests(self, body: bytes, now_s: float) -> None:
