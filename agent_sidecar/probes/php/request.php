@@ -41,6 +41,9 @@ final class Request
     /** @var self|null the request that this process is at */
     private static $current = null;
 
+    /** @var \Closure|null takes the place of the application's error handler while a step is told: there may be many */
+    private static $ignore = null;
+
     /** @var int nanoseconds */
     private $start;
 
@@ -133,9 +136,16 @@ final class Request
         if ($this->ended || $this->stream === null) {
             return;
         }
-        self::quietly(function () use ($text, $sinceMicros): void {
-            $this->send(self::message(4, \pack('P', $sinceMicros) . $text));
+        \set_error_handler(self::$ignore ?? self::$ignore = static function (): bool {
+            return true;
         });
+        try {
+            $this->send(\pack('vCP', 9 + \strlen($text), 4, $sinceMicros) . $text);
+        } catch (\Throwable $error) {
+            // told to nobody
+        } finally {
+            \restore_error_handler();
+        }
     }
 
     /** Do something of ours, such that neither a warning nor an exception shows outside, whoever handles errors there. */

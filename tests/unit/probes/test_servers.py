@@ -51,6 +51,7 @@ SERVERS = {
     "hypercorn-starlette": [*PYTHON, "hypercorn", "-w1", "-b", "127.0.0.1:{port}", "starlette_app:app"],
     "hypercorn-django": [*PYTHON, "hypercorn", "-w1", "-b", "127.0.0.1:{port}", "django_app:asgi"],
     "uwsgi-flask": [*UWSGI, "flask_app:app"],
+    "uwsgi-threadless-flask": [*(word for word in UWSGI if word != "--enable-threads"), "flask_app:app"],
     "uwsgi-lazy-flask": [*UWSGI[:-1], "--lazy-apps", "--module", "flask_app:app"],
     "uwsgi-threads-django": [*UWSGI[:-1], "--threads", "2", "--module", "django_app:application"],
     "uwsgi-plain": [*UWSGI, "plain_app"],
