@@ -127,7 +127,9 @@ final class Frameworks
             return null;
         }
         $property = new \ReflectionProperty(\Symfony\Component\ErrorHandler\ErrorHandler::class, 'exceptionHandler');
-        $property->setAccessible(true);
+        if (\PHP_VERSION_ID < 80100) {
+            $property->setAccessible(true);
+        }
         $closure = $property->getValue($handler);
         if (!$closure instanceof \Closure) {
             return null;

@@ -243,7 +243,9 @@ final class Steps
         $values = ['trace' => $trace] + $call;
         foreach ($values as $name => $value) {
             $property = new \ReflectionProperty($class, $name);
-            $property->setAccessible(true);
+            if (\PHP_VERSION_ID < 80100) {
+                $property->setAccessible(true); // later versions need it not, and 8.5 warns of it
+            }
             $property->setValue($error, $value);
         }
         return $error;
