@@ -261,8 +261,14 @@ final class Request
             $visitor = $_SERVER['REMOTE_ADDR'] ?? '';
         } else {
             // Not $_COOKIE: other languages' probes in the same service hash the raw bytes.
-            $pattern = '/(?:^|;)[ \t]*' . \preg_quote($name, '/') . '="?([^;"]*)/';
-            $visitor = \preg_match($pattern, $_SERVER['HTTP_COOKIE'] ?? '', $match) === 1 ? \rtrim($match[1]) : '';
+            $cookies = ';' . ($_SERVER['HTTP_COOKIE'] ?? '') . ';';
+            $at = \strpos($cookies, "; $name=");
+            $at = $at === false ? \strpos($cookies, ";$name=") : $at + 1;
+            if ($at === false) {
+                return '';
+            }
+            $from = $at + \strlen($name) + 2;
+            $visitor = \trim(\substr($cookies, $from, \strpos($cookies, ';', $from) - $from), ' "');
         }
         return \is_string($visitor) && !isset($visitor[self::MAX_VISITOR_BYTES]) ? $visitor : '';
     }

@@ -29,6 +29,9 @@ def agent(pod: Pod) -> Iterator[Listener]:
     [
         ("cookie:sid", COOKIE, b"anna%2B1"),
         ("cookie:sid", {"HTTP_COOKIE": 'sid="quoted"'}, b"quoted"),
+        ("cookie:sid", {"HTTP_COOKIE": "sid=first"}, b"first"),
+        ("cookie:sid", {"HTTP_COOKIE": "theme=dark;sid=close;other=x"}, b"close"),
+        ("cookie:sid", {"HTTP_COOKIE": "sid="}, None),
         ("cookie:sid", {"HTTP_COOKIE": "theme=dark"}, None),
         ("cookie:sid", {}, None),
         ("header:X-User-Id", {"HTTP_X_USER_ID": "anna"}, b"anna"),
