@@ -68,7 +68,7 @@ def faults(cluster: Cluster, shop: str) -> Iterator[str]:
     cluster.kubectl("apply", "-f", "-", input=_list([namespace, SERVICE]))
     cluster.kubectl("-n", NAMESPACE, "apply", "-f", "-", input=_list([*dependency(), *(deployment(name) for name in FAULTS)]))
     yield NAMESPACE
-    cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=true", "--timeout=90s")
+    cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
 
 def _list(items: list[dict[str, Any]]) -> str:
