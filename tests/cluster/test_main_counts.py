@@ -89,10 +89,12 @@ def _span_of_counting(live: LiveStream, counted: int) -> float:
 def test_a_hanging_request_moves_through_the_bands(cluster: Cluster, shop: str, service: str, path: str) -> None:
     """Shown in flight, in the right band, within a second of entering it, while it hangs; gone when it ends."""
     with LiveStream(cluster, shop, service) as live:
-        live.wait(lambda picture: picture["traffic"]["inFlight"]["total"] == 0, 20, "nothing in flight")
+        live.wait(lambda picture: not (picture["traffic"]["inFlight"] or {}).get("total"), 20, "nothing in flight")
         load = LoadPod(cluster, shop)
         load.start(*load_options(shop, service=service, rate=1, seconds=1, mix=path.format(seconds=10) + "=1"))
-        begun = until(lambda: live.first(lambda picture: picture["traffic"]["inFlight"]["total"] == 1), 20, "one in flight")
+        begun = until(
+            lambda: live.first(lambda picture: (picture["traffic"]["inFlight"] or {}).get("total") == 1), 20, "one in flight"
+        )
         live.wait(lambda picture: picture["traffic"]["inFlight"]["total"] == 0, 20, "the request ended")
         load.wait(30)
         load.delete()

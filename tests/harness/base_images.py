@@ -56,8 +56,17 @@ BASES = {
     "python": Base("python", 1, ("python3", "python3-venv", "python3-pip", "ca-certificates"), _PATH),
     "php": Base(
         "php",
-        1,
-        ("php8.2-fpm", "php8.2-cli", "php8.2-opcache", "php8.2-sqlite3", "nginx-light", "ca-certificates"),
+        2,
+        (
+            "php8.2-fpm",
+            "php8.2-cli",
+            "php8.2-opcache",
+            "php8.2-sqlite3",
+            "php8.2-uopz",
+            "php-excimer",
+            "nginx-light",
+            "ca-certificates",
+        ),
         _PATH,
     ),
 }

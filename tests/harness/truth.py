@@ -38,6 +38,8 @@ class Truth:
     """Requests without a whole answer, by class (ConnectRefused, Reset, Timeout, ...); empty when there was none."""
     endpoints: Mapping[str, Mapping[str, Any]]
     """Per path template: sent, answered, statuses, errors, latency_us."""
+    visitors: int
+    """Distinct visitors that were sent."""
     summary: Mapping[str, Any]
 
 
@@ -60,7 +62,7 @@ def parse_summary(output: str) -> Truth:
     if not lines:
         raise HarnessError(f"the load generator wrote no summary but: {output[-500:]!r}")
     summary = json.loads(lines[-1])
-    facts = {name: summary[name] for name in ("sent", "answered", "statuses", "errors", "endpoints")}
+    facts = {name: summary[name] for name in ("sent", "answered", "statuses", "errors", "endpoints", "visitors")}
     return Truth(**facts, summary=summary)
 
 
@@ -145,6 +147,7 @@ def load_options(
     mix: str = DEFAULT_MIX,
     timeout_s: float = 30,
     seed: int = 1,
+    visitors: int = 0,
 ) -> Sequence[str]:
     """Options of `load run` for a service of the cluster."""
     return (
@@ -154,6 +157,7 @@ def load_options(
         f"--mix={mix}",
         f"--timeout={timeout_s}",
         f"--seed={seed}",
+        f"--visitors={visitors}",
     )
 
 

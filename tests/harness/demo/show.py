@@ -58,7 +58,9 @@ def _apply_samples(cluster: Cluster) -> None:
 
 def _load(cluster: Cluster, service: str, seconds: float) -> LoadPod:
     load = LoadPod(cluster, NAMESPACE, f"load-{service}")
-    options = load_options(NAMESPACE, service=service, rate=RATES[service], seconds=seconds + 30, mix=MIXES[service])
+    options = load_options(
+        NAMESPACE, service=service, rate=RATES[service], seconds=seconds + 30, mix=MIXES[service], visitors=500
+    )
     load.start(*options)
     return load
 

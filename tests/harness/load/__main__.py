@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the load that the command line asks for; 0 when a summary was written, whatever the answers were."""
     options = _parser().parse_args(arguments)
     steps = options.rates or [Step(options.rate, options.duration)]
-    plan = Plan(options.url, steps, options.mix, options.timeout, options.seed)
+    plan = Plan(options.url, steps, options.mix, options.timeout, options.seed, options.visitors)
     with contextlib.ExitStack() as stack:
         raw = stack.enter_context(options.raw.open("w")) if options.raw else None
         try:
@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--mix", type=_argument(parse_mix), default=parse_mix("/"), help="PATH=WEIGHT,...; {x} becomes a number")
     run.add_argument("--timeout", type=float, default=30.0, help="seconds for one request (30)")
     run.add_argument("--seed", type=int, default=1, help="of the sequence of endpoints (1)")
+    run.add_argument("--visitors", type=int, default=0, help="so many visitors take turns, each with a cookie `sid` (0: none)")
     run.add_argument("--out", default="-", metavar="FILE", help="the summary, one JSON line (standard output)")
     run.add_argument("--raw", type=Path, metavar="FILE", help="every request as a JSON line")
     return parser

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import socket
 import time
 from collections import defaultdict
@@ -30,6 +31,8 @@ class Plan:
     mix: list[Endpoint]
     timeout_s: float = 30.0
     seed: int = 1
+    visitors: int = 0
+    """Each request is one of so many visitors', drawn evenly, and has the cookie `sid` of his; 0: none has a cookie."""
 
 
 class Run:
@@ -40,6 +43,8 @@ class Run:
         self._raw = raw
         self._all = Tally()
         self._endpoints: defaultdict[str, Tally] = defaultdict(Tally)
+        self._source = random.Random(plan.seed)
+        self._seen: set[int] = set()
         self._late_starts = 0
         self._latest_start_s = 0.0
         self._first_start = self._last_start = 0.0
@@ -84,7 +89,8 @@ class Run:
 
     async def _request(self, template: str, path: str, scheduled: float, address: str, port: int, host: str) -> None:
         request_id = self._count_start(template, scheduled)
-        message = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nX-Request-Id: {request_id}\r\nConnection: close\r\n\r\n"
+        lines = [f"GET {path} HTTP/1.1", f"Host: {host}", f"X-Request-Id: {request_id}", *self._cookie(), "Connection: close"]
+        message = "\r\n".join(lines) + "\r\n\r\n"
         status, error = None, None
         started = time.perf_counter()
         try:
@@ -96,6 +102,13 @@ class Run:
         self._endpoints[template].add(outcome)
         if self._raw is not None:
             print(json.dumps({"id": request_id, **asdict(outcome)}, separators=(",", ":")), file=self._raw)
+
+    def _cookie(self) -> list[str]:
+        if not self._plan.visitors:
+            return []
+        visitor = self._source.randrange(self._plan.visitors)
+        self._seen.add(visitor)
+        return [f"Cookie: theme=dark; sid=visitor-{self._plan.seed}-{visitor}"]
 
     def _count_start(self, template: str, scheduled: float) -> str:
         """Count a request as sent and say its id, which is unique within the run."""
@@ -122,6 +135,7 @@ class Run:
             "rate_held": round((self._all.sent - 1) / span_s, 3) if span_s else None,
             "late_starts": self._late_starts,
             "latest_start_us": round(self._latest_start_s * 1e6),
+            "visitors": len(self._seen),
             "cpu_seconds": round(time.process_time(), 3),
             **self._all.summary(),
             "endpoints": {template: tally.summary() for template, tally in sorted(self._endpoints.items())},

@@ -132,8 +132,10 @@ class FakeOperator:
         self.drop_connections()
 
     def drop_connections(self) -> None:
-        """End every connection, as an operator that is killed does. Each is closed by the thread that serves it: its number must
-        not belong to another file while that thread may still write to it."""
+        """End every connection, as an operator that is killed does.
+
+        Each is closed by the thread that serves it: its number must not belong to another file while that may write to it.
+        """
         for connection in self._connections:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

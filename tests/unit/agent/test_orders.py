@@ -92,6 +92,11 @@ def test_a_folder_that_is_missing_is_said_and_does_no_harm(tmp_path: Path, capfd
     assert "was not carried out" in capfd.readouterr().err
 
 
-def test_the_empty_script_of_php_is_valid() -> None:
-    done = subprocess.run(["php", "-n", str(SIDECAR / "probes/php/empty.php")], capture_output=True, text=True, timeout=20)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+@pytest.mark.parametrize(("prepended", "output"), [("{file}", "before"), ("", ""), ("none", ""), ("/missing.php", "")])
+def test_the_empty_script_of_php_runs_what_php_ini_itself_has(tmp_path: Path, prepended: str, output: str) -> None:
+    own = tmp_path / "own.php"
+    own.write_text("<?php echo 'before';")
+    (tmp_path / "php.ini").write_text(f"rollcall.prepended={prepended.format(file=own)}\n")
+    words = ["php", "-c", str(tmp_path / "php.ini"), str(SIDECAR / "probes/php/empty.php")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stdout, done.stderr) == (0, output, "")
