@@ -39,6 +39,11 @@ test-unit: native ## The tests that need no cluster, in a minute
 test-cluster: native ## The tests against a real cluster
 	@$(BIN)/python -m pytest -q tests/cluster
 
+.PHONY: accuracy
+accuracy: native ## Each signal against an independent truth, on the cluster; writes the table of docs/accuracy.md
+	@$(BIN)/python -m pytest -q tests/cluster/test_accuracy.py
+	@$(BIN)/python -m tests.harness.accuracy
+
 .PHONY: lint format generate
 lint: $(VENV)/ready ## Style, types, layers, chart
 	@$(BIN)/ruff check .

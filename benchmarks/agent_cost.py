@@ -103,8 +103,8 @@ def php_load(run: str) -> None:
     while True:
         stream = streams[number % PHP_STREAMS]
         name = b"GET /page%d.php" % (number % ENDPOINTS)
-        visitor = 0x9E3779B97F4A7C15 * (number % VISITORS + 1) & 0xFFFFFFFFFFFFFFFF
-        stream.sendall(struct.pack("<HBQQI", 21 + len(name), 1, time.monotonic_ns() // 1000, visitor, 7) + name)
+        visitor = b"%032d" % (number % VISITORS)
+        stream.sendall(struct.pack("<HBQIH", 15 + 32 + len(name), 1, time.monotonic_ns() // 1000, 7, 32) + visitor + name)
         time.sleep(min(0.005, 0.5 / RATE))
         stream.sendall(struct.pack("<HBQHB", 12, 2, 5000, 200, 0))
         number += 1

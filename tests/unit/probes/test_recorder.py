@@ -82,7 +82,8 @@ def test_threads_are_counted_exactly(recorder: ModuleType, tmp_path: Path) -> No
     assert (file.totals.started, file.totals.finished, file.totals.errors) == (total, total, total // 10)
     assert sum(file.totals.histogram) == total
     assert file.in_flight.total == 0
-    assert sum(counts[0] for _, counts in file.endpoints()) == total
+    by_name = {name: counts[0] for name, counts in file.endpoints() if counts[0]}
+    assert by_name == {f"GET /{n}": threads * len(range(n, each, 3)) for n in range(3)}, "a name is known to who comes second"
 
 
 def test_a_finalizer_or_signal_handler_may_count_while_counts_are_settled(

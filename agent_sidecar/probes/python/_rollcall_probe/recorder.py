@@ -12,6 +12,7 @@ import sys
 from time import monotonic_ns  # noqa: F401 (used by `watch`)
 
 from . import native
+from .early import allocate_lock
 from .ledger import Ledger
 from .rare import Rare
 from .wire import layout
@@ -19,6 +20,8 @@ from .wire import layout
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "TASK"))
 _MAX_ROUTES = 4 * layout.ENDPOINTS
 """Routes per method that are remembered; those that found no place in the file's table must not grow this one for ever."""
+
+_WAIT_S = 0.01
 
 current = None
 """What counts the requests of this process; None before the first one, and when the probe is off."""
@@ -29,16 +32,24 @@ _installed = {}
 class Names:
     """Endpoints of this process: method → route → index in the file's table."""
 
-    def __init__(self, ledger, rare) -> None:
+    def __init__(self, ledger) -> None:
         self.methods = {method: {} for method in METHODS}
         self.unknown = {}
         self._ledger = ledger
-        self._rare = rare
+        self._lock = allocate_lock()
 
     def intern(self, method, route) -> int:
-        """The index of an endpoint that `methods` does not have yet; 0 (`other`) while another thread is at it, or when it
-        finds no place."""
-        self._rare.put(self._add, method, route)
+        """The index of an endpoint that `methods` does not have yet; 0 (`other`) when it finds no place.
+
+        This waits for another thread that is at it, because a request whose name is not known would be counted in `other` for
+        ever; not for long, because that thread could be this one, when a finalizer or signal handler comes in between.
+        """
+        if not self._lock.acquire(True, _WAIT_S):
+            return 0
+        try:
+            self._add(method, route)
+        finally:
+            self._lock.release()
         return self.methods.get(method, self.unknown).get(route, 0)
 
     def _add(self, method, route) -> None:
@@ -58,7 +69,7 @@ class Process:
         self.run_dir = run_dir
         self.ledger = Ledger(layout.worker_dir(run_dir), layout.RUNTIME_PYTHON, "python")
         self.rare = Rare()
-        self.names = Names(self.ledger, self.rare)
+        self.names = Names(self.ledger)
         failed = failures.counter(self.ledger, self.rare)
         self.recorder = native.recorder(self.ledger.path, self.names, failed, disable)
         if self.recorder is None:
