@@ -125,9 +125,33 @@ final class Request
         if ($this->stream === null) {
             return;
         }
-        self::quietly(function (): void {
-            $this->sendEnd();
+        $micros = \intdiv(\hrtime(true) - $this->start, 1000);
+        if ($this->endedWell($micros)) {
+            return;
+        }
+        self::quietly(function () use ($micros): void {
+            $this->sendEnd($micros);
         });
+    }
+
+    /** The way of nearly all requests: nothing went wrong, no framework, and nothing that may emit a warning is called. */
+    private function endedWell(int $micros): bool
+    {
+        if ($this->hasSteps || $this->error !== null || \error_get_last() !== null) {
+            return false;
+        }
+        foreach (self::FRAMEWORKS as $class) {
+            if (\class_exists($class, false)) {
+                return false;
+            }
+        }
+        $flags = \connection_aborted() === 1 ? self::FLAG_ABORTED : 0;
+        $message = \pack('vCPvC', 12, 2, $micros, (int) \http_response_code() ?: 200, $flags);
+        try {
+            return \stream_socket_sendto($this->stream, $message) === 14;
+        } catch (\Throwable $error) {
+            return false; // switched off by disable_functions
+        }
     }
 
     /** Tell what the request is at, '' when that is over; only for `Steps`. */
@@ -174,8 +198,8 @@ final class Request
     {
         $this->nameScript();
         $this->reserve = \str_repeat('.', self::RESERVE_BYTES);
-        $run = \getenv('ROLLCALL_RUN');
-        if ($run !== false && $run !== '') {
+        $run = $_SERVER['ROLLCALL_RUN'] ?? ''; // of the pool's configuration: no header of a request is called so
+        if (\is_string($run) && $run !== '') {
             $this->run = $run;
         }
         if (!$this->connect()) {
@@ -282,9 +306,8 @@ final class Request
         }
     }
 
-    private function sendEnd(): void
+    private function sendEnd(int $micros): void
     {
-        $micros = \intdiv(\hrtime(true) - $this->start, 1000);
         if ($this->hasSteps) {
             Steps::disarm();
         }
