@@ -39,7 +39,8 @@ sys.path[:0] = [str(ROOT / "operator"), str(ROOT / "agent_sidecar")]
 import uvloop  # noqa: E402
 
 from rollcall.control.certificates import Certificates, load_into, renewed  # noqa: E402
-from rollcall.ingest.agent import AgentConnection, Door  # noqa: E402
+from rollcall.ingest.agent import Door  # noqa: E402
+from rollcall.ingest.server import protocols  # noqa: E402
 from rollcall.kube.review import PodIdentity  # noqa: E402
 from rollcall.model.fleet import Fleet  # noqa: E402
 from rollcall.model.roll import Roll  # noqa: E402
@@ -80,10 +81,7 @@ def serve(listener: socket.socket, certificates: Certificates | None, connection
         if certificates is not None:
             tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             load_into(tls, certificates)
-        handshake_s = WELCOMED_WITHIN_S if tls else None
-        server = await loop.create_server(
-            lambda: AgentConnection(door), sock=listener, ssl=tls, ssl_handshake_timeout=handshake_s
-        )
+        server = await loop.create_server(protocols(door, tls), sock=listener)
         while not answers.done():
             roll.fold(time.monotonic(), time.time())
             await asyncio.sleep(FOLD_S)

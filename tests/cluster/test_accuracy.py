@@ -122,17 +122,20 @@ ERROR_TYPES = {"newsfeed": "RuntimeError", "legacy": "RuntimeException"}
 
 @pytest.mark.parametrize("service", ENDPOINTS)
 def test_concurrent_users(cluster: Cluster, rollcall: Rollcall, shop: str, table: Table, service: str) -> None:
-    """200 visitors, each of whom asks every 1.3 s, are 200 at the same time: Little's law, from the few that are followed."""
+    """200 visitors, each of whom asks every 1.3 s, are 200 at the same time: Little's law, from the few that are followed.
+
+    One visitor in 16 is followed, so about 13 with 22 gaps each: a standard error of 6 %, and four of them are allowed.
+    """
     load = LoadPod(cluster, shop)
     path = next(iter(ENDPOINTS[service]))
-    load.start(*load_options(shop, service=service, rate=150, seconds=20, mix=f"{path}=1", visitors=200, seed=3))
-    time.sleep(19)
+    load.start(*load_options(shop, service=service, rate=150, seconds=30, mix=f"{path}=1", visitors=200, seed=3))
+    time.sleep(29)
     during = rollcall.picture(shop, service)
     truth = load.wait(60)
     load.delete()
     table.visited[service] += truth.visitors
     shown = during["visitors"]["concurrentUsers"]
-    table.within(f"{service}: concurrent users (Little's law)", 200, shown, 0.15, "users")
+    table.within(f"{service}: concurrent users (Little's law)", 200, shown, 0.25, "users")
 
 
 @pytest.mark.parametrize("service", ENDPOINTS)

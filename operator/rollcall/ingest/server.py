@@ -6,11 +6,19 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import Callable
 
 from rollcall.ingest.agent import AgentConnection, Door
+from rollcall.ingest.tls import TlsConnection
 
-HANDSHAKE_S = 10.0
 BACKLOG = 4096
+
+
+def protocols(door: Door, tls: ssl.SSLContext | None) -> Callable[[], asyncio.Protocol]:
+    """What makes the protocol of each connection: plain where `tls` is None."""
+    if tls is None:
+        return lambda: AgentConnection(door)
+    return lambda: TlsConnection(tls, lambda: AgentConnection(door))
 
 
 class IngestServer:
@@ -33,12 +41,7 @@ class IngestServer:
         self.door.closed = None
         if self._server is None:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: AgentConnection(self.door),
-                None,
-                port=self._port,
-                ssl=self._tls,
-                backlog=BACKLOG,
-                ssl_handshake_timeout=HANDSHAKE_S if self._tls else None,
+                protocols(self.door, self._tls), None, port=self._port, backlog=BACKLOG
             )
 
     async def stop(self, code: str = "Shutdown", message: str = "this replica does not lead any more") -> None:
