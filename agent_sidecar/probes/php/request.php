@@ -198,7 +198,8 @@ final class Request
     {
         $this->nameScript();
         $this->reserve = \str_repeat('.', self::RESERVE_BYTES);
-        $run = $_SERVER['ROLLCALL_RUN'] ?? ''; // of the pool's configuration: no header of a request is called so
+        // Of the pool's configuration: no header of a request is called so. Elsewhere it may be in the process's own environment.
+        $run = $_SERVER['ROLLCALL_RUN'] ?? (\PHP_SAPI === 'fpm-fcgi' ? '' : \getenv('ROLLCALL_RUN'));
         if (\is_string($run) && $run !== '') {
             $this->run = $run;
         }

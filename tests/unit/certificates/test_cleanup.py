@@ -34,4 +34,5 @@ async def test_what_is_ours_goes() -> None:
         "/api/v1/namespaces/shop/configmaps/rollcall-ca",
         "/api/v1/namespaces/rollcall-system/configmaps/rollcall-ca",
         "/api/v1/namespaces/rollcall-system/secrets/rollcall-certs",
+        "/api/v1/namespaces/rollcall-system/secrets/rollcall-visitors",
     ]
