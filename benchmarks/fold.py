@@ -169,7 +169,8 @@ def facts_of(pod: int, number: int, endpoints: int, requests: int) -> bytes:
         records[facts.CELL, endpoint, bucket] += 1
     records[facts.FAILURES, 1, 0] += 1
     records[facts.ERRORS, 1, 0] += 1
-    records.update({(facts.VISITOR, 0, int(register) << 8 | 1): 1 for register in random.integers(0, 1 << 14, requests // 4)})
+    visitors = random.integers(0, facts.HLL_REGISTERS, requests // 4)
+    records.update({(facts.VISITOR, 0, int(register) << 8 | 1): 1 for register in visitors})
     return facts.pack_facts(number, 0, ((kind, index, argument, n) for (kind, index, argument), n in records.items()))
 
 

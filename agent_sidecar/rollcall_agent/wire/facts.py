@@ -62,7 +62,7 @@ SAMPLE_FIELDS = ("error", "message", "function", "file", "line", "endpoint", "at
 """Of a sample of an error: its name, bounded and redacted message, place in the application's own code, endpoint, and
 CLOCK_MONOTONIC."""
 
-HLL_BITS = 14
+HLL_BITS = 15
 HLL_REGISTERS = 1 << HLL_BITS
 SIGHTING_BITS = 4
 _SIGHTING_MASK = (1 << SIGHTING_BITS) - 1

@@ -6,7 +6,7 @@ UTC is in. Concurrent users follow from Little's law, N = X · (R + Z): requests
 requests of the same visitor, which is known from the sightings of one visitor in 16.
 
 Source of the estimator: O. Ertl, "New cardinality estimation algorithms for HyperLogLog sketches", 2017, algorithm 6: no
-thresholds, no tables of bias, and a relative standard error of 1.04 / sqrt(2**14) = 0.8 % at any size.
+thresholds, no tables of bias, and a relative standard error of 1.04 / sqrt(2**15) = 0.6 % at any size.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Integers = npt.NDArray[np.integer]
 
 
 def estimate(registers: Registers) -> float:
-    """How many different hashes the registers (2**14 of uint8) have seen; at most `MOST`."""
+    """How many different hashes the registers (2**15 of uint8) have seen; at most `MOST`."""
     size = len(registers)
     counts = np.bincount(registers, minlength=MOST_RANK + 1).tolist()
     if counts[0] == size:

@@ -19,10 +19,11 @@ SEEDS = 40
 def registers_of(hashes: np.ndarray) -> np.ndarray:
     """The sketch of so many 64-bit hashes, by the wire's definition, at once."""
     registers = np.zeros(facts.HLL_REGISTERS, np.uint8)
-    rest = hashes & np.uint64((1 << 50) - 1)
+    bits = 64 - facts.HLL_BITS
+    rest = hashes & np.uint64((1 << bits) - 1)
     # The position of the highest bit is exact in a double up to 2**53.
     length = np.where(rest > 0, np.floor(np.log2(np.maximum(rest, 1).astype(np.float64))) + 1, 0)
-    np.maximum.at(registers, (hashes >> np.uint64(50)).astype(np.intp), (51 - length).astype(np.uint8))
+    np.maximum.at(registers, (hashes >> np.uint64(bits)).astype(np.intp), (bits + 1 - length).astype(np.uint8))
     return registers
 
 
@@ -37,15 +38,14 @@ def test_the_sketch_of_this_test_is_the_wires() -> None:
 
 @pytest.mark.parametrize("size", [1, 10, 100, 1_000, 5_000, 20_000, 40_000, 65_536, 100_000, 300_000, 1_000_000])
 def test_the_estimate_is_within_its_standard_error_at_any_size(size: int) -> None:
-    """Root mean square over seeds 0.81 % (and what chance adds to that), no bias, and nearly all within 2 %."""
+    """Root mean square over seeds 0.57 % (and what chance adds to that), no bias, and all within 2 %, 3.5 times that."""
     found = [
         estimate(registers_of(np.random.default_rng(1000 * size + seed).integers(0, 2**64, size, dtype=np.uint64))) / size - 1
         for seed in range(SEEDS)
     ]
-    assert fmean(error**2 for error in found) ** 0.5 <= 0.0081 * 1.3
-    assert abs(fmean(found)) <= 3 * 0.0081 / SEEDS**0.5
-    assert sum(abs(error) > 0.02 for error in found) <= 2
-    assert max(abs(error) for error in found) <= 0.03
+    assert fmean(error**2 for error in found) ** 0.5 <= 0.0057 * 1.3
+    assert abs(fmean(found)) <= 3 * 0.0057 / SEEDS**0.5
+    assert max(abs(error) for error in found) <= 0.02
 
 
 def test_nobody_is_zero_and_everything_is_finite() -> None:
