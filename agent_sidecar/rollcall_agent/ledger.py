@@ -16,6 +16,7 @@ import time
 
 from .notes import Notes
 from .wire import layout
+from .wire.facts import cut
 from .wire.grid import BUCKETS, bucket_of_ns
 
 _COUNTS = struct.Struct("@9Q")
@@ -120,7 +121,7 @@ class Ledger(Notes):
         if index >= layout.ENDPOINTS:
             self._u64[_FOLDED] += 1
             return 0
-        encoded = name.encode("utf-8", "replace")[:_NAME_BYTES].decode("utf-8", "ignore").encode()
+        encoded = cut(name, _NAME_BYTES)
         at = layout.OFF_ENDPOINTS + index * layout.ENDPOINT.size
         layout.ENDPOINT.pack_into(self.memory, at, 0, 0, 0, len(encoded), encoded)
         self._rows.append([0, 0, 0, at])
@@ -148,10 +149,6 @@ class Ledger(Notes):
         """(started_us, endpoint) of a slot; started_us is 0 when it is free."""
         found: tuple[int, int] = _SLOT.unpack_from(self.memory, layout.OFF_SLOTS + slot * layout.SLOT.size)
         return found
-
-    def name_slot(self, slot: int, endpoint: int) -> None:
-        """The endpoint of the request in `slot` has become known."""
-        self._u32[(layout.OFF_SLOTS + slot * layout.SLOT.size) // 4 + 2] = endpoint
 
     def close_slot(self, slot: int) -> None:
         """No request is in `slot` any more; what became of it has been counted before."""

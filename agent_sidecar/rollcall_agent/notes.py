@@ -10,6 +10,7 @@ from struct import Struct
 from typing import Any
 
 from .wire import facts, layout
+from .wire.facts import cut
 
 _NOTED = layout.OFF_ERRORS_NOTED // 8
 _SAMPLES_WRITTEN = layout.OFF_SAMPLES_WRITTEN // 8
@@ -22,12 +23,6 @@ _STEP_AT = layout.SLOT.size - 8
 _ERROR_BYTES = 118
 _STEP_BYTES = 126
 _SAMPLE_BYTES = 1022
-
-
-def cut(text: str, limit: int) -> bytes:
-    """`text` as UTF-8, at most `limit` bytes, cut at a character; what cannot be encoded becomes `?`."""
-    encoded = text.encode("utf-8", "replace")
-    return encoded if len(encoded) <= limit else encoded[:limit].decode("utf-8", "ignore").encode()
 
 
 class Notes:

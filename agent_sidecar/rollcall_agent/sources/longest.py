@@ -46,16 +46,13 @@ def _describe(file: WorkerFile, slot: tuple[int, int, int, int, int], now_us: in
 def _endpoint(file: WorkerFile, index: int) -> str:
     if not 0 < index < layout.ENDPOINTS:
         return facts.OTHER_ENDPOINT
-    content = file.part(layout.OFF_ENDPOINTS + index * layout.ENDPOINT.size, layout.ENDPOINT.size)
-    if len(content) < layout.ENDPOINT.size:
-        return facts.OTHER_ENDPOINT
-    *_, length, name = layout.ENDPOINT.unpack(content)
-    return str(name[:length].decode("utf-8", "replace")) or facts.OTHER_ENDPOINT
+    return _text(file, layout.OFF_ENDPOINTS, layout.ENDPOINT, index) or facts.OTHER_ENDPOINT
 
 
 def _text(file: WorkerFile, table: int, entry: Any, index: int) -> str:
+    """The text at the end of an entry of a table, after its length."""
     content = file.part(table + index * entry.size, entry.size)
     if len(content) < entry.size:
         return ""
-    length, text = entry.unpack(content)
+    *_, length, text = entry.unpack(content)
     return str(text[:length].decode("utf-8", "replace"))

@@ -68,6 +68,12 @@ SIGHTING_BITS = 4
 _SIGHTING_MASK = (1 << SIGHTING_BITS) - 1
 
 
+def cut(text: str, limit: int) -> bytes:
+    """`text` as UTF-8, at most `limit` bytes, cut at a character; what cannot be encoded becomes `?`."""
+    encoded = text.encode("utf-8", "replace")
+    return encoded if len(encoded) <= limit else encoded[:limit].decode("utf-8", "ignore").encode()
+
+
 def visitor_hash(key: bytes, identifier: bytes) -> int:
     """The keyed hash of a visitor, the first 64 bits of HMAC-SHA256, little-endian; never 0."""
     from hmac import digest  # not needed in processes that count no visitors
@@ -107,7 +113,7 @@ def pack_names(table: int, names: Iterable[Tuple[int, str]]) -> bytes:
     """The body of DEFINE from (id, name); names are cut at 255 bytes."""
     parts: List[bytes] = []
     for index, name in names:
-        encoded = name.encode("utf-8", "replace")[:255].decode("utf-8", "ignore").encode()
+        encoded = cut(name, 255)
         parts.append(NAME.pack(table, index, len(encoded)) + encoded)
     return b"".join(parts)
 

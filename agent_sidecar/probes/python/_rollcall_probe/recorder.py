@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-from time import monotonic_ns  # noqa: F401 (used by `watch`)
 
 from . import native
 from .early import allocate_lock

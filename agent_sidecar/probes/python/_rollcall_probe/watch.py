@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from _thread import get_native_id
-from time import monotonic
+from time import monotonic, monotonic_ns
 
 from . import cgroup, recorder, visitors
 from .early import allocate_lock, native_sleep, start_new_thread
@@ -88,7 +88,7 @@ class Watch:
             visitors.forget()
 
     def _tell_steps(self) -> None:
-        now_ns = recorder.monotonic_ns()
+        now_ns = monotonic_ns()
         slow = [request for request in self._process.recorder.open_requests() if now_ns - request.start_ns >= AFTER_NS]
         if not slow:
             self._known.clear()
@@ -127,7 +127,7 @@ class Watch:
             self._read_container = lambda: None
             return
         if values is not None:
-            self._process.rare.put(self._process.ledger.resources, recorder.monotonic_ns() // 1000, *values)
+            self._process.rare.put(self._process.ledger.resources, monotonic_ns() // 1000, *values)
 
 
 def start(process) -> None:
