@@ -1,6 +1,7 @@
 """Writes one worker file (see `wire.layout`): creates it, holds its lock, and applies the facts of requests to it.
 
-What happens to every request is counted here; what is rare (errors by type, samples, visitors, steps, resources) is in `notes`.
+What happens to every request is counted here; what is rare (errors by type, samples, visitors, steps, resources) is in `notes`,
+calls of dependencies and points are in `calls`.
 
 Used by the Python probe inside the application's process (Python 3.8, standard library only, one writer at a time) and by the
 agent itself for the runtimes that send messages (PHP). It decides nothing: who may write when is the caller's business.
@@ -14,6 +15,7 @@ import os
 import struct
 import time
 
+from .calls import Calls
 from .notes import Notes
 from .wire import layout
 from .wire.facts import cut
@@ -42,7 +44,7 @@ assert _COUNTS.size == layout.OFF_UNTRACKED - layout.OFF_STARTED
 OTHER = "other"
 
 
-class Ledger(Notes):
+class Ledger(Notes, Calls):
     """One worker file, mapped and locked for as long as this process, and children that keep it, live.
 
     `memory` is a view of the whole file; after `detach` it is scratch memory, so that a late writer harms nobody.
@@ -76,6 +78,7 @@ class Ledger(Notes):
         layout.HEADER.pack_into(self._map, 0, *header)
         layout.ENDPOINT.pack_into(self._map, layout.OFF_ENDPOINTS, 0, 0, 0, len(OTHER), OTHER.encode())
         self.write_header(self._map)
+        self.write_calls_header(self._map)
 
     def _attach(self, memory: memoryview) -> None:
         self.memory = memory
@@ -95,6 +98,7 @@ class Ledger(Notes):
             self._endpoints[name[:length].decode("utf-8", "replace")] = index
         self._journal_written = self._u64[_JOURNAL_WRITTEN]
         self.resume_notes()
+        self.resume_calls()
 
     def detach(self) -> None:
         """Let go of the file (in a forked child: of the parent's file) and of this process's share in its lock."""

@@ -39,17 +39,41 @@ ends in SIGHTING_BITS zero bits, but for each of their requests: so the operator
 FOLDED = 8
 """value: endpoint names that found no place in a table of probe or agent; their requests are in endpoint `other`."""
 
+CALLS = 9
+"""id: dependency; value: calls of it that ended."""
+CALL_FAILURES = 10
+"""id: dependency; argument: reason, an index of REASONS; value: calls of these that failed for it."""
+CALL_DURATION = 11
+"""id: dependency; value: sum of the durations of its calls, µs."""
+CALL_CELL = 12
+"""id: dependency; argument: bucket of the grid; value: calls that fell into it. PAST facts have none."""
+WAITED = 13
+"""id: dependency; value: the part of requests' response times that went by waiting for it, µs."""
+UNANSWERED = 14
+"""id: endpoint; argument: the signal that ended its worker, 0: not known; value: requests that were in flight then."""
+DEATHS = 15
+"""argument: signal; value: workers that a fatal signal ended, whether or not they had requests."""
+
+REASONS = ("error", "timeout", "refused", "throttled", "exhausted")
+"""Why a call failed: it raised or was answered with a failure; its time was over; nobody took the connection; the dependency
+said that it gets too many calls (HTTP 429, or 503 with Retry-After; a ThrottlingException and its kin); the application's own
+pool of connections had none left in time."""
+THROTTLES = (2, 3, 4)
+"""Reasons that say that there is too little of the dependency, not that the call was wrong."""
+
 MAX_VALUE = 0xFFFFFFFF
 MAX_RECORDS = 5000
 """In one frame, which stays below the limit of 64 KiB."""
 
 ENDPOINT_NAMES = 1
 ERROR_NAMES = 2
+DEPENDENCY_NAMES = 3
 NAME = struct.Struct("<BHB")
 """One entry of a DEFINE: table, id, length of the name in bytes; then the name as UTF-8."""
 MAX_IDS = 256
-"""Ids of each table are 0..MAX_IDS-1; endpoint 0 is `other`, error 0 is `exception other`."""
+"""Ids of each table are 0..MAX_IDS-1; endpoint 0 is `other`, error 0 is `exception other`, dependency 0 is `other`."""
 OTHER_ENDPOINT = "other"
+OTHER_DEPENDENCY = "other"
 OTHER_ERROR = "exception other"
 
 ERROR_KINDS = ("exception", "http", "timeout", "fatal", "abort", "warning")

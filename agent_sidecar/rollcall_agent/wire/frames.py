@@ -19,6 +19,7 @@ ACK = 6  # operator → agent: highest sequence number, and highest number of FA
 GOODBYE = 7  # either way, JSON {code, message}: why the connection ends
 FACTS = 8  # agent → operator: what was counted since the FACTS before, see `facts`
 REQUESTS = 9  # agent → operator, JSON: the longest requests in flight
+POINTS = 10  # agent → operator: finished requests one by one, a sample, see `points`
 
 PREFIX = struct.Struct("<IB")
 ACK_BODY = struct.Struct("<QQ")

@@ -16,7 +16,7 @@ import struct
 from .grid import BUCKETS
 
 MAGIC = b"ROLLCAL1"
-VERSION = 2
+VERSION = 3
 SUFFIX = ".worker"
 """A worker's file is `<runtime>-<pid>-<random>.worker` in `worker_dir`; while it is prepared its name begins with a dot."""
 RUN_DIR = "/rollcall/run"
@@ -99,6 +99,13 @@ RESOURCES = struct.Struct("<QQQQQII")
 one does not), cpu_us, throttled_us, working set and memory limit (0 = none) in bytes, CPU quota in millicores (0 = none), OOM
 kills."""
 
+OFF_CALLS_WRITTEN = OFF_JOURNAL_WRITTEN + 104
+"""Calls of dependencies that were ever entered into their journal."""
+OFF_POINTS_WRITTEN = OFF_JOURNAL_WRITTEN + 112
+OFF_DEPENDENCIES_USED = OFF_JOURNAL_WRITTEN + 120
+CALL_COUNTERS = struct.Struct("<QQI")
+"""The three above: written to the journal of calls, points written; entries used of the table of dependencies."""
+
 OFF_JOURNAL = OFF_JOURNAL_WRITTEN + 128
 JOURNAL = 4096
 """Entries of u32, endpoint << 16 | bucket, one per finished request, round and round: each endpoint's response times."""
@@ -123,8 +130,43 @@ OFF_VISITS = OFF_SAMPLES + SAMPLES * SAMPLE.size
 VISITS = 1024
 """Entries of u64, keyed hashes of visitors (see `facts.visitor_hash`), round and round."""
 
-FILE_BYTES = OFF_VISITS + 8 * VISITS
+OFF_DEPENDENCIES = OFF_VISITS + 8 * VISITS
+DEPENDENCIES = 64
+"""Dependency 0 is `other`: what found no place in the table."""
+DEPENDENCY = struct.Struct("<QQQQQQQQH126s")
+"""Calls that ended; of these the failed ones by reason (five counters, see `facts.REASONS`); sum of their durations, µs;
+waited: the part of requests' response times that went by in them, µs; length of the name in bytes, name as UTF-8: system and
+target, `postgresql orders`, `http api.example.com`.
+
+A call that a request makes beside others (asyncio.gather) has its own duration, but of one request no more is waited for than
+its response time: who writes divides that over the dependencies in proportion. Calls outside of any request wait for nothing.
+"""
+
+OFF_CALLS = OFF_DEPENDENCIES + DEPENDENCIES * DEPENDENCY.size
+CALLS = 4096
+"""Entries of u32, dependency << 16 | bucket, one per call that ended, round and round: each dependency's latencies."""
+
+OFF_POINTS = OFF_CALLS + 4 * CALLS
+POINTS = 1024
+POINT = struct.Struct("<QIIIHHHBBI")
+"""One finished request, round and round: ended_us by CLOCK_MONOTONIC, elapsed_us, waited_us (for dependencies), cpu_us (of its
+thread; CPU_UNKNOWN where one thread serves many requests), endpoint, the dependency that it waited for longest (0 = none),
+index in the table of errors (0 = none known), outcome as in a slot, 0, 0."""
+CPU_UNKNOWN = 0xFFFFFFFF
+
+OFF_CRASH = OFF_POINTS + POINTS * POINT.size
+CRASH = struct.Struct("<IIQQQQQ200s200s")
+"""What a handler of fatal signals leaves behind: signal (0 = there was none; written last), si_code, when (µs by
+CLOCK_MONOTONIC), the address that could not be used, the instruction's address, its offset in the module's file, the offset in
+the caller's; then two paths that end with a NUL: the object mapped where the instruction is, and, where that is one of the C
+runtime, the object that called it. A PHP worker has no file of its own: its handler makes `<pid>.crash` of these bytes in
+`worker_dir`."""
+CRASH_SUFFIX = ".crash"
+
+FILE_BYTES = OFF_CRASH + CRASH.size
 
 assert HEADER.size == OFF_STARTED
 assert OFF_ENDPOINTS % 8 == ENDPOINT.size % 8 == SLOT.size % 8 == ERROR.size % 8 == STEP.size % 8 == 0
-assert OFF_RESOURCES + RESOURCES.size <= OFF_JOURNAL
+assert DEPENDENCY.size % 8 == POINT.size % 8 == CRASH.size % 8 == 0
+assert OFF_RESOURCES + RESOURCES.size <= OFF_CALLS_WRITTEN
+assert OFF_CALLS_WRITTEN + CALL_COUNTERS.size <= OFF_JOURNAL

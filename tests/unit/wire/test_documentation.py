@@ -9,7 +9,7 @@ from pathlib import Path
 from rollcall_agent.ledger import Ledger
 from rollcall_agent.sources.php import PhpSource
 from rollcall_agent.sources.worker_file import WorkerFile
-from rollcall_agent.wire import facts, frames, layout, report
+from rollcall_agent.wire import facts, frames, layout, points, report
 from rollcall_agent.wire.grid import BUCKETS, bucket_of_ns, upper_bound_s
 
 TEXT = (Path(__file__).parents[3] / "docs" / "wire.md").read_text()
@@ -109,23 +109,35 @@ def test_the_worker_files_offsets() -> None:
         layout.OFF_STEPS,
         layout.OFF_SAMPLES,
         layout.OFF_VISITS,
+        layout.OFF_CALLS_WRITTEN,
+        layout.OFF_DEPENDENCIES,
+        layout.OFF_CALLS,
+        layout.OFF_POINTS,
+        layout.OFF_CRASH,
     ):
         assert re.search(rf"^\| {at} \|", TEXT, re.MULTILINE), at
     assert f"{layout.FILE_BYTES} bytes" in TEXT
     assert f"{layout.ENDPOINTS} endpoints of {layout.ENDPOINT.size} bytes" in TEXT
     assert f"{layout.SLOTS} slots of {layout.SLOT.size} bytes" in TEXT
+    assert f"{layout.DEPENDENCIES} dependencies of {layout.DEPENDENCY.size} bytes" in TEXT
+    assert f"{layout.POINTS} points of {layout.POINT.size} bytes" in TEXT
 
 
 def test_names_and_facts() -> None:
     assert only_frame("define") == (frames.DEFINE, facts.pack_names(facts.ENDPOINT_NAMES, [(0, "other"), (1, "GET /a")]))
     kinds = {
         name: int(kind)
-        for kind, name in re.findall(r"^\| (\d) \| ([A-Z]+) \| [a-z0-9 ]+ \| [^|]+ \| [^|]+ \|$", TEXT, re.MULTILINE)
+        for kind, name in re.findall(r"^\| (\d+) \| ([A-Z_]+) \| [a-z0-9 ]+ \| [^|]+ \| [^|]+ \|$", TEXT, re.MULTILINE)
     }
-    assert len(kinds) == 8
+    assert len(kinds) == 15
     assert all(getattr(facts, name) == kind for name, kind in kinds.items())
     records = [(facts.REQUESTS, 1, 0, 3), (facts.FAILURES, 1, 0, 1), (facts.DURATION, 1, 0, 7500), (facts.CELL, 1, 133, 3)]
     assert only_frame("facts") == (frames.FACTS, facts.pack_facts(1, 0, records))
+
+
+def test_points() -> None:
+    assert f"records of {points.RECORD.size} bytes" in TEXT
+    assert f"{points.DEFAULT_POINTS} when left out" in TEXT
 
 
 def test_the_php_messages(tmp_path: Path) -> None:
