@@ -14,6 +14,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE / "recorder.c"
+PARTS = [SOURCE, HERE / "crash.h"]
 PROBE = HERE.parent / "python"
 FLAGS = ["-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"]
 
@@ -31,7 +32,7 @@ def main() -> int:
     library = target()
     if library.exists() and "--if-missing" in sys.argv[1:]:
         return 0
-    if library.exists() and library.stat().st_mtime > max(SOURCE.stat().st_mtime, Path(__file__).stat().st_mtime):
+    if library.exists() and library.stat().st_mtime > max(part.stat().st_mtime for part in [*PARTS, Path(__file__)]):
         return 0
     headers = Path(sysconfig.get_paths()["include"])
     if not (headers / "Python.h").exists():

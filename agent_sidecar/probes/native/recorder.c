@@ -16,6 +16,8 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "crash.h"
+
 #if defined(__GLIBC__) && defined(__x86_64__)
 /* The one of every glibc, not that of 2.29: the application's image may be older than ours. */
 __asm__(".symver log2, log2@GLIBC_2.2.5");
@@ -26,7 +28,7 @@ enum { MAX_SLOTS = 4096 };
 /* Where things are in the file; filled from `layout` so that it is written down once. */
 typedef struct {
     Py_ssize_t size, started, untracked, settling, histogram, endpoints, endpoint_size, slots, slot_size, slots_used, journal,
-        journal_written;
+        journal_written, crash;
     Py_ssize_t slot_count, buckets, journal_size, endpoint_count;
     double per_octave, offset;
 } Layout;
@@ -342,7 +344,24 @@ static PyObject *recorder_open_requests(PyObject *object, PyObject *unused) {
     return found;
 }
 
+/* --- what is left behind when a fatal signal ends this process */
+
+static struct rollcall_crash *crash_place; /* in the worker file; NULL while there is none of this process */
+
+static void keep_crash(int signal, siginfo_t *info, void *context) {
+    if (crash_place != NULL) rollcall_crash_fill(crash_place, signal, info, context);
+}
+
+static PyObject *recorder_watch_crashes(PyObject *object, PyObject *unused) {
+    (void)unused;
+    Recorder *self = (Recorder *)object;
+    crash_place = (struct rollcall_crash *)(self->file + self->at.crash);
+    rollcall_crash_watch(keep_crash);
+    Py_RETURN_NONE;
+}
+
 static void let_go(Recorder *self) {
+    if (self->file != NULL && crash_place == (struct rollcall_crash *)(self->file + self->at.crash)) crash_place = NULL;
     if (self->file == NULL) return;
     if (self->scratch) free(self->file);
     else munmap(self->file, (size_t)self->at.size);
@@ -403,6 +422,7 @@ static int read_layout(Layout *at, PyObject *layout) {
     at->slots_used = number(layout, "slots_used", &bad);
     at->journal = number(layout, "journal", &bad);
     at->journal_written = number(layout, "journal_written", &bad);
+    at->crash = number(layout, "crash", &bad);
     at->slot_count = number(layout, "slot_count", &bad);
     at->buckets = number(layout, "buckets", &bad);
     at->journal_size = number(layout, "journal_size", &bad);
@@ -460,6 +480,7 @@ static PyObject *new_recorder(PyObject *module, PyObject *args) {
 static PyMethodDef recorder_methods[] = {
     {"begin", recorder_begin, METH_O, "A request of this method has begun."},
     {"open_requests", recorder_open_requests, METH_NOARGS, "The requests in flight that have a slot."},
+    {"watch_crashes", recorder_watch_crashes, METH_NOARGS, "Leave behind in the file what a fatal signal says."},
     {"abandon", recorder_abandon, METH_NOARGS, "In a forked child: leave the parent's file alone; count into scratch memory."},
     {NULL, NULL, 0, NULL},
 };

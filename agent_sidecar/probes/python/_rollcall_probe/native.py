@@ -60,7 +60,9 @@ def recorder(file, names, failed, disable):
         return None
     fd = os.open(file, os.O_RDWR | os.O_CLOEXEC)
     try:
-        return found.recorder(fd, _LAYOUT, names.methods, names.unknown, names.intern, failed, disable)
+        made = found.recorder(fd, _LAYOUT, names.methods, names.unknown, names.intern, failed, disable)
+        made.watch_crashes()
+        return made
     finally:
         os.close(fd)
 
@@ -78,6 +80,7 @@ _LAYOUT = {
     "slots_used": layout.OFF_SLOTS_USED,
     "journal": layout.OFF_JOURNAL,
     "journal_written": layout.OFF_JOURNAL_WRITTEN,
+    "crash": layout.OFF_CRASH,
     "slot_count": layout.SLOTS,
     "buckets": grid.BUCKETS,
     "journal_size": layout.JOURNAL,

@@ -1,0 +1,251 @@
+/* What a worker leaves behind when a fatal signal ends it: which signal, at which instruction, in which mapped object.
+ *
+ * Included by the Python probe's recorder and by the PHP extension. Calls nothing of the C library, only the kernel: the process
+ * is broken when this runs, and the PHP extension must load with any C library. `struct rollcall_crash` is `layout.CRASH` of
+ * rollcall_agent/wire/layout.py. Handlers are put on top of those that are there, and after them the former action proceeds: the
+ * same death, core file and message of the server as without them.
+ */
+#ifndef ROLLCALL_CRASH_H
+#define ROLLCALL_CRASH_H
+
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <ucontext.h>
+
+struct rollcall_crash {
+    uint32_t signal, code; /* the signal is written last */
+    uint64_t at_us, address, instruction, offset, caller_offset;
+    char module[200], caller[200];
+};
+
+_Static_assert(sizeof(struct rollcall_crash) == 448, "layout.CRASH");
+
+/* --- the kernel, directly */
+
+#if defined(__x86_64__)
+enum { CRASH_READ = 0, CRASH_CLOSE = 3, CRASH_SIGACTION = 13, CRASH_GETPID = 39, CRASH_SIGALTSTACK = 131, CRASH_GETTID = 186,
+       CRASH_CLOCK = 228, CRASH_TGKILL = 234, CRASH_OPENAT = 257 };
+
+static inline long crash_call(long number, long a, long b, long c, long d) {
+    long result;
+    register long r10 __asm__("r10") = d;
+    __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10) : "rcx", "r11", "memory");
+    return result;
+}
+
+__attribute__((naked, used)) static void crash_restorer(void) { __asm__ volatile("mov $15, %eax\n\tsyscall"); }
+
+static uint64_t crash_instruction(const ucontext_t *context) { return (uint64_t)context->uc_mcontext.gregs[16]; /* RIP */ }
+static uint64_t crash_stack(const ucontext_t *context) { return (uint64_t)context->uc_mcontext.gregs[15]; /* RSP */ }
+static uint64_t crash_return(const ucontext_t *context) { (void)context; return 0; }
+#elif defined(__aarch64__)
+enum { CRASH_READ = 63, CRASH_CLOSE = 57, CRASH_SIGACTION = 134, CRASH_GETPID = 172, CRASH_SIGALTSTACK = 132, CRASH_GETTID = 178,
+       CRASH_CLOCK = 113, CRASH_TGKILL = 131, CRASH_OPENAT = 56 };
+
+static inline long crash_call(long number, long a, long b, long c, long d) {
+    register long x8 __asm__("x8") = number;
+    register long x0 __asm__("x0") = a;
+    register long x1 __asm__("x1") = b;
+    register long x2 __asm__("x2") = c;
+    register long x3 __asm__("x3") = d;
+    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3) : "memory");
+    return x0;
+}
+
+static uint64_t crash_instruction(const ucontext_t *context) { return context->uc_mcontext.pc; }
+static uint64_t crash_stack(const ucontext_t *context) { return context->uc_mcontext.sp; }
+static uint64_t crash_return(const ucontext_t *context) { return context->uc_mcontext.regs[30]; }
+#else
+#error "crash.h knows x86_64 and aarch64"
+#endif
+
+/* The kernel's struct, which is not the C library's. */
+struct crash_action {
+    void (*handler)(int, siginfo_t *, void *);
+    unsigned long flags;
+    void (*restorer)(void);
+    uint64_t mask;
+};
+
+/* --- mapped objects */
+
+enum { CRASH_MAPS = 256, CRASH_STACK_BYTES = 16384, CRASH_SIGNALS = 5 };
+
+struct crash_map {
+    uint64_t start, end, offset;
+    char path[200];
+};
+
+static struct crash_map crash_maps[CRASH_MAPS]; /* those with instructions; untouched memory unless there is a crash */
+static int crash_map_count;
+static uint64_t crash_stack_end;
+
+static const char *crash_hex(const char *text, uint64_t *value) {
+    for (*value = 0;; text++) {
+        char digit = *text;
+        if (digit >= '0' && digit <= '9') *value = *value << 4 | (uint64_t)(digit - '0');
+        else if (digit >= 'a' && digit <= 'f') *value = *value << 4 | (uint64_t)(digit - 'a' + 10);
+        else return text;
+    }
+}
+
+/* One line of /proc/self/maps: `start-end rwxp offset dev inode   path`. */
+static void crash_take_line(const char *line, uint64_t stack) {
+    uint64_t start, end, offset;
+    const char *at = crash_hex(line, &start);
+    if (*at != '-') return;
+    at = crash_hex(at + 1, &end);
+    if (*at != ' ' || at[1] == 0 || at[2] == 0 || at[3] == 0) return;
+    if (stack >= start && stack < end) crash_stack_end = end;
+    if (at[3] != 'x' || crash_map_count >= CRASH_MAPS) return;
+    while (*++at != ' ')
+        if (*at == 0) return;
+    at = crash_hex(at + 1, &offset);
+    while (*at != 0 && *at != '/') at++; /* what has no file ([vdso], memory of a compiler) has an empty path */
+    struct crash_map *map = &crash_maps[crash_map_count++];
+    map->start = start;
+    map->end = end;
+    map->offset = offset;
+    size_t i = 0;
+    for (; at[i] != 0 && i < sizeof map->path - 1; i++) map->path[i] = at[i];
+    map->path[i] = 0;
+}
+
+static void crash_read_maps(uint64_t stack) {
+    static char chunk[4096], line[512];
+    crash_map_count = 0;
+    crash_stack_end = 0;
+    long fd = crash_call(CRASH_OPENAT, -100 /* AT_FDCWD */, (long)"/proc/self/maps", 02000000 /* O_CLOEXEC */, 0);
+    if (fd < 0) return;
+    size_t length = 0;
+    long got;
+    while ((got = crash_call(CRASH_READ, fd, (long)chunk, sizeof chunk, 0)) > 0) {
+        for (long i = 0; i < got; i++) {
+            if (chunk[i] != '\n') {
+                if (length < sizeof line - 1) line[length++] = chunk[i];
+                continue;
+            }
+            line[length] = 0;
+            crash_take_line(line, stack);
+            length = 0;
+        }
+    }
+    crash_call(CRASH_CLOSE, fd, 0, 0, 0);
+}
+
+static const struct crash_map *crash_map_of(uint64_t address) {
+    for (int i = 0; i < crash_map_count; i++)
+        if (address >= crash_maps[i].start && address < crash_maps[i].end) return &crash_maps[i];
+    return NULL;
+}
+
+static int crash_begins(const char *text, const char *start) {
+    while (*start != 0)
+        if (*text++ != *start++) return 0;
+    return 1;
+}
+
+/* Whether an object is one of the C runtime: whoever called into it is of more interest. */
+static int crash_is_runtime(const char *path) {
+    static const char *const names[] = {"libc.", "libc-", "libpthread", "libm.", "libm-", "ld-", "libstdc++", "libgcc_s", "libffi"};
+    const char *name = path;
+    for (const char *at = path; *at != 0; at++)
+        if (*at == '/') name = at + 1;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (crash_begins(name, names[i])) return 1;
+    return 0;
+}
+
+static void crash_name(const struct crash_map *map, uint64_t address, char *path, uint64_t *offset) {
+    size_t i = 0;
+    for (; map->path[i] != 0; i++) path[i] = map->path[i];
+    path[i] = 0;
+    *offset = address - map->start + map->offset;
+}
+
+/* The first address on the stack that leads into an object outside of the C runtime: most likely its caller. */
+static void crash_find_caller(struct rollcall_crash *out, uint64_t stack, uint64_t link) {
+    const struct crash_map *map = crash_map_of(link);
+    if (map != NULL && map->path[0] != 0 && !crash_is_runtime(map->path)) {
+        crash_name(map, link, out->caller, &out->caller_offset);
+        return;
+    }
+    uint64_t at = (stack + 7) & ~(uint64_t)7;
+    for (uint64_t end = at + CRASH_STACK_BYTES; at < end && at + 8 <= crash_stack_end; at += 8) {
+        uint64_t address = *(const uint64_t *)at;
+        map = crash_map_of(address);
+        if (map == NULL || map->path[0] == 0 || crash_is_runtime(map->path)) continue;
+        crash_name(map, address, out->caller, &out->caller_offset);
+        return;
+    }
+}
+
+/* Fill in everything; `out` is zero before. */
+static void rollcall_crash_fill(struct rollcall_crash *out, int signal, siginfo_t *info, void *context) {
+    struct { int64_t seconds, nanoseconds; } now = {0, 0};
+    crash_call(CRASH_CLOCK, 1 /* CLOCK_MONOTONIC */, (long)&now, 0, 0);
+    out->at_us = (uint64_t)now.seconds * 1000000u + (uint64_t)now.nanoseconds / 1000u;
+    out->code = (uint32_t)info->si_code;
+    if (info->si_code != SI_USER) { /* another process's signal says nothing of where this one was */
+        uint64_t stack = crash_stack(context);
+        out->instruction = crash_instruction(context);
+        if (info->si_code > 0) out->address = (uint64_t)info->si_addr;
+        crash_read_maps(stack);
+        const struct crash_map *map = crash_map_of(out->instruction);
+        if (map != NULL) crash_name(map, out->instruction, out->module, &out->offset);
+        if (map == NULL || crash_is_runtime(map->path)) crash_find_caller(out, stack, crash_return(context));
+    }
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    *(volatile uint32_t *)&out->signal = (uint32_t)signal;
+}
+
+/* --- handlers */
+
+static const int crash_signals[CRASH_SIGNALS] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+static struct crash_action crash_former[CRASH_SIGNALS];
+static void (*volatile crash_keep)(int signal, siginfo_t *info, void *context);
+static char crash_alternate[65536]; /* to run on when the stack is used up */
+
+static long crash_sigaction(int signal, const struct crash_action *action, struct crash_action *former) {
+    return crash_call(CRASH_SIGACTION, signal, (long)action, (long)former, 8);
+}
+
+static void crash_handler(int signal, siginfo_t *info, void *context) {
+    void (*keep)(int, siginfo_t *, void *) = crash_keep;
+    crash_keep = NULL; /* once, and not again for a fault of its own */
+    if (keep != NULL) keep(signal, info, context);
+    for (int i = 0; i < CRASH_SIGNALS; i++)
+        if (crash_signals[i] == signal) crash_sigaction(signal, &crash_former[i], NULL);
+    /* A fault comes again when the instruction is repeated; what was sent must be sent again. */
+    if (info->si_code <= 0)
+        crash_call(CRASH_TGKILL, crash_call(CRASH_GETPID, 0, 0, 0, 0), crash_call(CRASH_GETTID, 0, 0, 0, 0), signal, 0);
+}
+
+/* Have `keep` called once when a fatal signal comes. Called again it puts the handlers on top of what came over them. */
+static void rollcall_crash_watch(void (*keep)(int, siginfo_t *, void *)) {
+    stack_t alternate;
+    crash_keep = keep;
+    if (crash_call(CRASH_SIGALTSTACK, 0, (long)&alternate, 0, 0) == 0 && (alternate.ss_flags & SS_DISABLE)) {
+        alternate.ss_sp = crash_alternate;
+        alternate.ss_size = sizeof crash_alternate;
+        alternate.ss_flags = 0;
+        crash_call(CRASH_SIGALTSTACK, (long)&alternate, 0, 0, 0);
+    }
+    for (int i = 0; i < CRASH_SIGNALS; i++) {
+        struct crash_action ours, former;
+        ours.handler = crash_handler;
+        ours.flags = SA_SIGINFO | SA_ONSTACK;
+        ours.restorer = NULL;
+        ours.mask = 0;
+#if defined(__x86_64__)
+        ours.flags |= 0x04000000; /* SA_RESTORER */
+        ours.restorer = crash_restorer;
+#endif
+        if (crash_sigaction(crash_signals[i], NULL, &former) != 0 || former.handler == crash_handler) continue;
+        crash_former[i] = former;
+        crash_sigaction(crash_signals[i], &ours, NULL);
+    }
+}
+
+#endif
