@@ -146,14 +146,17 @@ static int crash_begins(const char *text, const char *start) {
     return 1;
 }
 
-/* Whether an object is one of the C runtime: whoever called into it is of more interest. */
-static int crash_is_runtime(const char *path) {
-    static const char *const names[] = {"libc.", "libc-", "libpthread", "libm.", "libm-", "ld-", "libstdc++", "libgcc_s", "libffi"};
+static const char *const crash_runtime[] = {"libc.", "libc-", "libpthread", "libm.", "libm-", "ld-", "libstdc++", "libgcc_s", "libffi", NULL};
+static const char *const crash_interpreter[] = {"libpython", "python", "libphp", "php", NULL};
+
+/* Whether an object is one of `names`. Whoever called into the C runtime is of more interest than it, and an extension of more
+ * than the interpreter that called the extension. */
+static int crash_is_of(const char *const *names, const char *path) {
     const char *name = path;
     for (const char *at = path; *at != 0; at++)
         if (*at == '/') name = at + 1;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (crash_begins(name, names[i])) return 1;
+    for (; *names != NULL; names++)
+        if (crash_begins(name, *names)) return 1;
     return 0;
 }
 
@@ -164,21 +167,24 @@ static void crash_name(const struct crash_map *map, uint64_t address, char *path
     *offset = address - map->start + map->offset;
 }
 
-/* The first address on the stack that leads into an object outside of the C runtime: most likely its caller. */
-static void crash_find_caller(struct rollcall_crash *out, uint64_t stack, uint64_t link) {
-    const struct crash_map *map = crash_map_of(link);
-    if (map != NULL && map->path[0] != 0 && !crash_is_runtime(map->path)) {
-        crash_name(map, link, out->caller, &out->caller_offset);
-        return;
-    }
-    uint64_t at = (stack + 7) & ~(uint64_t)7;
-    for (uint64_t end = at + CRASH_STACK_BYTES; at < end && at + 8 <= crash_stack_end; at += 8) {
-        uint64_t address = *(const uint64_t *)at;
-        map = crash_map_of(address);
-        if (map == NULL || map->path[0] == 0 || crash_is_runtime(map->path)) continue;
+static int crash_take_caller(struct rollcall_crash *out, uint64_t address) {
+    const struct crash_map *map = crash_map_of(address);
+    if (map == NULL || map->path[0] == 0 || crash_is_of(crash_runtime, map->path)) return 0;
+    if (!crash_is_of(crash_interpreter, map->path)) {
         crash_name(map, address, out->caller, &out->caller_offset);
-        return;
+        return 1;
     }
+    if (out->caller[0] == 0) crash_name(map, address, out->caller, &out->caller_offset);
+    return 0;
+}
+
+/* The first address on the stack that leads into an extension, else into the interpreter: most likely the caller. No more than
+ * likely, because a stack also holds what earlier calls left there. */
+static void crash_find_caller(struct rollcall_crash *out, uint64_t stack, uint64_t link) {
+    if (crash_take_caller(out, link)) return;
+    uint64_t at = (stack + 7) & ~(uint64_t)7;
+    for (uint64_t end = at + CRASH_STACK_BYTES; at < end && at + 8 <= crash_stack_end; at += 8)
+        if (crash_take_caller(out, *(const uint64_t *)at)) return;
 }
 
 /* Fill in everything; `out` is zero before. */
@@ -194,7 +200,7 @@ static void rollcall_crash_fill(struct rollcall_crash *out, int signal, siginfo_
         crash_read_maps(stack);
         const struct crash_map *map = crash_map_of(out->instruction);
         if (map != NULL) crash_name(map, out->instruction, out->module, &out->offset);
-        if (map == NULL || crash_is_runtime(map->path)) crash_find_caller(out, stack, crash_return(context));
+        if (map == NULL || crash_is_of(crash_runtime, map->path)) crash_find_caller(out, stack, crash_return(context));
     }
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     *(volatile uint32_t *)&out->signal = (uint32_t)signal;
