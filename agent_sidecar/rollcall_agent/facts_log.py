@@ -13,12 +13,12 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from .additions import Additions, Row
+from .additions import Additions
 from .log import say
 from .sources.harvest import Cursor
 from .wire import facts
 
-VERSION = 1
+VERSION = 2
 FRESH_MS = 5000
 """Facts that an agent younger than this counted before it was first welcomed are traffic of now."""
 LATE_S = 1.5
@@ -40,11 +40,11 @@ class FactsLog:
         self._log: list[tuple[int, bytes]] = []
         self._number = 0
         self._sent = 0
-        self._told = {facts.ENDPOINT_NAMES: 0, facts.ERROR_NAMES: 0}
-        self._endpoints: dict[str, int] = {facts.OTHER_ENDPOINT: 0}
-        self._errors: dict[str, int] = {facts.OTHER_ERROR: 0}
-        self._rows: dict[str, Row] = {}
-        self._error_totals: dict[str, int] = {}
+        self._endpoints = Names(facts.ENDPOINT_NAMES, facts.OTHER_ENDPOINT)
+        self._errors = Names(facts.ERROR_NAMES, facts.OTHER_ERROR)
+        self._dependencies = Names(facts.DEPENDENCY_NAMES, facts.OTHER_DEPENDENCY)
+        self._ever = Additions()
+        """All that was ever counted, without what is of a window."""
         self._able_s: float | None = None
         self._wanted = self._unsaved = False
         self._minute_s = 0.0
@@ -59,15 +59,12 @@ class FactsLog:
                 value = json.loads(file.read())
             if value["version"] != VERSION or value["epoch"] != epoch:
                 return
-            pending = Additions()
-            pending.rows = {str(name): _row(row) for name, row in value["rows"]}
-            pending.cells = {(str(name), int(bucket)): int(count) for name, bucket, count in value["cells"]}
-            pending.errors = {str(name): int(count) for name, count in value["errors"]}
+            pending, ever = Additions.from_json(value["pending"]), Additions.from_json(value["ever"])
             cursors = {str(name): Cursor.from_json(cursor) for name, cursor in value["cursors"].items()}
             log = [(int(number), base64.b64decode(body)) for number, body in value["log"]]
-            totals = {str(name): _row(row) for name, row in value["totals"]}
-            error_totals = {str(name): int(count) for name, count in value["error_totals"]}
-            names = [str(name) for name in value["endpoints"]], [str(name) for name in value["error_names"]]
+            names = [[str(name) for name in table] for table in value["names"]]
+            if len(names) != len(self._tables):
+                raise ValueError(f"{len(names)} tables of names")
             number = int(value["number"])
         except FileNotFoundError:
             return
@@ -75,25 +72,25 @@ class FactsLog:
             say(f"facts cannot be read, endpoints are counted from now on: {error!r}")
             return
         self._pending, self.cursors, self._log, self._number = pending, cursors, log, number
-        self._rows, self._error_totals = totals, error_totals
-        self._endpoints, self._errors = ({name: i for i, name in enumerate(table)} for table in names)
+        self._ever = ever
+        for table, known in zip(self._tables, names, strict=True):
+            table.known = {name: index for index, name in enumerate(known)}
+
+    @property
+    def _tables(self) -> tuple[Names, ...]:
+        return self._endpoints, self._errors, self._dependencies
 
     def save(self, epoch: str) -> None:
         """Replace the file; raises OSError."""
-        pending = self._pending
         value: dict[str, Any] = {
             "version": VERSION,
             "epoch": epoch,
             "number": self._number,
-            "rows": list(pending.rows.items()),
-            "cells": [(name, bucket, count) for (name, bucket), count in pending.cells.items()],
-            "errors": list(pending.errors.items()),
+            "pending": self._pending.to_json(),
+            "ever": self._ever.to_json(),
             "cursors": {name: cursor.to_json() for name, cursor in self.cursors.items()},
             "log": [(number, base64.b64encode(body).decode()) for number, body in self._log],
-            "totals": list(self._rows.items()),
-            "error_totals": list(self._error_totals.items()),
-            "endpoints": list(self._endpoints),
-            "error_names": list(self._errors),
+            "names": [list(table.known) for table in self._tables],
         }
         temporary = self.path + ".new"
         with open(temporary, "w", encoding="utf-8") as file:
@@ -106,11 +103,7 @@ class FactsLog:
     def take(self, found: Additions) -> None:
         """Something was counted."""
         self._pending.add(found)
-        for endpoint, row in found.rows.items():
-            before = self._rows.get(endpoint, (0, 0, 0))
-            self._rows[endpoint] = (before[0] + row[0], before[1] + row[1], before[2] + row[2])
-        for name, count in found.errors.items():
-            self._error_totals[name] = self._error_totals.get(name, 0) + count
+        self._ever.add_lasting(found)
         if not self._wanted and len(self._pending.visits) > MAX_VISITORS:
             del self._pending.visits[:-MAX_VISITORS]
 
@@ -120,7 +113,8 @@ class FactsLog:
         """The operator has taken the facts up to number `known`; None when it wants none. `new`: over a new connection, which
         knows no names and has not got what is in the log."""
         if new:
-            self._told = dict.fromkeys(self._told, 0)
+            for table in self._tables:
+                table.told = 0
         anew = new or not self._wanted
         self._wanted = known is not None
         if known is None:
@@ -155,10 +149,8 @@ class FactsLog:
         self._pending = Additions()
         self._pending.visits = visits
         self._registers.clear()
-        past = Additions()
-        past.rows, past.errors = self._rows, self._error_totals
-        if past:
-            self._append(self._records(past, 0.0, cells=False), facts.FLAG_PAST)
+        if self._ever:
+            self._append(self._records(self._ever, 0.0, cells=False), facts.FLAG_PAST)
 
     def acknowledged(self, number: int) -> None:
         """The operator has taken the facts up to this number."""
@@ -180,15 +172,36 @@ class FactsLog:
             self._append(self._records(pending, now, cells=not late), facts.FLAG_PAST if late else 0)
         if self._unsaved:
             self.save(epoch)
-        for table, names in ((facts.ENDPOINT_NAMES, self._endpoints), (facts.ERROR_NAMES, self._errors)):
-            if self._told[table] < len(names):
-                fresh = list(names.items())[self._told[table] :]
-                self._told[table] = len(names)
-                yield table, facts.pack_names(table, ((index, name) for name, index in fresh))
+        yield from self.names()
         for number, body in self._log:
             if number > self._sent:
                 self._sent = number
                 yield 0, body
+
+    def names(self) -> Iterator[tuple[int, bytes]]:
+        """(table, body) of each DEFINE that the connection has not got yet."""
+        for table in self._tables:
+            if table.told < len(table.known):
+                fresh = list(table.known.items())[table.told :]
+                table.told = len(table.known)
+                yield table.number, facts.pack_names(table.number, ((index, name) for name, index in fresh))
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the operator takes facts, and points with them."""
+        return self._wanted
+
+    def endpoint(self, name: str) -> int:
+        """The id of an endpoint, for points; 0 where there is no place."""
+        return self._endpoints.id_of(name)
+
+    def error(self, name: str) -> int:
+        """The same for a type of error."""
+        return self._errors.id_of(name)
+
+    def dependency(self, name: str) -> int:
+        """The same for a dependency."""
+        return self._dependencies.id_of(name)
 
     @property
     def number(self) -> int:
@@ -203,35 +216,34 @@ class FactsLog:
             self._unsaved = True
 
     def _records(self, found: Additions, now: float, *, cells: bool) -> list[Record]:
-        endpoint = self._endpoint
         records: list[Record] = []
         for name, (requests, failures, duration_us) in found.rows.items():
-            index = endpoint(name, found)
+            index = self._endpoints.id_of(name)
+            if not index and name != facts.OTHER_ENDPOINT:
+                records.append((facts.FOLDED, 0, 0, 1))
             counts = ((facts.REQUESTS, requests), (facts.FAILURES, failures), (facts.DURATION, duration_us))
             records += [(kind, index, 0, value) for kind, value in counts if value]
+        records += [(facts.ERRORS, self._errors.id_of(name), 0, count) for name, count in found.errors.items() if count]
+        records += self._calls(found)
+        for (name, signal), count in found.unanswered.items():
+            records.append((facts.UNANSWERED, self._endpoints.id_of(name), signal, count))
+        records += [(facts.DEATHS, 0, signal, count) for signal, count in found.deaths.items()]
         if cells:
-            records += [(facts.CELL, endpoint(name, found), bucket, n) for (name, bucket), n in found.cells.items()]
-        records += [(facts.ERRORS, self._error(name), 0, count) for name, count in found.errors.items() if count]
+            endpoint, dependency = self._endpoints.id_of, self._dependencies.id_of
+            records += [(facts.CELL, endpoint(name), bucket, n) for (name, bucket), n in found.cells.items()]
+            records += [(facts.CALL_CELL, dependency(name), bucket, n) for (name, bucket), n in found.call_cells.items()]
         if found.folded:
             records.append((facts.FOLDED, 0, 0, found.folded))
         if found.visits:
             records += self._visitors(found.visits, now)
         return records
 
-    def _endpoint(self, name: str, found: Additions) -> int:
-        index = self._endpoints.get(name)
-        if index is not None:
-            return index
-        if len(self._endpoints) >= facts.MAX_IDS:
-            found.folded += 1
-            return 0
-        self._endpoints[name] = len(self._endpoints)
-        return self._endpoints[name]
-
-    def _error(self, name: str) -> int:
-        if name not in self._errors and len(self._errors) < facts.MAX_IDS:
-            self._errors[name] = len(self._errors)
-        return self._errors.get(name, 0)
+    def _calls(self, found: Additions) -> Iterator[Record]:
+        for name, (calls, *failures, duration_us, waited_us) in found.calls.items():
+            index = self._dependencies.id_of(name)
+            counts = ((facts.CALLS, calls), (facts.CALL_DURATION, duration_us), (facts.WAITED, waited_us))
+            yield from ((kind, index, 0, value) for kind, value in counts if value)
+            yield from ((facts.CALL_FAILURES, index, reason, value) for reason, value in enumerate(failures) if value)
 
     def _visitors(self, visits: list[int], now: float) -> list[Record]:
         """Each register at most once a minute, unless it grows; each sighting of the few that are followed."""
@@ -249,6 +261,16 @@ class FactsLog:
         return records
 
 
-def _row(value: Any) -> Row:
-    requests, failures, duration_us = (int(n) for n in value)
-    return requests, failures, duration_us
+class Names:
+    """One table of names with their ids, in the order in which they came; `told` of them are known to the connection."""
+
+    def __init__(self, number: int, other: str) -> None:
+        self.number = number
+        self.known: dict[str, int] = {other: 0}
+        self.told = 0
+
+    def id_of(self, name: str) -> int:
+        """The id of a name, a new one if need be; 0 when there is no place."""
+        if name not in self.known and len(self.known) < facts.MAX_IDS:
+            self.known[name] = len(self.known)
+        return self.known.get(name, 0)

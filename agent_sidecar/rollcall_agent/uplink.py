@@ -16,7 +16,7 @@ from typing import Any
 from .log import say
 from .settings import Settings
 from .tls import Tls, WantRead, WantWrite
-from .wire import WIRE_VERSION, facts, frames, report
+from .wire import WIRE_VERSION, facts, frames, points, report
 from .wire.bands import BANDS, DEFAULT_BOUNDS_MS
 
 FIRST_BACKOFF_S = 0.2
@@ -62,6 +62,7 @@ class Uplink:
         self.connections = 0
         self.interval_s = 0.5
         self.bounds_ms: tuple[int, ...] = DEFAULT_BOUNDS_MS
+        self.most_points = points.DEFAULT_POINTS
         self.wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         epoll.register(self.wakeup, select.EPOLLIN)
         stack_size(_THREAD_STACK_BYTES)
@@ -281,6 +282,8 @@ class Uplink:
     def _welcome(self, welcome: dict[str, Any]) -> None:
         self.interval_s = clamp_interval_ms(welcome.get("interval_ms")) / 1000
         self.bounds_ms = checked_bounds_ms(welcome.get("bands_ms"))
+        most = welcome.get("points", points.DEFAULT_POINTS)
+        self.most_points = min(most, points.MAX_POINTS) if isinstance(most, int) and most >= 0 else points.DEFAULT_POINTS
         self.welcome = welcome
         if self._phase == "greeting":
             self._phase = "live"

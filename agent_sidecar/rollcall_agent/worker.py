@@ -174,6 +174,8 @@ class Worker:
             if self._php.workers:
                 self._state.probe_seen = True
         self._folder.scan(now_us, self._uplink.bounds_ms)
+        if self._php is not None:
+            self._folder.orphans(time.time())
         self._cost.refresh_memory(now)
         self._save_now_and_then(now)
         if self._deadline is not None:
@@ -196,13 +198,21 @@ class Worker:
             self._facts.acknowledged(uplink.facts_acked)
 
     def _others(self, now: float, now_us: int) -> bytes:
-        """Frames that go with a report: names and facts, samples of errors, the longest requests."""
+        """Frames that go with a report: names and facts, points, samples of errors and deaths, the longest requests."""
         parts: list[bytes] = []
+        points = b""
+        if self._facts.wanted:
+            points = self._folder.points(now_us, self._uplink.bounds_ms[0] * 1000, self._uplink.most_points)
         try:
             for table, body in self._facts.frames(now, self._state.epoch):
                 parts.append(frames.encode(frames.DEFINE if table else frames.FACTS, body))
         except OSError as error:
             say(f"cannot write the file of facts: {error}", "facts")
+        if points:
+            parts.append(frames.encode(frames.POINTS, points))  # after the names of its ids
+        for death in self._folder.deaths:
+            parts.append(frames.encode_json(frames.EVENT, death.event(now_us)))
+        self._folder.deaths.clear()
         for sample in self._folder.samples:
             at_us = sample.pop("at_us", now_us)
             age_ms = max(0, now_us - at_us) // 1000 if isinstance(at_us, int) else 0

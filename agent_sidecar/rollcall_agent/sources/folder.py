@@ -10,18 +10,23 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from ..additions import Additions
 from ..facts_log import FactsLog
 from ..log import say
 from ..state import State
 from ..totals import Totals
-from ..wire import layout
+from ..wire import layout, points
+from .deaths import Death, crash_of
 from .harvest import Harvest
 from .longest import longest
+from .points import choose
 from .worker_file import BadWorkerFileError, InFlight, WorkerFile
 
 MAX_FILES = 512
 MAX_SAMPLES = 20
-"""Samples of errors that wait to be told."""
+"""Samples of errors, or deaths of workers, that wait to be told."""
+ORPHAN_S = 2.0
+"""The last words of a PHP worker that are so old belong to no connection that could still tell of them."""
 Resources = tuple[int, ...]
 
 
@@ -48,6 +53,8 @@ class WorkerFolder:
         self._harvests: dict[str, Harvest] = {}
         self.samples: list[dict[str, Any]] = []
         """Samples of errors that were found since the caller last cleared this, the oldest first."""
+        self.deaths: list[Death] = []
+        """The same of workers that ended by a signal or with requests in flight."""
         self._ignored: set[str] = set()
         self._unremovable: set[str] = set()
         self._finish_earlier_folds()
@@ -71,9 +78,45 @@ class WorkerFolder:
                 continue
             self._harvest(name)
             if is_dead:
+                self._bury(name)
                 dead.append(file)
         if dead:
             self._fold(dead)
+
+    def _bury(self, name: str) -> None:
+        found, death = self._harvests[name].bury()
+        if found:
+            self._facts.take(found)
+        if death is not None:
+            self.died(death)
+
+    def died(self, death: Death) -> None:
+        """A worker ended in a way that is to be told."""
+        self.deaths = [*self.deaths, death][-MAX_SAMPLES:]
+
+    def orphans(self, now_s: float) -> None:
+        """Take in what PHP workers that had no request in flight left behind when a signal ended them.
+
+        `now_s` is the wall clock, by which files are dated.
+        """
+        folder = layout.worker_dir(self._folder)
+        try:
+            names = [name for name in os.listdir(folder) if name.endswith(layout.CRASH_SUFFIX) and name[0] != "."]
+            for name in names:
+                path = os.path.join(folder, name)
+                if now_s - os.lstat(path).st_mtime < ORPHAN_S:
+                    continue
+                with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+                    crash = crash_of(file.read(layout.CRASH.size))
+                os.unlink(path)
+                if crash is not None:
+                    found = Additions()
+                    found.add_death(crash.signal)
+                    self._facts.take(found)
+                    pid = name[: -len(layout.CRASH_SUFFIX)]
+                    self.died(Death("php", int(pid) if pid.isdecimal() else 0, crash, 0, "", 0, ""))
+        except OSError as error:
+            say(f"cannot read what a signal left behind: {error}", "crash")
 
     def _harvest(self, name: str) -> None:
         harvest = self._harvests[name]
@@ -165,6 +208,24 @@ class WorkerFolder:
     def longest(self, now_us: int, bounds_ms: Sequence[int]) -> dict[str, Any]:
         """The body of a REQUESTS frame."""
         return longest(self._live.values(), now_us, bounds_ms)
+
+    def points(self, now_us: int, slow_us: int, room: int) -> bytes:
+        """The body of POINTS: what finished since the last call. The names of its ids are then known to `facts`."""
+        found = [(point, harvest) for harvest in self._harvests.values() for point in harvest.points]
+        for harvest in self._harvests.values():
+            harvest.points.clear()
+        told = []
+        for (ended_us, elapsed_us, waited_us, cpu_us, endpoint, dependency, error, outcome, *_), names, weight in choose(
+            found, slow_us, room
+        ):
+            age_ms = min(max(0, now_us - ended_us) // 1000, points.MAX_AGE_MS)
+            ids = (
+                self._facts.endpoint(names.endpoint(endpoint)),
+                self._facts.dependency(names.dependency(dependency)) if dependency else 0,
+                self._facts.error(names.error(error)) if error else 0,
+            )
+            told.append(points.Point(age_ms, weight, elapsed_us, waited_us, cpu_us, *ids, outcome))
+        return points.pack_points(told)
 
     def resources(self) -> Resources | None:
         """The newest reading of the application container's cgroup, as in `layout.RESOURCES`; None without one."""

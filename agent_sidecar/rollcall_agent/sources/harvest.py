@@ -1,4 +1,5 @@
-"""Takes out of a worker file what was added since the last time: by endpoint, type of error and visitor; and samples of errors.
+"""Takes out of a worker file what was added since the last time: by endpoint, type of error, dependency and visitor; samples of
+errors; and points.
 
 The cursor says up to where it was read. It only moves when everything that was read fits together: the writer did not settle
 meanwhile (see `wire.layout`). A cursor is plain JSON, because it must outlive the agent's process (see `facts_log`).
@@ -10,9 +11,11 @@ import json
 import struct
 from typing import Any
 
-from ..additions import Additions
+from ..additions import NO_CALLS, Additions, CallRow
 from ..wire import facts, layout
 from ..wire.grid import BUCKETS, bucket_of_ns
+from .deaths import SURVIVED_US, Death, crash_of
+from .longest import error_text, step_text
 from .worker_file import Slot, WorkerFile
 
 _U64 = struct.Struct("<Q")
@@ -21,7 +24,19 @@ _U64 = struct.Struct("<Q")
 class Cursor:
     """Up to where one file was read: positions of its rings, and the last values of its tables, by index."""
 
-    __slots__ = ("errors", "folded", "journal", "noted", "rows", "samples", "visits", "waiting")
+    __slots__ = (
+        "buried",
+        "calls",
+        "dependencies",
+        "errors",
+        "folded",
+        "journal",
+        "noted",
+        "rows",
+        "samples",
+        "visits",
+        "waiting",
+    )
 
     def __init__(self) -> None:
         self.journal = 0
@@ -29,7 +44,11 @@ class Cursor:
         self.visits = 0
         self.noted = 0
         self.folded = 0
+        self.calls = 0
+        self.buried = False
+        """Whether what its worker left unanswered has been taken."""
         self.rows: dict[int, list[int]] = {}
+        self.dependencies: dict[int, CallRow] = {}
         self.errors: dict[int, int] = {}
         self.waiting: dict[int, int] = {}
         """Requests that had ended but were not counted by the writer yet: by endpoint << 16 | bucket."""
@@ -42,19 +61,25 @@ class Cursor:
             self.visits,
             self.noted,
             self.folded,
+            self.calls,
+            int(self.buried),
             list(self.rows.items()),
             list(self.errors.items()),
             list(self.waiting.items()),
+            list(self.dependencies.items()),
         ]
 
     @classmethod
     def from_json(cls, value: list[Any]) -> Cursor:
         """The inverse; raises TypeError or ValueError."""
         cursor = cls()
-        cursor.journal, cursor.samples, cursor.visits, cursor.noted, cursor.folded = (int(n) for n in value[:5])
-        cursor.rows = {int(index): [int(n) for n in row] for index, row in value[5]}
-        cursor.errors = {int(index): int(count) for index, count in value[6]}
-        cursor.waiting = {int(cell): int(count) for cell, count in value[7]}
+        numbers = [int(n) for n in value[:7]]
+        cursor.journal, cursor.samples, cursor.visits, cursor.noted, cursor.folded, cursor.calls, buried = numbers
+        cursor.buried = bool(buried)
+        cursor.rows = {int(index): [int(n) for n in row] for index, row in value[7]}
+        cursor.errors = {int(index): int(count) for index, count in value[8]}
+        cursor.waiting = {int(cell): int(count) for cell, count in value[9]}
+        cursor.dependencies = {int(index): tuple(int(n) for n in row) for index, row in value[10]}
         return cursor
 
 
@@ -65,8 +90,12 @@ class Harvest:
         self._file = file
         self.cursor = cursor or Cursor()
         self.samples: list[dict[str, Any]] = []
+        self.points: list[tuple[int, ...]] = []
+        """Fields of `layout.POINT`, the oldest first; the caller takes them out. The cursor forgets them: they are a sample."""
+        self._points_seen: int | None = 0 if cursor is None else None
+        self._moved = False
         self._endpoints: list[str] = []
-        self._errors: list[str] = []
+        self._dependencies: list[str] = []
 
     def take(self) -> Additions | None:
         """What was added since the last call; None when the writer was at it: then nothing has moved, and the next call tells
@@ -76,7 +105,8 @@ class Harvest:
         found, cursor = Additions(), self.cursor
         journal, noted, samples, visits, folded = self._file.notes
         waiting = _cells(self._file.ended)
-        if journal != cursor.journal or waiting != cursor.waiting:
+        moved = journal != cursor.journal or waiting != cursor.waiting
+        if moved:
             table = self._file.part(layout.OFF_ENDPOINTS, layout.ENDPOINTS * layout.ENDPOINT.size)
             entries = self._file.part(layout.OFF_JOURNAL, 4 * layout.JOURNAL)
             if not self._file.still():
@@ -88,8 +118,90 @@ class Harvest:
             self._take_samples(samples)
         if visits != cursor.visits:
             self._take_visits(found, visits)
+        calls, points, used = self._file.calls
+        if (
+            moved or self._moved or calls != cursor.calls
+        ):  # a request may have been read just before what it waited for was added
+            self._take_calls(found, calls, min(used, layout.DEPENDENCIES))
+        self._moved = moved
+        self._take_points(points)
         found.folded, cursor.folded = max(0, folded - cursor.folded), folded
         return found
+
+    def bury(self) -> tuple[Additions, Death | None]:
+        """Of a dead worker, once: requests that it never answered, and how it ended, if there is something to tell of that."""
+        found = Additions()
+        if self.cursor.buried:
+            return found, None
+        self.cursor.buried = True
+        crash = crash_of(self._file.part(layout.OFF_CRASH, layout.CRASH.size))
+        if crash is not None and self._newest_end_us() > crash.at_us + SURVIVED_US:
+            crash = None
+        signal = crash.signal if crash is not None else 0
+        table = self._file.part(layout.OFF_ENDPOINTS, layout.ENDPOINTS * layout.ENDPOINT.size)
+        open_slots = sorted(slot for slot in self._file.slots if not slot[3])
+        for _, endpoint, *_ in open_slots:
+            self._name_endpoints(table, endpoint)
+            found.add_unanswered(self._endpoint(endpoint), signal)
+        if signal:
+            found.add_death(signal)
+        if not found:
+            return found, None
+        started_us, endpoint, _, _, step = open_slots[0] if open_slots else (0, 0, 0, 0, 0)
+        endpoint_name = self._endpoint(endpoint) if open_slots else ""
+        text = step_text(self._file, step)
+        return found, Death("python", self._file.pid, crash, len(open_slots), endpoint_name, started_us, text)
+
+    def _newest_end_us(self) -> int:
+        written = self._file.calls[1]
+        if not written:
+            return 0
+        at = layout.OFF_POINTS + (written - 1) % layout.POINTS * layout.POINT.size
+        content = self._file.part(at, 8)
+        return int.from_bytes(content, "little") if len(content) == 8 else 0
+
+    def _take_calls(self, found: Additions, calls: int, used: int) -> None:
+        table = self._file.part(layout.OFF_DEPENDENCIES, used * layout.DEPENDENCY.size)
+        if len(table) < used * layout.DEPENDENCY.size:
+            return
+        cursor = self.cursor
+        for index, (*row, length, name) in enumerate(layout.DEPENDENCY.iter_unpack(table)):
+            if index >= len(self._dependencies):
+                self._dependencies.append(name[:length].decode("utf-8", "replace") or facts.OTHER_DEPENDENCY)
+            before = cursor.dependencies.get(index, NO_CALLS)
+            now = tuple(row)
+            if now != before:
+                found.add_calls(self._dependencies[index], tuple(max(0, a - b) for a, b in zip(now, before, strict=True)))
+                cursor.dependencies[index] = now
+        if calls == cursor.calls:
+            return
+        ring = self._file.part(layout.OFF_CALLS, 4 * layout.CALLS)
+        for (cell,) in struct.iter_unpack("<I", _ring(ring, 4, layout.CALLS, cursor.calls, calls)):
+            if cell & 0xFFFF < BUCKETS:
+                found.add_call_cell(self.dependency(cell >> 16), cell & 0xFFFF, 1)
+        if calls - cursor.calls > layout.CALLS:
+            found.complete_calls()
+        cursor.calls = calls
+
+    def _take_points(self, written: int) -> None:
+        seen, self._points_seen = self._points_seen, written
+        if seen is None or seen == written:
+            return  # what an earlier process of the agent has read is not told twice
+        ring = self._file.part(layout.OFF_POINTS, layout.POINTS * layout.POINT.size)
+        fresh = _ring(ring, layout.POINT.size, layout.POINTS, seen, written)
+        self.points = [*self.points, *layout.POINT.iter_unpack(fresh)][-layout.POINTS :]
+
+    def dependency(self, index: int) -> str:
+        """The name of a dependency of this file."""
+        return self._dependencies[index] if index < len(self._dependencies) else facts.OTHER_DEPENDENCY
+
+    def endpoint(self, index: int) -> str:
+        """The name of an endpoint of this file."""
+        return self._endpoint(index)
+
+    def error(self, index: int) -> str:
+        """The name of a type of error of this file, "" when none is known."""
+        return error_text(self._file, index) if index else ""
 
     def _take_requests(self, found: Additions, table: bytes, entries: bytes, journal: int, waiting: dict[int, int]) -> None:
         cursor = self.cursor

@@ -31,8 +31,7 @@ def longest(files: Iterable[WorkerFile], now_us: int, bounds_ms: Sequence[int]) 
 def _describe(file: WorkerFile, slot: tuple[int, int, int, int, int], now_us: int) -> dict[str, Any]:
     started_us, endpoint, worker, _, step = slot
     worker = worker if file.runtime == layout.RUNTIME_PHP else file.pid
-    since_us, index = step >> layout.STEP_BITS, step & (layout.STEPS - 1)
-    text = _text(file, layout.OFF_STEPS, layout.STEP, index) if index else ""
+    since_us, text = step >> layout.STEP_BITS, step_text(file, step)
     return {
         "id": f"{worker}-{started_us}",
         "endpoint": _endpoint(file, endpoint),
@@ -41,6 +40,17 @@ def _describe(file: WorkerFile, slot: tuple[int, int, int, int, int], now_us: in
         "step_ms": max(0, now_us - since_us) // 1000 if text and since_us else None,
         "worker": worker,
     }
+
+
+def step_text(file: WorkerFile, step: int) -> str:
+    """What a request is at, by the step in its slot; "" when that is not known."""
+    index = step & (layout.STEPS - 1)
+    return _text(file, layout.OFF_STEPS, layout.STEP, index) if index else ""
+
+
+def error_text(file: WorkerFile, index: int) -> str:
+    """The name of an error by its index."""
+    return _text(file, layout.OFF_ERRORS, layout.ERROR, index) if 0 < index < layout.ERRORS else ""
 
 
 def _endpoint(file: WorkerFile, index: int) -> str:

@@ -73,6 +73,8 @@ class WorkerFile:
         self.slots: list[Slot] = []
         self.notes = (0, 0, 0, 0, 0)
         """Written to the journal, errors noted, samples written, visits written, names folded."""
+        self.calls = (0, 0, 0)
+        """Written to the journal of calls, points written, entries used of the table of dependencies."""
         self.resources = (0,) * 7
         """As in `layout.RESOURCES`."""
         self._settling = b""
@@ -129,6 +131,7 @@ class WorkerFile:
         journal, noted, samples, visits, _, _ = layout.COUNTERS.unpack_from(notes)
         (folded,) = _U64.unpack_from(notes, layout.OFF_FOLDED - layout.OFF_JOURNAL_WRITTEN)
         self.notes = journal, noted, samples, visits, folded
+        self.calls = layout.CALL_COUNTERS.unpack_from(notes, layout.OFF_CALLS_WRITTEN - layout.OFF_JOURNAL_WRITTEN)
         self.resources = layout.RESOURCES.unpack_from(notes, layout.OFF_RESOURCES - layout.OFF_JOURNAL_WRITTEN)
         self.fits = self.still()
 

@@ -16,6 +16,7 @@ MAX_POINTS = 1000
 """In one frame."""
 DEFAULT_POINTS = 50
 """In one frame, where WELCOME says nothing of `points`."""
+MAX_AGE_MS = 0xFFFF
 CPU_UNKNOWN = 0xFFFFFFFF
 
 

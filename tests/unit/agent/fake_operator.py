@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from rollcall_agent.wire import facts, frames, report
+from rollcall_agent.wire import facts, frames, points, report
 
 WELCOME = {"wire": 1, "operator": "test", "interval_ms": 100, "bands_ms": [1000, 3000, 8000], "max_frame": 65536}
 
@@ -58,6 +58,12 @@ class Facts:
         self.rows: dict[str, dict[int, int]] = {}
         self.cells: dict[str, dict[int, int]] = {}
         self.errors: dict[str, int] = {}
+        self.calls: dict[str, dict[int, int]] = {}
+        """By dependency: kind → sum; of CALL_FAILURES, by kind × 100 + reason."""
+        self.call_cells: dict[str, dict[int, int]] = {}
+        self.unanswered: dict[tuple[str, int], int] = {}
+        """By (endpoint, signal)."""
+        self.deaths: dict[int, int] = {}
         self.visitors: dict[int, int] = {}
         self.sightings: list[int] = []
         self.past: list[int] = []
@@ -87,10 +93,28 @@ class Facts:
         elif kind == facts.ERRORS:
             name = self.names[facts.ERROR_NAMES, index]
             self.errors[name] = self.errors.get(name, 0) + value
+        elif kind in (facts.CALLS, facts.CALL_FAILURES, facts.CALL_DURATION, facts.WAITED):
+            calls = self.calls.setdefault(self.names[facts.DEPENDENCY_NAMES, index], {})
+            key = kind * 100 + argument if kind == facts.CALL_FAILURES else kind
+            calls[key] = calls.get(key, 0) + value
+        elif kind == facts.CALL_CELL:
+            cells = self.call_cells.setdefault(self.names[facts.DEPENDENCY_NAMES, index], {})
+            cells[argument] = cells.get(argument, 0) + value
+        elif kind == facts.UNANSWERED:
+            place = self.names[facts.ENDPOINT_NAMES, index], argument
+            self.unanswered[place] = self.unanswered.get(place, 0) + value
+        elif kind == facts.DEATHS:
+            self.deaths[argument] = self.deaths.get(argument, 0) + value
         elif kind == facts.VISITOR:
             self.visitors[argument >> 8] = max(argument & 0xFF, self.visitors.get(argument >> 8, 0))
         elif kind == facts.SIGHTING:
             self.sightings.append(argument)
+
+    def describe(self, point: points.Point) -> tuple[str, str, str, points.Point]:
+        """A point with the names of its ids."""
+        dependency = self.names[facts.DEPENDENCY_NAMES, point.dependency] if point.dependency else ""
+        error = self.names[facts.ERROR_NAMES, point.error] if point.error else ""
+        return self.names[facts.ENDPOINT_NAMES, point.endpoint], dependency, error, point
 
     def counted(self) -> dict[str, tuple[int, int, int]]:
         """(requests, failures, duration_us) by endpoint."""
@@ -116,6 +140,8 @@ class FakeOperator:
         """What FACTS added up to; None in the welcome's place wants no facts. A new one is an operator that knows nothing."""
         self.events: list[dict[str, Any]] = []
         self.requests: list[dict[str, Any]] = []
+        self.points: list[tuple[str, str, str, points.Point]] = []
+        """(endpoint, dependency, error, point), "" where there is none."""
         self.changed = threading.Condition()
         self._connections: list[socket.socket] = []
         self._closed = False
@@ -184,6 +210,8 @@ class FakeOperator:
                 self.events.append(frames.decode_json(body))
             elif kind == frames.REQUESTS:
                 self.requests.append(frames.decode_json(body))
+            elif kind == frames.POINTS:
+                self.points += [self.facts.describe(point) for point in points.unpack_points(body)]
             self.changed.notify_all()
 
     def wait_for(self, condition: Callable[[], Any], what: str = "", timeout_s: float = 15.0) -> Any:

@@ -45,6 +45,10 @@ class World:
         self.ledgers: list[Ledger] = []
         self.truth: Rows = {}
         self.errors: dict[str, int] = {}
+        self.calls: dict[str, list[int]] = {}
+        """By dependency: calls, failed by reason (five), duration_us, waited_us."""
+        self.unanswered: dict[tuple[str, int], int] = {}
+        self.deaths: dict[int, int] = {}
         self.operator = Facts()
         self.now = 100.0
         self.connected = False
@@ -64,9 +68,42 @@ class World:
     def begin_worker(self) -> None:
         self.ledgers.append(make_ledger(self.run))
 
-    def end_worker(self) -> None:
-        if self.ledgers:
-            self.ledgers.pop(0).detach()
+    def end_worker(self, open_requests: int = 0, signal: int = 0) -> None:
+        if not self.ledgers:
+            return
+        ledger = self.ledgers.pop(0)
+        endpoint = ledger.endpoint("GET /hangs")
+        ledger.use_slots(open_requests)
+        for slot in range(open_requests):
+            ledger.open_slot(slot, 1 + slot, endpoint)
+        if signal:
+            crash = (signal, 1, 2**62, 0, 4096, 0x129, 0, b"/lib/broken.so", b"")
+            layout.CRASH.pack_into(ledger.memory, layout.OFF_CRASH, *crash)
+            self.deaths[signal] = self.deaths.get(signal, 0) + 1
+        if open_requests:
+            place = ("GET /hangs", signal)
+            self.unanswered[place] = self.unanswered.get(place, 0) + open_requests
+        ledger.detach()
+
+    def call(self, dependency: str, elapsed_ns: int, reason: int | None) -> None:
+        """A request calls a dependency, and waits for it."""
+        if not self.ledgers:
+            self.begin_worker()
+        ledger = self.ledgers[-1]
+        index = ledger.dependency(dependency)
+        ledger.called(index, elapsed_ns, reason)
+        ledger.waited(index, elapsed_ns // 1000)
+        row = self.calls.setdefault(dependency, [0] * 8)
+        row[0] += 1
+        if reason is not None:
+            row[1 + reason] += 1
+        row[6] += elapsed_ns // 1000
+        row[7] += elapsed_ns // 1000
+
+    def told_calls(self) -> dict[str, list[int]]:
+        """The same as the operator has it."""
+        kinds = [facts.CALLS, *(facts.CALL_FAILURES * 100 + n for n in range(5)), facts.CALL_DURATION, facts.WAITED]
+        return {name: [row.get(kind, 0) for kind in kinds] for name, row in self.operator.calls.items()}
 
     def serve(self, endpoint: str, elapsed_ns: int, failed: bool) -> None:
         if not self.ledgers:
@@ -115,6 +152,12 @@ ACTIONS = st.lists(
             st.integers(1, 10**11),
             st.booleans(),
         ),
+        st.tuples(
+            st.just("call"),
+            st.sampled_from(["postgresql orders", "http ä.example.com", "other"]),
+            st.integers(1, 10**11),
+            st.sampled_from([None, 0, 1, 2, 3, 4]),
+        ),
         st.sampled_from(
             [
                 ("tick",),
@@ -122,6 +165,9 @@ ACTIONS = st.lists(
                 ("tick", True, False),
                 ("begin_worker",),
                 ("end_worker",),
+                ("end_worker", 2),
+                ("end_worker", 1, 11),
+                ("end_worker", 0, 6),
                 ("start_agent",),
                 ("replace_operator",),
                 ("drop_connection",),
@@ -142,6 +188,11 @@ def test_every_request_is_told_once(tmp_path_factory: pytest.TempPathFactory, ac
     world.tick()
     assert {name: row for name, row in world.operator.counted().items() if row[0]} == world.truth
     assert world.operator.errors == world.errors
+    assert world.told_calls() == world.calls
+    assert world.operator.unanswered == world.unanswered
+    assert world.operator.deaths == world.deaths
+    for name, cells in world.operator.call_cells.items():
+        assert sum(cells.values()) <= world.calls[name][0]
     for name, cells in world.operator.cells.items():
         assert sum(cells.values()) <= world.truth[name][0]
     while world.ledgers:
