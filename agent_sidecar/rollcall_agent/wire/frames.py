@@ -22,6 +22,8 @@ REQUESTS = 9  # agent → operator, JSON: the longest requests in flight
 POINTS = 10  # agent → operator: finished requests one by one, a sample, see `points`
 
 PREFIX = struct.Struct("<IB")
+LENGTH = struct.Struct("<I")
+"""The part of PREFIX that tells how long a frame is."""
 ACK_BODY = struct.Struct("<QQ")
 MAX_FRAME_BYTES = 65536
 """Largest `length` that a receiver accepts."""
@@ -66,25 +68,24 @@ class Decoder:
 
     def feed(self, data: bytes) -> List[Tuple[int, bytes]]:
         """The (type, body) pairs completed by `data`; raises FrameError on an impossible length."""
-        if not self._rest and len(data) >= PREFIX.size:
-            length, kind = PREFIX.unpack_from(data)
-            if length + 4 == len(data) and 1 <= length <= self.max_frame_bytes:  # nearly always: exactly one frame
-                return [(kind, bytes(data[PREFIX.size :]))]
         buffer = self._rest + data if self._rest else bytes(data)
         frames: List[Tuple[int, bytes]] = []
-        at = 0
-        while len(buffer) - at >= PREFIX.size:
+        at, size, head, most = 0, len(buffer), PREFIX.size, self.max_frame_bytes
+        while size - at >= head:
             length, kind = PREFIX.unpack_from(buffer, at)
-            if length < 1 or length > self.max_frame_bytes:
-                raise FrameError(f"frame length {length} is outside 1..{self.max_frame_bytes}")
-            end = at + 4 + length
-            if len(buffer) < end:
+            end = at + LENGTH.size + length
+            if end > size or not 1 <= length <= most:
                 break
-            frames.append((kind, buffer[at + PREFIX.size : end]))
+            frames.append((kind, buffer[at + head : end]))
             at = end
-        self._rest = buffer[at:]
-        if len(self._rest) >= 4:
-            (length,) = struct.unpack_from("<I", self._rest)
-            if length < 1 or length > self.max_frame_bytes:
-                raise FrameError(f"frame length {length} is outside 1..{self.max_frame_bytes}")
+        if at < size or self._rest:  # nearly never: whole frames come in one piece
+            self._keep(buffer[at:])
         return frames
+
+    def _keep(self, rest: bytes) -> None:
+        """Keep the beginning of a frame for what comes next, unless its length is impossible."""
+        self._rest = rest
+        if len(rest) >= LENGTH.size:
+            (length,) = LENGTH.unpack_from(rest)
+            if not 1 <= length <= self.max_frame_bytes:
+                raise FrameError(f"frame length {length} is outside 1..{self.max_frame_bytes}")

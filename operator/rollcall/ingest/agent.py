@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, cast
 
 from rollcall.model.roll import Roll, Session
-from rollcall_agent.wire import WIRE_VERSION, bands, frames, report
+from rollcall_agent.wire import WIRE_VERSION, frames, report
 
 HELLO_WITHIN_S = 5.0
 ACK_EVERY_S = 2.0
@@ -23,6 +23,8 @@ MOST_REVIEWS = 64
 SMALLEST_REPORT = 64
 """A body shorter than its first fields is no report."""
 _SEQ = struct.Struct("<Q")
+_ACK = struct.Struct("<IBQQ")
+"""An acknowledgement as a whole frame: prefix and body."""
 _FLAGS = report.offset("flags")
 _log = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ class Identified(Protocol):
     def uid(self) -> str: ...
 
 
-@dataclass
+@dataclass(slots=True)
 class IngestCounters:
     """What happened at the door, for our own metrics."""
 
@@ -49,7 +51,7 @@ class IngestCounters:
     rejected: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass
+@dataclass(slots=True)
 class Door:
     """What all connections share. `identify` returns the pod of a token, or None when the token is not good for us; it raises
     when nobody could be asked."""
@@ -117,12 +119,13 @@ class AgentConnection(asyncio.Protocol):
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
+        now_s = self._door.now_s()
         try:
             for kind, body in self._decoder.feed(data):
                 if kind == frames.REPORT:
-                    self._report(body)
+                    self._report(body, now_s)
                 elif kind == frames.FACTS:
-                    self._facts(body)
+                    self._facts(body, now_s)
                 else:
                     self._rare(kind, body)
         except frames.FrameError as error:
@@ -130,41 +133,36 @@ class AgentConnection(asyncio.Protocol):
 
     # --- frames
 
-    def _report(self, body: bytes) -> None:
-        session = self._session
-        if session is None or len(body) < SMALLEST_REPORT:
-            raise frames.FrameError("REPORT before WELCOME" if session is None else f"REPORT of {len(body)} bytes")
-        door = self._door
-        now_s = door.now_s()
+    def _report(self, body: bytes, now_s: float) -> None:
+        session, size = self._session, len(body)
+        if session is None or size < SMALLEST_REPORT:
+            raise frames.FrameError("REPORT before WELCOME" if session is None else f"REPORT of {size} bytes")
         session.accept(body, now_s)
-        counters = door.counters
+        counters = self._door.counters
         counters.reports += 1
-        counters.bytes += len(body)
-        if now_s - self._acked_s >= ACK_EVERY_S or session.changed or self._is_final(body):
+        counters.bytes += size
+        final = size > _FLAGS and body[_FLAGS] & report.FLAG_FINAL
+        if final or now_s - self._acked_s >= ACK_EVERY_S or session.changed:
             self._acked_s = now_s
-            (seq,) = _SEQ.unpack_from(body)
-            self._send(frames.encode(frames.ACK, frames.ACK_BODY.pack(seq, session.taken or 0)))
-            self._look_again(session)
+            self._acknowledge(session, *_SEQ.unpack_from(body))
 
-    @staticmethod
-    def _is_final(body: bytes) -> bool:
-        return bool(len(body) > _FLAGS and body[_FLAGS] & report.FLAG_FINAL)
-
-    def _look_again(self, session: Session) -> None:
-        """Services may have come, gone or changed."""
+    def _acknowledge(self, session: Session, seq: int) -> None:
+        """Say what is in the model, and look again: services may have come, gone or changed."""
         session.changed = False
-        forgotten = session.forgotten() if self._told is not None and self._told.facts else None
+        taken, told = session.taken, self._told
+        self._send(_ACK.pack(_ACK.size - frames.LENGTH.size, frames.ACK, seq, taken or 0))
+        forgotten = session.forgotten() if taken == 0 and told is not None and told.facts else None
         if forgotten is not None:
             self.reject(*forgotten)
-        elif self._terms() != self._told:
-            self.welcome()
+        elif told != self._terms(session, taken):
+            self._welcome(session)
 
-    def _facts(self, body: bytes) -> None:
+    def _facts(self, body: bytes, now_s: float) -> None:
         session = self._identified("FACTS")
         counters = self._door.counters
         counters.facts += 1
         counters.fact_bytes += len(body)
-        refused = session.accept_facts(body, self._door.now_s())
+        refused = session.accept_facts(body, now_s)
         if refused is not None:
             self.reject(*refused)
 
@@ -219,7 +217,7 @@ class AgentConnection(asyncio.Protocol):
         )
         self._replace_former(identity.uid)
         self._session.changed = False
-        self.welcome()
+        self._welcome(self._session)
 
     def _replace_former(self, uid: str) -> None:
         """Send an older connection of the same pod away: should it be the living one, it comes back and takes over again."""
@@ -228,15 +226,13 @@ class AgentConnection(asyncio.Protocol):
         if former is not None:
             former.reject("Replaced", "another connection of the same pod took over")
 
-    def _terms(self) -> Terms:
-        session = self._session
-        if session is None:
-            return Terms(bands.DEFAULT_BOUNDS_MS, None, False, False)
-        return Terms(session.bands_ms, session.visitors, session.probe_off, session.taken is not None)
+    @staticmethod
+    def _terms(session: Session, taken: int | None) -> Terms:
+        return Terms(session.bands_ms, session.visitors, session.probe_off, taken is not None)
 
-    def welcome(self) -> None:
+    def _welcome(self, session: Session) -> None:
         """Tell the agent what it goes by; again, with an acknowledgement, when that has changed."""
-        self._told = terms = self._terms()
+        self._told = terms = self._terms(session, session.taken)
         body: dict[str, object] = {
             "wire": WIRE_VERSION,
             "operator": self._door.version,
@@ -246,7 +242,7 @@ class AgentConnection(asyncio.Protocol):
             "visitors": None if terms.visitors is None else dict(zip(("from", "key"), terms.visitors, strict=True)),
             "probe": "off" if terms.probe_off else "on",
         }
-        facts = self._session.tell() if self._session is not None else None
+        facts = session.tell()
         if facts is not None:
             body["facts"] = facts
         self._send(frames.encode_json(frames.WELCOME, body))
