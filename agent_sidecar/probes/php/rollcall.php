@@ -1,9 +1,26 @@
 <?php
 /**
- * Rollcall's probe for PHP: tells the agent when a request begins, when it has ended, and what went wrong (request.php).
+ * Rollcall's probe for PHP: tells the agent when a request begins, when it has ended, who asks, and what went wrong.
  *
  * Runs in front of every script (auto_prepend_file), PHP 7.4 to 8.4, any SAPI but the command line. No output, no warning, no
- * global variable or function, no change of error handlers. PHP reads this file anew for each request, so it is short.
+ * global variable or function, no change of error handlers.
+ *
+ * A few small messages per request go over one unix stream per FPM worker, which PHP keeps open between requests; nothing waits
+ * for an answer, and what cannot be sent is given up silently. The agent's last line stays in the stream's buffer: it says from
+ * what visitors are known and how they are hashed, at the price of one system call, and is all that a PHP process can keep from
+ * request to request.
+ *
+ * Messages, little-endian, `u16 length | u8 type | body`, length counting type and body, 8192 at most:
+ *   1 BEGIN      u64 start (CLOCK_MONOTONIC, microseconds) | u32 process id | u64 hash of who asks, 0: not told | endpoint
+ *   2 END        u64 duration (microseconds) | u16 status | u8 flags (1: a fatal error, 2: client gone) | endpoint, if another
+ *   3 ERROR      name, message, function, file, line, with a NUL between them; before the END of its request
+ *   4 STEP       u64 since (CLOCK_MONOTONIC, microseconds) | what the request is at; empty: not known any more
+ *   5 RESOURCES  what the container's cgroup says (resources.php), whenever the agent has sent another line
+ * The agent's lines: `cookie NAME KEY\n` or `server NAME KEY\n`: visitors are known by that cookie or entry of $_SERVER, and
+ * hashed with that key, in hex; `\n` when none are counted.
+ *
+ * For PHP everything is new in each request: it loads each file, looks up each function and each property that code touches.
+ * That is most of what the probe costs: hence one file, locals, few calls, and everything rare in files of its own (rare.php).
  */
 
 declare(strict_types=1);
@@ -11,7 +28,230 @@ declare(strict_types=1);
 namespace Rollcall\Probe;
 
 if (!\class_exists(Request::class, false)) {
-    require __DIR__ . '/request.php';
+    final class Request
+    {
+        private const MAX_ENDPOINT_BYTES = 126;
+        private const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'CONNECT'];
+        private const RESERVE_BYTES = 2048;
+        private const MAX_LINES_BYTES = 1024;
+        private const MAX_VISITOR_BYTES = 4096;
+
+        /** @var string|null what the configuration had in front of every script before rollcall.ini: it still has to run */
+        public static $prepended = null;
+
+        /** @var self|null the request that this process is at: PHP would end it with its last user */
+        private static $current = null;
+
+        /** @var int nanoseconds */
+        public $start;
+
+        /** @var string the shared folder */
+        public $run = '/rollcall/run';
+
+        /** @var resource|null null: nobody is told anything, or not any more */
+        public $stream = null;
+
+        /** @var string the message BEGIN, which another stream would need again */
+        public $begin;
+
+        /** @var array|null what error_get_last() said before the application's own shutdown functions ran */
+        public $error = null;
+
+        /** @var bool */
+        public $hasSteps = false;
+
+        /** @var string|null memory to work in when the script has used up its own */
+        private $reserve;
+
+        /** Begin the request, unless the environment cannot do it. */
+        public static function begin(): void
+        {
+            $start = \function_exists('hrtime') ? \hrtime(true) : 0;
+            $prepended = \function_exists('get_cfg_var') ? \get_cfg_var('rollcall.prepended') : false;
+            if ($prepended !== false && $prepended !== '') {
+                self::$prepended = self::resolved($prepended);
+            }
+            if ($start === 0 || \PHP_SAPI === 'cli' || \PHP_SAPI === 'phpdbg' || \PHP_INT_SIZE !== 8) {
+                return;
+            }
+            if (!\function_exists('stream_socket_client') || !\function_exists('stream_set_blocking')) {
+                return; // switched off by disable_functions
+            }
+            self::$current = $request = new self();
+            $request->start = $start;
+            try {
+                // The application has no error handler yet: `@` is enough, and costs less than one of our own.
+                if (!$request->sendBegin($_SERVER)) {
+                    \error_clear_last();
+                }
+                if ($request->stream !== null) {
+                    \register_shutdown_function([$request, 'atShutdown']);
+                }
+            } catch (\Throwable $error) {
+                // told to nobody: the application is not to be disturbed
+            }
+        }
+
+        /** Registered first, so called first: queue up again behind the shutdown functions of the application. */
+        public function atShutdown(): void
+        {
+            $error = \error_get_last();
+            if ($error !== null) {
+                $this->error = $error;
+            }
+            \register_shutdown_function([$this, 'end']);
+        }
+
+        /** Only reached without `end` when a shutdown function of the application called exit(). */
+        public function __destruct()
+        {
+            $this->end();
+        }
+
+        /** The request has ended. Later calls do nothing. */
+        public function end(): void
+        {
+            $stream = $this->stream;
+            if ($stream === null) {
+                return;
+            }
+            $this->stream = null;
+            $micros = (int) ((\hrtime(true) - $this->start) / 1000);
+            if (
+                $this->error === null && !$this->hasSteps && \error_get_last() === null && !\class_exists('WP', false)
+                && !\class_exists('Symfony\Component\HttpFoundation\Request', false) // Laravel's requests are Symfony's
+            ) {
+                // The way of nearly all requests: nothing that may emit a warning is called.
+                $flags = \connection_aborted() << 1;
+                $message = \pack('vCPvC', 12, 2, $micros, (int) \http_response_code() ?: 200, $flags);
+                try {
+                    if (\stream_socket_sendto($stream, $message) === 14) {
+                        return;
+                    }
+                } catch (\Throwable $error) {
+                    // switched off by disable_functions
+                }
+            }
+            $this->reserve = null;
+            $limit = null;
+            $error = \error_get_last();
+            if ($error !== null && \strncmp($error['message'], 'Allowed memory size', 19) === 0) {
+                $limit = @\ini_set('memory_limit', '-1');
+                if ($limit === false) {
+                    self::endWithoutMemory($stream, $micros, $error['line']);
+                    return;
+                }
+            }
+            require_once __DIR__ . '/rare.php';
+            Rare::end($this, $stream, $micros, $limit);
+        }
+
+        /** There is no room to load what would look closer. */
+        private static function endWithoutMemory($stream, int $micros, int $line): void
+        {
+            $failure = "fatal memory limit\0\0\0\0$line";
+            $error = \pack('vC', 1 + \strlen($failure), 3) . $failure;
+            @\fwrite($stream, $error . \pack('vCPvC', 12, 2, $micros, (int) \http_response_code() ?: 200, 1));
+        }
+
+        /** False when something may have left a warning behind. */
+        private function sendBegin(array $server): bool
+        {
+            // Of the pool's configuration: no header of a request is called so. Elsewhere it may be in the process's environment.
+            $run = $server['ROLLCALL_RUN'] ?? (\PHP_SAPI === 'fpm-fcgi' ? '' : \getenv('ROLLCALL_RUN'));
+            if (\is_string($run) && $run !== '') {
+                $this->run = $run;
+            } else {
+                $run = $this->run;
+            }
+            $flags = \STREAM_CLIENT_CONNECT | \STREAM_CLIENT_PERSISTENT;
+            $stream = @\stream_socket_client("unix://$run/php.sock", $number, $text, 0.2, $flags);
+            if ($stream === false) {
+                return false;
+            }
+            $isNew = \ftell($stream) === 0; // nothing was ever written
+            if ($isNew) {
+                \stream_set_blocking($stream, false);
+                \stream_set_write_buffer($stream, 0);
+            }
+            // The agent's last line is left where it is, for the next request; another behind it is new.
+            $line = (string) \stream_socket_recvfrom($stream, self::MAX_LINES_BYTES, \STREAM_PEEK);
+            $end = \strpos($line, "\n");
+            $isAsked = isset($line[$end + 1]);
+            if ($end === false || $isAsked) {
+                require_once __DIR__ . '/rare.php';
+                $line = $end === false ? Rare::visitorsFile($run) : Rare::lastLine($stream, $line);
+            }
+            $visitor = isset($line[9]) ? self::visitor($server, $line) : '';
+            $endpoint = self::endpoint($server);
+            $length = 21 + \strlen($endpoint);
+            $pid = \function_exists('getmypid') ? (int) \getmypid() : 0;
+            $message = \pack('vCPVa8', $length, 1, (int) ($this->start / 1000), $pid, $visitor) . $endpoint;
+            $this->stream = $stream;
+            $this->begin = $message;
+            $this->reserve = \str_repeat('.', self::RESERVE_BYTES);
+            $sent = $isNew ? @\fwrite($stream, $message) : \stream_socket_sendto($stream, $message);
+            $isSent = $sent === $length + 2;
+            if (!$isSent || $isAsked || \extension_loaded('uopz') || \extension_loaded('excimer')) {
+                require_once __DIR__ . '/rare.php';
+                Rare::begun($this, $isSent, $isAsked);
+            }
+            return $isSent && !$isNew;
+        }
+
+        /** Method and script: never the path that was asked for, which is unbounded and may hold personal data. */
+        private static function endpoint(array $server): string
+        {
+            $method = $server['REQUEST_METHOD'] ?? '';
+            $script = $server['SCRIPT_FILENAME'] ?? '';
+            $root = $server['DOCUMENT_ROOT'] ?? '';
+            if (!\is_string($script) || !\in_array($method, self::METHODS, true)) {
+                return 'other';
+            }
+            if (\is_string($root) && $root !== '' && \strpos($script, $root) === 0) {
+                $name = \substr($script, \strlen($root) - ($root[-1] === '/' ? 1 : 0));
+            }
+            if (!isset($name[0]) || $name[0] !== '/') {
+                $name = '/' . \basename($script);
+            }
+            $endpoint = $method . ' ' . $name;
+            return isset($endpoint[self::MAX_ENDPOINT_BYTES]) ? \substr($endpoint, 0, self::MAX_ENDPOINT_BYTES) : $endpoint;
+        }
+
+        /** The hash of who asks, by the agent's line; '' when he does not tell. */
+        private static function visitor(array $server, string $line): string
+        {
+            $words = \explode(' ', $line);
+            if (!isset($words[2]) || !\function_exists('hash_hmac')) {
+                return '';
+            }
+            $name = $words[1];
+            if ($words[0] === 'server') {
+                $visitor = $server[$name] ?? '';
+            } else {
+                // Not $_COOKIE: other languages' probes in the same service hash the raw bytes.
+                $cookies = '; ' . ($server['HTTP_COOKIE'] ?? '') . ';';
+                $at = \strpos($cookies, "; $name=");
+                $at = $at === false ? \strpos($cookies, ";$name=") : $at + 1;
+                if ($at === false) {
+                    return '';
+                }
+                $from = $at + \strlen($name) + 2;
+                $visitor = \trim(\substr($cookies, $from, \strpos($cookies, ';', $from) - $from), ' "');
+            }
+            if ($visitor === '' || !\is_string($visitor) || isset($visitor[self::MAX_VISITOR_BYTES])) {
+                return '';
+            }
+            return \hash_hmac('sha256', $visitor, \hex2bin(\substr($words[2], 0, -1)), true);
+        }
+
+        private static function resolved(string $name): ?string
+        {
+            $file = @\stream_resolve_include_path($name);
+            return $file === false || $file === __FILE__ || \strtolower($name) === 'none' ? null : $file;
+        }
+    }
+
     Request::begin();
     if (Request::$prepended !== null) {
         require Request::$prepended;

@@ -222,7 +222,7 @@ final class Steps
             self::$lastCode = $text;
         }
         if (self::$request !== null) {
-            self::$request->step(\substr($text, 0, self::MAX_TEXT), \intdiv($now, 1000));
+            Rare::step(self::$request, \substr($text, 0, self::MAX_TEXT), \intdiv($now, 1000));
         }
     }
 

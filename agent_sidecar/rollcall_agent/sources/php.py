@@ -18,7 +18,7 @@ from ..wire import facts
 
 BEGIN, END, ERROR, STEP, RESOURCES = 1, 2, 3, 4, 5
 PREFIX = struct.Struct("<HB")
-BEGIN_BODY = struct.Struct("<QIH")
+BEGIN_BODY = struct.Struct("<QIQ")
 END_BODY = struct.Struct("<QHB")
 STEP_BODY = struct.Struct("<Q")
 RESOURCES_BODY = struct.Struct("<5Q2I")
@@ -28,13 +28,12 @@ MAX_MESSAGE_BYTES = 8192
 """Largest `length`, which counts type and body."""
 ASK_EVERY_US = 1_000_000
 NO_VISITORS = b"\n"
-"""The line down a worker's stream when no visitors are counted, else by what they are known: `cookie:sid`. A worker leaves the
-last line unread, so that its next requests find it again; one that finds another behind it answers with RESOURCES."""
+"""The line down a worker's stream when no visitors are counted, else how they are known and hashed (see `visitors_line`). A worker
+leaves the last line unread, so that its next requests find it again; one that finds another behind it answers with RESOURCES."""
 SAMPLE_EVERY_US = 1_000_000
 """Between two samples of one type of error."""
 _MAX_ELAPSED_US = 7 * 86_400_000_000
 _MAX_NAMES = 1024
-_MAX_VISITORS = 4096
 _READ_BYTES = 65536
 _ERROR_FIELDS = 5
 Begun = tuple[int, int, int]
@@ -52,8 +51,7 @@ class PhpSource:
     def __init__(self, ledger: Ledger, closed: Callable[[int], None], visitors_file: str) -> None:
         self._ledger = ledger
         self._visitors_file = visitors_file
-        self._line, self._key = _visitors(visitors_file)
-        self._visitors: dict[int, int] = {}
+        self._line = visitors_line(visitors_file)
         ledger.resume()  # an earlier worker process has written to the same map
         self._closed = closed
         self._sockets: dict[int, tuple[int, socket.socket]] = {}
@@ -119,11 +117,10 @@ class PhpSource:
 
     def _renew_visitors(self) -> bool:
         """Tell all workers when visitors are known by something else; whether they are."""
-        visitors = _visitors(self._visitors_file)
-        if visitors == (self._line, self._key):
+        line = visitors_line(self._visitors_file)
+        if line == self._line:
             return False
-        self._line, self._key = visitors
-        self._visitors.clear()
+        self._line = line
         for number, connection in self._sockets.values():
             self._send_line(connection)
             self._asked.add(number)
@@ -201,29 +198,14 @@ class PhpSource:
             self._ledger.resources(*RESOURCES_BODY.unpack_from(body))
 
     def _begun(self, number: int, body: bytes, now_us: int) -> Begun:
-        started_us, worker, size = BEGIN_BODY.unpack_from(body)
+        started_us, worker, visitor = BEGIN_BODY.unpack_from(body)
         if not 0 < started_us <= now_us or now_us - started_us > _MAX_ELAPSED_US:
             started_us = now_us  # another clock than ours
         self._last_begun = number
-        name_at = BEGIN_BODY.size + size
-        if size:
-            self._visit(body[BEGIN_BODY.size : name_at])
-        name = body[name_at:]
+        if visitor:
+            self._ledger.visit(visitor)
+        name = body[BEGIN_BODY.size :]
         return started_us, self._endpoint(name) if name else 0, worker
-
-    def _visit(self, visitor: bytes) -> None:
-        """Hash who asks. He is not kept: what is remembered of his last visit is found by another hash."""
-        if not self._key:
-            self._renew_visitors()  # a worker's first request has looked into the file itself
-            if not self._key:
-                return
-        known = hash(visitor)
-        hashed = self._visitors.get(known)
-        if hashed is None:
-            if len(self._visitors) >= _MAX_VISITORS:
-                self._visitors.clear()
-            hashed = self._visitors[known] = facts.visitor_hash(self._key, visitor)
-        self._ledger.visit(hashed)
 
     def _end(self, number: int, begun: Begun | None, body: bytes, now_us: int) -> None:
         duration_us, status, flags = END_BODY.unpack_from(body)
@@ -294,11 +276,18 @@ class PhpSource:
         return index
 
 
-def _visitors(visitors_file: str) -> tuple[bytes, bytes]:
-    """By what visitors are known, as a line, and the key to hash them with; (NO_VISITORS, b"") when none are counted."""
+def visitors_line(visitors_file: str) -> bytes:
+    """What the workers are told of visitors: `cookie NAME KEY` or `server NAME KEY`, a cookie or an entry of $_SERVER, and the
+    key to hash it with, in hex; NO_VISITORS when none are counted."""
     try:
         with open(visitors_file, encoding="ascii") as file:
             source, key = file.read(512).split()
-        return source.encode() + b"\n", bytes.fromhex(key)
+        bytes.fromhex(key)
     except (OSError, ValueError):
-        return NO_VISITORS, b""
+        return NO_VISITORS
+    kind, _, name = source.partition(":")
+    if kind == "header":
+        kind, name = "server", "HTTP_" + name.upper().replace("-", "_")
+    elif kind == "clientIP":
+        kind, name = "server", "REMOTE_ADDR"
+    return f"{kind} {name} {key}\n".encode()

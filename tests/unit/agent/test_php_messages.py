@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from rollcall_agent.ledger import Ledger
 from rollcall_agent.sources.harvest import Harvest
 from rollcall_agent.sources.longest import longest
-from rollcall_agent.sources.php import ASK_EVERY_US, MAX_MESSAGE_BYTES, NO_VISITORS, SAMPLE_EVERY_US, PhpSource
+from rollcall_agent.sources.php import ASK_EVERY_US, MAX_MESSAGE_BYTES, NO_VISITORS, SAMPLE_EVERY_US, PhpSource, visitors_line
 from rollcall_agent.sources.worker_file import WorkerFile
 from rollcall_agent.wire import layout
-from rollcall_agent.wire.facts import visitor_hash
 
 NOW_US = 100_000_000
 
@@ -26,8 +25,8 @@ def message(kind: int, body: bytes) -> bytes:
     return struct.pack("<HB", 1 + len(body), kind) + body
 
 
-def begin(started_us: int = NOW_US - 1000, name: bytes = b"GET /index.php", visitor: bytes = b"") -> bytes:
-    return message(1, struct.pack("<QIH", started_us, 4711, len(visitor)) + visitor + name)
+def begin(started_us: int = NOW_US - 1000, name: bytes = b"GET /index.php", visitor: int = 0) -> bytes:
+    return message(1, struct.pack("<QIQ", started_us, 4711, visitor) + name)
 
 
 def end(status: int = 200, flags: int = 0, duration_us: int = 5000, name: bytes = b"") -> bytes:
@@ -155,19 +154,33 @@ def test_samples_of_one_type_are_a_second_apart(rig: Rig) -> None:
     assert [sample["error"] for sample in rig.harvest.samples] == ["exception X", "exception Y"] * 2
 
 
-def test_visitors(rig: Rig) -> None:
-    rig.stream.sendall(begin(visitor=b"before") + end())
+def test_visitors_are_hashes(rig: Rig) -> None:
+    rig.stream.sendall(begin(visitor=2**64 - 1) + end() + begin() + end() + begin(visitor=17) + end())
     rig.counts()
-    rig.visitors.write_text("cookie:sid\n00ff\n")
-    rig.counts()
-    rig.stream.sendall(begin(visitor=b"anna") + end() + begin() + end() + begin(visitor=b"bob" * 1000) + end())
-    rig.counts()
-    rig.stream.sendall(begin(visitor=b"anna"))
+    rig.stream.sendall(begin(visitor=17))
     rig.counts()
     found = rig.harvest.take()
     assert found is not None
-    hashes = [visitor_hash(b"\0\xff", name) for name in (b"anna", b"bob" * 1000, b"anna")]
-    assert found.visits == hashes
+    assert found.visits == [2**64 - 1, 17, 17]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("cookie:sid\n00ff\n", b"cookie sid 00ff\n"),
+        ("header:X-User-Id\n00ff\n", b"server HTTP_X_USER_ID 00ff\n"),
+        ("clientIP\n00ff\n", b"server REMOTE_ADDR 00ff\n"),
+        ("clientIP\n00f\n", NO_VISITORS),
+        ("nonsense", NO_VISITORS),
+        ("cookie:sid\n\n", NO_VISITORS),
+        (None, NO_VISITORS),
+    ],
+)
+def test_the_line_that_workers_are_told(tmp_path: Path, text: str | None, line: bytes) -> None:
+    file = tmp_path / "visitors"
+    if text is not None:
+        file.write_text(text)
+    assert visitors_line(str(file)) == line
 
 
 def test_a_step_is_that_of_the_request_in_flight(rig: Rig) -> None:
@@ -213,10 +226,14 @@ def test_all_workers_are_told_when_visitors_are_known_by_something_else(rig: Rig
     rig.visitors.write_text("cookie:sid\n00ff\n")
     rig.stream.sendall(begin() + end())
     rig.counts()
-    assert (lines(rig.stream), lines(other)) == ([b"cookie:sid\n"], [b"cookie:sid\n"])
+    assert (lines(rig.stream), lines(other)) == ([b"cookie sid 00ff\n"], [b"cookie sid 00ff\n"])
     third = rig.connect(9)
-    assert lines(third) == [b"cookie:sid\n"]
-    for text, line in (("nonsense", NO_VISITORS), ("clientIP\n77\n", b"clientIP\n"), (None, NO_VISITORS)):
+    assert lines(third) == [b"cookie sid 00ff\n"]
+    for text, line in (
+        ("nonsense", NO_VISITORS),
+        ("clientIP\n77\n", b"server REMOTE_ADDR 77\n"),
+        (None, NO_VISITORS),
+    ):
         rig.visitors.write_text(text) if text else rig.visitors.unlink()
         rig.source._ask_at_us = 0
         third.sendall(begin() + end())

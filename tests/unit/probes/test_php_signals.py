@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -49,8 +50,25 @@ def test_a_visitor_is_told_as_a_keyed_hash(
     assert agent.visits == ([] if identifier is None else [visitor_hash(KEY, identifier)])
 
 
+def test_who_asks_does_not_leave_the_php_process(pod: Pod) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(pod.run / "php.sock"))
+        listener.listen(8)
+        (pod.run / "agent").mkdir()
+        (pod.run / "agent/visitors").write_text(f"cookie:sid\n{KEY.hex()}\n")
+        fpm = Fpm(pod, workers=1)
+        stream, _ = listener.accept()
+        with stream:
+            stream.sendall(f"cookie sid {KEY.hex()}\n".encode())
+            fpm.get("ok", **COOKIE)
+            told = stream.recv(65536)
+    assert visitor_hash(KEY, b"anna%2B1").to_bytes(8, "little") in told
+    assert b"anna" not in told
+    assert b"sid" not in told
+
+
 def test_the_file_of_visitors_may_come_change_and_go_at_any_time(pod: Pod, agent: Listener) -> None:
-    """Before the agent has said anything: nobody reads meanwhile."""
+    """Before the agent has said anything, a worker looks into the same file: nobody reads meanwhile."""
     fpm = Fpm(pod)
     file = pod.run / "agent/visitors"
     for text in (
@@ -68,7 +86,8 @@ def test_the_file_of_visitors_may_come_change_and_go_at_any_time(pod: Pod, agent
     file.unlink()
     fpm.get("ok", **COOKIE)
     agent.finished(9)
-    assert agent.visits == [], "nobody knows the key any more"
+    assert agent.visits == [visitor_hash(key, b"anna%2B1") for key in (b"\0", b"\1")]
+    agent.visits.clear()
     file.write_text("cookie:sid\n02\n")
 
     def seen() -> bool:

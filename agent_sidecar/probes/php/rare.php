@@ -1,0 +1,207 @@
+<?php
+/**
+ * What not every request has: an end with an error or a framework's route, steps, a question of the agent's, a stream that is of
+ * no use any more. Loaded when there is such a thing, by rollcall.php, where the messages are explained.
+ */
+
+declare(strict_types=1);
+
+namespace Rollcall\Probe;
+
+final class Rare
+{
+    private const MAX_ENDPOINT_BYTES = 126;
+    private const FLAG_FATAL = 1;
+    private const FLAG_ABORTED = 2;
+
+    /** @var \Closure|null takes the place of the application's error handler while a step is told: there may be many */
+    private static $ignore = null;
+
+    /** The agent's line, for the first request of a stream, to which the agent has said nothing yet: from the same file. */
+    public static function visitorsFile(string $run): string
+    {
+        $file = $run . '/agent/visitors';
+        $text = \is_file($file) ? (string) @\file_get_contents($file, false, null, 0, 512) : '';
+        if (!\preg_match('~^(?:(cookie):([!-\~]+)|(header):([!-\~]+)|(clientIP))\n((?:[0-9a-f]{2})+)\n~', $text, $found)) {
+            return "\n";
+        }
+        if ($found[1] !== '') {
+            return "cookie $found[2] $found[6]\n";
+        }
+        $name = $found[5] === '' ? 'HTTP_' . \strtoupper(\strtr($found[4], '-', '_')) : 'REMOTE_ADDR';
+        return "server $name $found[6]\n";
+    }
+
+    /**
+     * The last of the agent's lines; those before it are taken out of the stream.
+     *
+     * @param resource $stream
+     */
+    public static function lastLine($stream, string $lines): string
+    {
+        $end = (int) \strrpos($lines, "\n");
+        $start = $end === 0 ? false : \strrpos($lines, "\n", $end - \strlen($lines) - 1);
+        if ($start === false) {
+            return \substr($lines, 0, $end + 1);
+        }
+        \stream_socket_recvfrom($stream, $start + 1);
+        return \substr($lines, $start + 1, $end - $start);
+    }
+
+    /** The request has begun: tell it again if that was not to be sent, arm the steps, answer the agent. */
+    public static function begun(Request $request, bool $isSent, bool $isAsked): void
+    {
+        if (!$isSent) {
+            \fclose($request->stream);
+            $request->stream = null;
+            if (!self::send($request->stream, $request, $request->begin)) {
+                return;
+            }
+        }
+        if (\extension_loaded('uopz') || \extension_loaded('excimer')) {
+            require_once __DIR__ . '/steps.php';
+            Steps::arm($request);
+            $request->hasSteps = true;
+        }
+        if ($isAsked) {
+            self::quietly(static function () use ($request): void {
+                require_once __DIR__ . '/resources.php';
+                $body = (new Resources())->body();
+                if ($body !== null) {
+                    self::send($request->stream, $request, self::message(5, $body));
+                }
+            });
+        }
+    }
+
+    /** Tell what the request is at, '' when that is over; only for `Steps`. */
+    public static function step(Request $request, string $text, int $sinceMicros): void
+    {
+        if ($request->stream === null) {
+            return;
+        }
+        \set_error_handler(self::$ignore ?? self::$ignore = static function (): bool {
+            return true;
+        });
+        try {
+            self::send($request->stream, $request, \pack('vCP', 9 + \strlen($text), 4, $sinceMicros) . $text);
+        } catch (\Throwable $error) {
+            // told to nobody
+        } finally {
+            \restore_error_handler();
+        }
+    }
+
+    /**
+     * Tell the end of the request, with what there is to say of it.
+     *
+     * @param resource $stream that of the request, which has let go of it
+     * @param string|null $limit of memory, which was in the way
+     */
+    public static function end(Request $request, $stream, int $micros, ?string $limit): void
+    {
+        self::quietly(static function () use ($request, $stream, $micros): void {
+            self::sendEnd($request, $stream, $micros);
+        });
+        if ($limit !== null) {
+            \ini_set('memory_limit', $limit);
+        }
+    }
+
+    /** Do something of ours, such that neither a warning nor an exception shows outside, whoever handles errors there. */
+    private static function quietly(\Closure $action): void
+    {
+        \set_error_handler(static function (): bool {
+            return true;
+        });
+        try {
+            $action();
+        } catch (\Throwable $error) {
+            // told to nobody
+        } finally {
+            \restore_error_handler();
+        }
+    }
+
+    /** @param resource $stream */
+    private static function sendEnd(Request $request, $stream, int $micros): void
+    {
+        if ($request->hasSteps) {
+            Steps::disarm();
+        }
+        $error = \error_get_last();
+        $failure = '';
+        $route = '';
+        $flags = \connection_aborted() === 1 ? self::FLAG_ABORTED : 0;
+        if ($error !== null || $request->error !== null) {
+            require_once __DIR__ . '/errors.php';
+            $failure = Errors::fields($request->error ?? $error, $error ?? $request->error, $isFatal);
+            $flags |= $isFatal ? self::FLAG_FATAL : 0;
+        }
+        if (\class_exists('WP', false) || \class_exists('Symfony\Component\HttpFoundation\Request', false)) {
+            $route = self::route($request, $failure, $flags);
+        }
+        // type, duration, status, flags
+        $message = \pack('vCPvC', 12 + \strlen($route), 2, $micros, (int) \http_response_code() ?: 200, $flags) . $route;
+        if ($failure !== '') {
+            $message = self::message(3, $failure) . $message;
+        }
+        if (!self::send($stream, $request, $message)) {
+            self::send($stream, $request, $request->begin . $message);
+        }
+    }
+
+    /** The endpoint that a framework knows, '' when that is the script; adds the error that the framework caught. */
+    private static function route(Request $request, string &$failure, int &$flags): string
+    {
+        require_once __DIR__ . '/frameworks.php';
+        $found = Frameworks::look();
+        if ($found->exception !== null && ($flags & self::FLAG_FATAL) === 0) {
+            require_once __DIR__ . '/errors.php';
+            $failure = Errors::ofThrowable($found->exception);
+            $flags |= self::FLAG_FATAL;
+        }
+        $method = (string) \strstr(\substr($request->begin, 23), ' ', true);
+        if ($found->route === '' || $method === '') {
+            return '';
+        }
+        return \substr($method . ' ' . $found->route, 0, self::MAX_ENDPOINT_BYTES);
+    }
+
+    private static function message(int $type, string $body): string
+    {
+        return \pack('vC', \strlen($body) + 1, $type) . $body;
+    }
+
+    /**
+     * Send whole messages over this worker's stream; false when the stream was of no use and has been closed.
+     *
+     * @param resource|null $stream null: a new one is made
+     */
+    private static function send(&$stream, Request $request, string $messages): bool
+    {
+        $stream = $stream ?? self::connect($request->run);
+        if ($stream === null) {
+            return false;
+        }
+        if (@\fwrite($stream, $messages) === \strlen($messages)) {
+            return true;
+        }
+        \fclose($stream);
+        $stream = null;
+        return false;
+    }
+
+    /** @return resource|null */
+    private static function connect(string $run)
+    {
+        $flags = \STREAM_CLIENT_CONNECT | \STREAM_CLIENT_PERSISTENT;
+        $stream = @\stream_socket_client("unix://$run/php.sock", $number, $text, 0.2, $flags);
+        if ($stream === false) {
+            return null;
+        }
+        \stream_set_blocking($stream, false);
+        \stream_set_write_buffer($stream, 0);
+        return $stream;
+    }
+}
