@@ -25,6 +25,7 @@ _MODULES = "/usr/lib/php/20220829"
 _TEST_TOOLS = {
     "php-fpm8.2": "php8.2-fpm",
     "php": "php8.2-cli",
+    "/usr/include/php/20220829/main/php.h": "php8.2-dev",
     f"{_MODULES}/curl.so": "php8.2-curl",
     f"{_MODULES}/excimer.so": "php-excimer",
     f"{_MODULES}/mysqli.so": "php8.2-mysql",
@@ -59,6 +60,11 @@ def ensure_build_tools() -> None:
 def ensure_compiler(header: Path) -> None:
     """Install what compiles the native part of the probe: a C compiler, and Python's headers, of which `header` is one."""
     _ensure({"cc": "gcc", "/usr/include/stdio.h": "libc6-dev", str(header): "python3-dev"})
+
+
+def ensure_c_compiler() -> None:
+    """Install what compiles C."""
+    _ensure({"cc": "gcc", "/usr/include/stdio.h": "libc6-dev"})
 
 
 def ensure_uwsgi() -> None:

@@ -146,7 +146,8 @@ static int crash_begins(const char *text, const char *start) {
     return 1;
 }
 
-static const char *const crash_runtime[] = {"libc.", "libc-", "libpthread", "libm.", "libm-", "ld-", "libstdc++", "libgcc_s", "libffi", NULL};
+static const char *const crash_runtime[] = {"libc.", "libc-", "libpthread", "libm.", "libm-", "ld-", "libstdc++", "libgcc_s", "libffi",
+                                            "rollcall_crash", "_rollcall_native", NULL};
 static const char *const crash_interpreter[] = {"libpython", "python", "libphp", "php", NULL};
 
 /* Whether an object is one of `names`. Whoever called into the C runtime is of more interest than it, and an extension of more
@@ -210,6 +211,7 @@ static void rollcall_crash_fill(struct rollcall_crash *out, int signal, siginfo_
 
 static const int crash_signals[CRASH_SIGNALS] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 static struct crash_action crash_former[CRASH_SIGNALS];
+static volatile int crash_passed[CRASH_SIGNALS]; /* the signal has been passed on to the former action */
 static void (*volatile crash_keep)(int signal, siginfo_t *info, void *context);
 static char crash_alternate[65536]; /* to run on when the stack is used up */
 
@@ -221,8 +223,13 @@ static void crash_handler(int signal, siginfo_t *info, void *context) {
     void (*keep)(int, siginfo_t *, void *) = crash_keep;
     crash_keep = NULL; /* once, and not again for a fault of its own */
     if (keep != NULL) keep(signal, info, context);
-    for (int i = 0; i < CRASH_SIGNALS; i++)
-        if (crash_signals[i] == signal) crash_sigaction(signal, &crash_former[i], NULL);
+    for (int i = 0; i < CRASH_SIGNALS; i++) {
+        if (crash_signals[i] != signal) continue;
+        /* A handler that came between two watches passes the signal on to us again: that would go round for ever. */
+        struct crash_action end = {NULL /* SIG_DFL */, crash_former[i].flags & 0x04000000ul, crash_former[i].restorer, 0};
+        crash_sigaction(signal, crash_passed[i] ? &end : &crash_former[i], NULL);
+        crash_passed[i] = 1;
+    }
     /* A fault comes again when the instruction is repeated; what was sent must be sent again. */
     if (info->si_code <= 0)
         crash_call(CRASH_TGKILL, crash_call(CRASH_GETPID, 0, 0, 0, 0), crash_call(CRASH_GETTID, 0, 0, 0, 0), signal, 0);
@@ -250,6 +257,7 @@ static void rollcall_crash_watch(void (*keep)(int, siginfo_t *, void *)) {
 #endif
         if (crash_sigaction(crash_signals[i], NULL, &former) != 0 || former.handler == crash_handler) continue;
         crash_former[i] = former;
+        crash_passed[i] = 0;
         crash_sigaction(crash_signals[i], &ours, NULL);
     }
 }

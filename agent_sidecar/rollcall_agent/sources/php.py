@@ -7,6 +7,7 @@ request is open leaves that request unfinished: it is lost.
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import struct
@@ -14,7 +15,8 @@ from collections.abc import Callable, Iterator
 
 from ..ledger import OTHER, Ledger
 from ..log import say
-from ..wire import facts
+from ..wire import facts, layout
+from .deaths import Crash, Death, crash_of
 
 BEGIN, END, ERROR, STEP, RESOURCES = 1, 2, 3, 4, 5
 PREFIX = struct.Struct("<HB")
@@ -28,13 +30,18 @@ MAX_MESSAGE_BYTES = 8192
 """Largest `length`, which counts type and body."""
 ASK_EVERY_US = 1_000_000
 NO_VISITORS = b"\n"
-"""The line down a worker's stream when no visitors are counted, else how they are known and hashed (see `visitors_line`). A worker
-leaves the last line unread, so that its next requests find it again; one that finds another behind it answers with RESOURCES."""
+"""The line down a worker's stream when no visitors are counted, else how they are known and hashed (see `visitors_line`). A
+worker leaves the last line unread, so that its next requests find it again; one that finds another behind it answers with
+RESOURCES."""
 SAMPLE_EVERY_US = 1_000_000
 """Between two samples of one type of error."""
+DEATH_AFTER_US = 300_000
+"""A worker whose stream has ended in a request may have begun a new stream, and then tells that request's begin again. One that
+has not after so long is dead."""
 _MAX_ELAPSED_US = 7 * 86_400_000_000
 _MAX_NAMES = 1024
 _READ_BYTES = 65536
+_STEP_MASK = (1 << layout.STEP_BITS) - 1
 _ERROR_FIELDS = 5
 Begun = tuple[int, int, int]
 """A request that has begun: started_us, endpoint, process id of its worker."""
@@ -46,10 +53,16 @@ class BadMessageError(ValueError):
 
 class PhpSource:
     """All connections of PHP probes. `closed` is called with the number of each connection that has ended; `visitors_file` is
-    what `orders` writes."""
+    what `orders` writes.
+
+    `deaths` are the workers that ended with a request in flight, since the caller last cleared it.
+    """
 
     def __init__(self, ledger: Ledger, closed: Callable[[int], None], visitors_file: str) -> None:
         self._ledger = ledger
+        self._crash_dir = os.path.dirname(ledger.path)
+        self.deaths: list[Death] = []
+        self._vanished: dict[tuple[int, int], tuple[int, Death]] = {}
         self._visitors_file = visitors_file
         self._line = visitors_line(visitors_file)
         ledger.resume()  # an earlier worker process has written to the same map
@@ -97,7 +110,9 @@ class PhpSource:
                 pass  # it has ended, and left our line unread
             except (OSError, BadMessageError) as error:
                 say(f"PHP connection dropped: {error}", "php")
-            self._drop(fd)
+            self._drop(fd, now_us)
+        if self._vanished:
+            self._bury(now_us)
         if now_us >= self._ask_at_us:
             self._tell(now_us)
 
@@ -132,15 +147,47 @@ class PhpSource:
         except OSError:
             pass  # it is about to end
 
-    def _drop(self, fd: int) -> None:
+    def _drop(self, fd: int, now_us: int) -> None:
         number, connection = self._sockets.pop(fd)
         self._partial.pop(number, None)
         self._failures.pop(number, None)
         self._asked.discard(number)
         self._epoll.unregister(fd)
         connection.close()
+        self._mourn(number, now_us)
         self._lose_open(number)
         self._closed(number)
+
+    def _mourn(self, number: int, now_us: int) -> None:
+        """A stream has ended: what its worker was doing, if that was a request, and what a fatal signal left behind."""
+        at = layout.OFF_SLOTS + number * layout.SLOT.size
+        started_us, endpoint, worker, _, step = layout.SLOT.unpack_from(self._ledger.memory, at)
+        if not started_us:
+            return
+        length, text = layout.STEP.unpack_from(self._ledger.memory, layout.OFF_STEPS + (step & _STEP_MASK) * layout.STEP.size)
+        crash = self._take_crash(worker)
+        death = Death("php", worker, crash, 1, self._ledger.endpoint_name(endpoint), started_us, text[:length].decode())
+        if crash is not None:
+            self.deaths.append(death)
+        else:
+            self._vanished[worker, started_us] = now_us + DEATH_AFTER_US, death
+
+    def _bury(self, now_us: int) -> None:
+        for key, (due_us, death) in list(self._vanished.items()):
+            if now_us >= due_us:
+                del self._vanished[key]
+                self.deaths.append(death)
+
+    def _take_crash(self, worker: int) -> Crash | None:
+        """A worker's `<pid>.crash`, which is removed; None when there is none. The application owns it: nothing is trusted."""
+        path = f"{self._crash_dir}/{worker}{layout.CRASH_SUFFIX}"
+        try:
+            with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+                crash = crash_of(file.read(layout.CRASH.size))
+            os.unlink(path)
+        except OSError:
+            return None
+        return crash
 
     def _lose_open(self, number: int) -> None:
         if self._ledger.slot(number)[0]:
@@ -202,6 +249,8 @@ class PhpSource:
         if not 0 < started_us <= now_us or now_us - started_us > _MAX_ELAPSED_US:
             started_us = now_us  # another clock than ours
         self._last_begun = number
+        if self._vanished:
+            self._vanished.pop((worker, started_us), None)
         if visitor:
             self._ledger.visit(visitor)
         name = body[BEGIN_BODY.size :]

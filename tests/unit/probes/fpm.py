@@ -39,6 +39,12 @@ env[ROLLCALL_RUN]={run}
 assert FPM, "these tests run php-fpm: python -m tests.harness.packages installs it"
 
 
+def add_probe(scan: Path) -> None:
+    """Write the probe's configuration into a folder that PHP scans, with the place that the probe has here."""
+    for file in (PROBES / "php/conf.d").glob("*.ini"):
+        (scan / file.name).write_text(file.read_text().replace("/rollcall/probes", str(PROBES)))
+
+
 class Fpm:
     """php-fpm in a pod, called through its socket. Its extensions are those that are named, whatever this machine enables."""
 
@@ -62,8 +68,7 @@ class Fpm:
         lines = ["zend_extension=opcache", "opcache.enable=1"] if opcache else []
         (scan / "10-extensions.ini").write_text("\n".join([*lines, *(f"extension={name}" for name in extensions), scanned]))
         if probe:
-            text = (PROBES / "php/conf.d/rollcall.ini").read_text()
-            (scan / "rollcall.ini").write_text(text.replace("/rollcall/probes", str(PROBES)))
+            add_probe(scan)
         (folder / "php.ini").write_text(ini)
         pool = POOL.format(folder=folder, run=pod.run, extra=extra, workers=workers)
         if os.geteuid() == 0:

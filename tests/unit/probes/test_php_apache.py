@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.agent.pod import Pod, free_port, poll_until
 from tests.unit.probes.client import get
-from tests.unit.probes.fpm import PROBES, Listener
+from tests.unit.probes.fpm import Listener, add_probe
 
 APPS = Path(__file__).parent / "apps"
 CONFIG = """
@@ -59,14 +59,18 @@ def agent(pod: Pod) -> Iterator[Listener]:
 class Apache:
     """Apache on a port of loopback, with the probe or without."""
 
-    def __init__(self, pod: Pod, *, probe: bool = True) -> None:
+    def __init__(self, pod: Pod, *, probe: bool = True, scanned: str = "") -> None:
         self.port = free_port()
         folder = pod.folder
         scan = folder / "apache-conf.d"
         scan.mkdir(exist_ok=True)
-        (scan / "10-base.ini").write_text("zend_extension=opcache\nextension=pdo\nextension=pdo_sqlite\ndisplay_errors=Off\n")
-        text = (PROBES / "php/conf.d/rollcall.ini").read_text().replace("/rollcall/probes", str(PROBES))
-        (scan / "rollcall.ini").write_text(text if probe else "")
+        (scan / "10-base.ini").write_text(
+            f"zend_extension=opcache\nextension=pdo\nextension=pdo_sqlite\ndisplay_errors=Off\n{scanned}"
+        )
+        for file in scan.glob("rollcall*.ini"):
+            file.unlink()
+        if probe:
+            add_probe(scan)
         (folder / "apache.conf").write_text(CONFIG.format(folder=folder, port=self.port, root=APPS))
         command = ["/usr/sbin/apache2", "-f", str(folder / "apache.conf"), "-DFOREGROUND"]
         self.process = pod.start(command, PHP_INI_SCAN_DIR=str(scan))
