@@ -42,6 +42,8 @@ def test_random_bytes_give_frames_or_a_frame_error(chunks: list[bytes]) -> None:
 def test_an_impossible_length_is_refused_before_its_body_is_awaited(length: int) -> None:
     with pytest.raises(frames.FrameError, match=str(length)):
         frames.Decoder().feed(length.to_bytes(4, "little"))
+    with pytest.raises(frames.FrameError, match=str(length)):
+        frames.Decoder().feed(frames.encode(frames.REPORT, b"whole") + length.to_bytes(4, "little"))
 
 
 def test_memory_is_bounded_by_one_frame() -> None:
