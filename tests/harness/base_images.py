@@ -1,7 +1,7 @@
 """The images that ours are built on where no registry is at hand: Debian bookworm by debootstrap, made once and cached.
 
-`python` has python3.11 with venv and pip, `php` has nginx and php-fpm 8.2. Where Docker is, the Dockerfiles' own default
-base is pulled instead and none of this runs.
+`python` has python3.11 with venv and pip, `php` has nginx and php-fpm 8.2, `servers` has PostgreSQL and Python. Where Docker
+is, the Dockerfiles' own default base is pulled instead and none of this runs.
 """
 
 import shutil
@@ -69,6 +69,7 @@ BASES = {
         ),
         _PATH,
     ),
+    "servers": Base("servers", 1, ("postgresql", "python3", "python3-venv", "python3-pip", "ca-certificates"), _PATH),
 }
 
 

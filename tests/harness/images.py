@@ -9,10 +9,10 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from . import base_images, context, native, packages, paths, wheels
+from . import base_images, codec, context, native, packages, paths, wheels
 from .commands import run, succeeds
 from .errors import HarnessError
 from .progress import step
@@ -45,6 +45,12 @@ IMAGES = {
     "newsfeed": _listed("newsfeed"),
     "newsfeed-async": _listed("newsfeed-async"),
     "legacy": Recipe("examples/legacy/Dockerfile", base="php"),
+    "orders": replace(_listed("orders"), prepare=codec.ensure),
+    "backing": Recipe(
+        "tests/harness/backing/Dockerfile",
+        base="servers",
+        wheels={"backing": lambda: wheels.listed("tests/harness/backing/requirements.txt")},
+    ),
     "load": Recipe("tests/harness/load/Dockerfile"),
 }
 
