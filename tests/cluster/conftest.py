@@ -1,4 +1,5 @@
-"""The cluster that all tests of this folder share: brought up once, taken down at the end.
+"""The cluster that all tests of this folder share: brought up once, taken down at the end. Processes that share the tests among
+them (pytest-xdist) have a cluster each.
 
 A machine that cannot run it fails these tests; they are never skipped, a green run means that they ran.
 """
@@ -27,7 +28,8 @@ def two_serve(picture: dict[str, Any]) -> bool:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A running cluster; ROLLCALL_CLUSTER names it, ROLLCALL_KEEP_CLUSTER=1 leaves it for the next run."""
-    running = Cluster.up(os.environ.get("ROLLCALL_CLUSTER", DEFAULT_NAME))
+    process = os.environ.get("PYTEST_XDIST_WORKER", "")
+    running = Cluster.up("-".join(filter(None, (os.environ.get("ROLLCALL_CLUSTER", DEFAULT_NAME), process))))
     yield running
     if os.environ.get("ROLLCALL_KEEP_CLUSTER") != "1":
         running.down()
@@ -68,4 +70,5 @@ def measured() -> Iterator[Callable[[str, object], None]]:
     yield note
     path = Path(REPOSITORY) / "build/measured.json"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(figures, indent=2) + "\n")
+    others = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(others | figures, indent=2) + "\n")

@@ -11,6 +11,7 @@ import pytest
 
 from tests.harness.cluster import Cluster
 from tests.harness.errors import HarnessError
+from tests.harness.install import NAMESPACE as SYSTEM
 
 pytestmark = pytest.mark.cluster
 
@@ -22,7 +23,8 @@ SELECTOR = {"matchLabels": {"app": "newsfeed"}}
 
 @pytest.fixture(scope="module")
 def api(cluster: Cluster) -> Iterator[Cluster]:
-    """The cluster with our CRD, put there for these tests unless an installation brought it, and an empty namespace."""
+    """The cluster with our CRD, an empty namespace, and no operator, which would write statuses of its own."""
+    cluster.helm("uninstall", "rollcall", "--namespace", SYSTEM, "--ignore-not-found", "--wait")
     was_there = bool(cluster.kubectl("get", "crd", NAME, "--ignore-not-found", "-o", "name"))
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", CRD)
     cluster.wait(f"crd/{NAME}", "--for=condition=Established")
