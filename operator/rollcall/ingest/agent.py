@@ -78,6 +78,7 @@ class Terms(NamedTuple):
     visitors: tuple[str, str] | None
     probe_off: bool
     facts: bool
+    points: int
 
 
 class AgentConnection(asyncio.Protocol):
@@ -175,6 +176,8 @@ class AgentConnection(asyncio.Protocol):
             self._identified("REQUESTS").accept_requests(body, self._door.now_s())
         elif kind == frames.EVENT:
             self._identified("EVENT").accept_event(_object(body), self._door.now_s())
+        elif kind == frames.POINTS:
+            self._identified("POINTS").accept_points(body, self._door.now_s())
         elif kind == frames.GOODBYE:
             self._close()
         # other types are of later versions: skipped
@@ -216,6 +219,7 @@ class AgentConnection(asyncio.Protocol):
             self._door.now_s(),
         )
         self._replace_former(identity.uid)
+        self._session.tell_sources(hello.get("runtimes"))
         self._session.changed = False
         self._welcome(self._session)
 
@@ -228,7 +232,7 @@ class AgentConnection(asyncio.Protocol):
 
     @staticmethod
     def _terms(session: Session, taken: int | None) -> Terms:
-        return Terms(session.bands_ms, session.visitors, session.probe_off, taken is not None)
+        return Terms(session.bands_ms, session.visitors, session.probe_off, taken is not None, session.points)
 
     def _welcome(self, session: Session) -> None:
         """Tell the agent what it goes by; again, with an acknowledgement, when that has changed."""
@@ -240,6 +244,7 @@ class AgentConnection(asyncio.Protocol):
             "bands_ms": list(terms.bands_ms),
             "max_frame": frames.MAX_FRAME_BYTES,
             "visitors": None if terms.visitors is None else dict(zip(("from", "key"), terms.visitors, strict=True)),
+            "points": terms.points,
             "probe": "off" if terms.probe_off else "on",
         }
         facts = session.tell()

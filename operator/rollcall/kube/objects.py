@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -175,6 +176,8 @@ class Pod(msgspec.Struct, frozen=True):
             started_at=min((start for start in starts if start is not None), default=None),
             restarts=sum(c.restart_count for c in containers),
             revision=self.revision,
+            workload=sys.intern(self.workload),  # thousands of pods have the same
+            image=sys.intern(self.spec.containers[chosen.index].image) if chosen is not None else None,
             cpu_request_millis=_amount(resources.requests, "cpu", 1000),
             cpu_limit_millis=_amount(resources.limits, "cpu", 1000),
             memory_limit_bytes=_amount(resources.limits, "memory", 1),

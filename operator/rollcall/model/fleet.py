@@ -6,6 +6,7 @@ and is the only place that looks at all rows; everything else reads what it left
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,16 +16,23 @@ import numpy.typing as npt
 
 from rollcall_agent.wire import bands, report
 
+from .bottleneck import Bottlenecks
 from .fold import Fold
 from .health import Objectives, SteadyHealth, Vitals
+from .moment import sum_moment
 from .pace import Generations, Pace
 from .picture import Totals
-from .rows import COUNTERS, LATE_S, Rows, Sums, Taken
+from .points import per_frame
+from .revisions import Revisions
+from .rows import LATE_S, Rows, Taken
 from .signals import Signals
 from .sketch import quantiles
+from .sources import Sources
+from .spent import Spent
 from .states import SILENT_AFTER_S, PodFacts, PodState, ServiceFacts
 from .stuck import StuckSince
 from .tally import KubeletFigures, Pod, Tally
+from .totals import add, at_least
 from .usage import Usage
 from .windows import Ring
 
@@ -83,6 +91,10 @@ class Fleet:
         self.pace = Pace()
         self.generations = Generations()
         self.usage = Usage()
+        self.spent = Spent()
+        self.bottlenecks = Bottlenecks()
+        self.revisions = Revisions()
+        self.sources = Sources()
         self.signals = Signals()
         self.dropped: Counter[str] = Counter()
         """What pods sent and nobody could read, by kind: `requests`, `event`."""
@@ -109,6 +121,8 @@ class Fleet:
         if pod is None:
             pod = self.pods[facts.uid] = self._returned(facts) or Pod(facts)
         pod.facts = facts
+        if pod.row is not None:
+            self.revisions.seat(pod.row, facts)
         self._tally.changed(facts.uid)
 
     def _returned(self, facts: PodFacts) -> Pod | None:
@@ -122,6 +136,7 @@ class Fleet:
             self._tally.seat(facts.uid, pod.row)
             self.rows.restore(pod.row, away.body, away.received_s)
             self.generations.reset(self.rows, pod.row)
+            self.sources.seat(pod.row, 0)
         if pod is not None:
             self.departed_pods -= 1
         return pod
@@ -160,6 +175,8 @@ class Fleet:
             pod.row = self.rows.take()
             self._tally.seat(uid, pod.row)
             self.generations.reset(self.rows, pod.row)
+            self.revisions.seat(pod.row, pod.facts)
+            self.sources.seat(pod.row, 0)
         elif pod.epoch != epoch:
             self.rows.restart(pod.row)
             self.generations.reset(self.rows, pod.row)
@@ -235,11 +252,32 @@ class Fleet:
             body = b""
         pod.requests = (now_s, body) if len(body) > EMPTY_BYTES else None
 
-    def accept_event(self, uid: str, event: Mapping[str, object], now_s: float) -> None:
-        """Something rare: a sample of an error. Other types are of later versions: skipped."""
+    def accept_points(self, uid: str, body: bytes, now_s: float) -> None:
+        """Finished requests of a pod, one by one."""
         pod = self._heard(uid)
-        if pod is not None and event.get("type") == "error":
+        if pod is not None and pod.row is not None:
+            self.signals.push_points(pod.row, pod.facts.name, body, now_s)
+
+    def accept_event(self, uid: str, event: Mapping[str, object], now_s: float) -> None:
+        """Something rare: a sample of an error, the death of a worker. Other types are of later versions: skipped."""
+        pod = self._heard(uid)
+        if pod is None:
+            return
+        if event.get("type") == "error":
             self.signals.errors.sample(event, pod.facts.name, pod.facts.revision, now_s)
+        elif event.get("type") == "death":
+            leaving = pod.facts.leaving or pod.gone_since_s is not None
+            self.signals.crashes.sample(event, pod.facts, now_s, leaving=leaving)
+
+    def accept_sources(self, uid: str, sources: int) -> None:
+        """What the agent of a pod tells from, as `sources.packed`."""
+        pod = self._heard(uid)
+        if pod is not None and pod.row is not None:
+            self.sources.seat(pod.row, sources)
+
+    def points_per_frame(self, uid: str) -> int:
+        """How many points a pod may tell in a frame, so that all of them together tell no more than a service takes."""
+        return per_frame(len(self.pods), zlib.crc32(uid.encode()))
 
     def kubelet(self, uid: str, cpu_millicores: float, memory_bytes: int, at_s: float) -> None:
         """What a kubelet told of a pod's application container; shown, with its age, while no probe reports resources."""
@@ -266,15 +304,19 @@ class Fleet:
     def fold(self, now_s: float, unix_s: float) -> None:
         """Bring everything that is derived up to date."""
         self.signals.fold(now_s, unix_s)
+        for row, workers in self.signals.crashes.take():
+            self.revisions.crashed(row, workers)
         self._retire(now_s)
         self.pace.update(self.rows)
         self.usage.update(self.rows)
+        self.spent.update(self.rows, self.usage, now_s)
         self.generations.update(self.rows, now_s)
         self._ring.add(now_s, self.rows.total().minus(self.rows.excluded))
         window = self._ring.window()
         last = Fold(at_s=now_s, unix_s=unix_s, window=window, health=self.last.health)
         self._count_pods(last)
-        self._sum_moment(last)
+        sum_moment(last, self.rows, self.pace, [pod.row for pod in self._gone.values() if pod.row is not None])
+        self.revisions.update(last.fresh, now_s)
         if window is not None and last.tells:
             last.ranks = quantiles(np.maximum(window.sums.histogram, 0), (0.5, 0.95, 0.99))
         last.health = self._health.judge(self._vitals(last), self.settings.objectives, now_s)
@@ -303,32 +345,13 @@ class Fleet:
         should = reporting + last.counts[PodState.SILENT] + last.counts[PodState.BARE]
         last.coverage = reporting / should if should else None
 
-    def _sum_moment(self, last: Fold) -> None:
-        last.fresh = last.at_s - self.rows.received_s <= SILENT_AFTER_S
-        gone = [pod.row for pod in self._gone.values() if pod.row is not None]
-        last.fresh[gone] = False  # what is not on the roll does nothing now, also while its row waits for a last report
-        last.probed = last.fresh & ((self.rows.reports["flags"] & report.FLAG_PROBE) != 0)
-        if not last.probed.any():
-            return  # without a probe nothing is known of requests, which is not 0
-        # Column by column: a row is two kilobytes, of which this needs a few bytes.
-        (probed,) = np.nonzero(last.probed)
-        reports = self.rows.reports
-        paces = self.pace.requests_per_second[probed]
-        if not np.isnan(paces).all():
-            last.requests_per_second = float(np.nansum(paces))
-        if not (reports["flags"][probed] & report.FLAG_NO_IN_FLIGHT).all():
-            by_band = [int(n) for n in reports["bands"][probed].sum(axis=0)]
-            oldest_s = float(reports["oldest_ms"][probed].max()) / 1000
-            last.in_flight = (int(reports["in_flight"][probed].sum()), by_band, oldest_s)
-        last.waiting = bool(reports["listen_queue"][probed].any())
-
     def _vitals(self, last: Fold) -> Vitals:
         stuck = self._stuck.update(last.at_s, last.in_flight, last.window, waiting=last.waiting)
         return Vitals(
             pods=len(self.pods),
             serving=last.counts[PodState.SERVING],
             coverage=last.coverage,
-            finished=last.window.finished if last.window else 0,
+            ended=last.window.ended if last.window else 0,
             error_ratio=last.window.error_ratio() if last.window else None,
             p95_s=last.ranks[1],
             stuck=last.in_flight[1][-1] if last.in_flight else 0,
@@ -352,13 +375,7 @@ class Fleet:
     def totals(self) -> Totals:
         """Everything counted, over all pods that ever were; never less than `floor`, what an earlier leader had counted, so
         that nobody sees a total fall while agents come over to this one."""
-        counted, floor = _add(self._departed_before, self.rows.total()), self._floor
-        return Totals(
-            requests=max(counted.requests, floor.requests),
-            errors=max(counted.errors, floor.errors),
-            lost=max(counted.lost, floor.lost),
-            duration_microseconds=max(counted.duration_microseconds, floor.duration_microseconds),
-        )
+        return at_least(add(self._departed_before, self.rows.total()), self._floor)
 
     def departed(self) -> Totals:
         """The part of the totals that no agent will report again: what must be kept elsewhere to survive a restart."""
@@ -366,14 +383,4 @@ class Fleet:
         for pod in self._gone.values():
             if pod.row is not None:
                 sums = sums.plus(self.rows.sums(pod.row))
-        return _add(self._departed_before, sums)
-
-
-def _add(before: Totals, sums: Sums) -> Totals:
-    _, finished, errors, duration_us, lost = (sums.scalars[name] for name in COUNTERS)
-    return Totals(
-        requests=before.requests + finished,
-        errors=before.errors + errors,
-        lost=before.lost + lost,
-        duration_microseconds=before.duration_microseconds + duration_us,
-    )
+        return add(self._departed_before, sums)

@@ -28,6 +28,8 @@ class Fold:
     window: Window | None = None
     requests_per_second: float | None = None
     in_flight: tuple[int, list[int], float] | None = None
+    in_flight_pods: int = 0
+    """Of how many pods that is: not all sources can see requests before they end."""
     ranks: list[float | None] = field(default_factory=lambda: [None, None, None])
     coverage: float | None = None
     health: Health = STARTING

@@ -16,7 +16,7 @@ MET_AGAIN = 0.9
 """An objective that was missed for `WORSE_S` is met again below this part of it."""
 DOWN_ERROR_RATIO = 0.5
 ENOUGH_REQUESTS = 10
-"""Fewer finished requests than this in the window do not prove that a service is down."""
+"""Fewer ended requests than this in the window do not prove that a service is down."""
 
 
 class HealthState(StrEnum):
@@ -48,7 +48,7 @@ class Vitals:
     pods: int
     serving: int
     coverage: float | None
-    finished: int
+    ended: int
     error_ratio: float | None
     p95_s: float | None
     stuck: int = 0
@@ -93,7 +93,7 @@ def judge(vitals: Vitals, objectives: Objectives, missed: Missed = NONE_MISSED) 
 
 def _judge_requests(vitals: Vitals, objectives: Objectives, missed: Missed) -> Health:
     ratio, p95_s = vitals.error_ratio, vitals.p95_s
-    if ratio is not None and ratio >= DOWN_ERROR_RATIO and vitals.finished >= ENOUGH_REQUESTS:
+    if ratio is not None and ratio >= DOWN_ERROR_RATIO and vitals.ended >= ENOUGH_REQUESTS:
         return Health(HealthState.DOWN, "MostRequestsFail", f"{ratio:.1%} of requests fail")
     if vitals.nothing_finishes:
         return Health(HealthState.DOWN, "NothingFinishes", f"no request finishes any more; {_stuck(vitals)}")

@@ -13,7 +13,7 @@ from rollcall_agent.wire import facts
 
 MOST_FOLDED = 10_000
 """So many different names that found no place are told apart; more are not counted."""
-_TABLES = (facts.ENDPOINT_NAMES, facts.ERROR_NAMES)
+_TABLES = (facts.ENDPOINT_NAMES, facts.ERROR_NAMES, facts.DEPENDENCY_NAMES)
 
 
 def clean(text: str, most: int = 255) -> str:

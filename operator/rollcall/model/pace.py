@@ -87,15 +87,17 @@ class Generations:
         return rows.reports["finished"].astype(np.int64) - self._older.finished
 
     def window(self, rows: Rows) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """(histograms, finished, errors) of every row since the older generation, shapes (n, BUCKETS), (n,), (n,)."""
+        """(histograms, ended, failed) of every row since the older generation, shapes (n, BUCKETS), (n,), (n,): a request that
+        was never answered has ended and failed, and is in no histogram."""
         older = self._older
         older.fit(len(rows.reports))
         histograms = rows.reports["histogram"]
+        lost = rows.reports["lost"].astype(np.int64) - older.lost
         return (
             # Half the bytes of a signed difference, and five times its speed.
             np.where(histograms > older.histogram, histograms - older.histogram, 0),
-            rows.reports["finished"].astype(np.int64) - older.finished,
-            rows.reports["errors"].astype(np.int64) - older.errors,
+            rows.reports["finished"].astype(np.int64) - older.finished + lost,
+            rows.reports["errors"].astype(np.int64) - older.errors + lost,
         )
 
 
@@ -106,6 +108,7 @@ class _Copy:
         self.histogram: npt.NDArray[np.uint32] = np.zeros((size, grid.BUCKETS), dtype=np.uint32)
         self.finished = np.zeros(size, dtype=np.int64)
         self.errors = np.zeros(size, dtype=np.int64)
+        self.lost = np.zeros(size, dtype=np.int64)
 
     @classmethod
     def of(cls, rows: Rows) -> _Copy:
@@ -113,6 +116,7 @@ class _Copy:
         copy.histogram = rows.reports["histogram"].copy()
         copy.finished = rows.reports["finished"].astype(np.int64)
         copy.errors = rows.reports["errors"].astype(np.int64)
+        copy.lost = rows.reports["lost"].astype(np.int64)
         return copy
 
     def fit(self, size: int) -> None:
@@ -121,9 +125,11 @@ class _Copy:
             self.histogram = np.concatenate([self.histogram, np.zeros((missing, self.histogram.shape[1]), dtype=np.uint32)])
             self.finished = np.concatenate([self.finished, np.zeros(missing, dtype=np.int64)])
             self.errors = np.concatenate([self.errors, np.zeros(missing, dtype=np.int64)])
+            self.lost = np.concatenate([self.lost, np.zeros(missing, dtype=np.int64)])
 
     def take_row(self, rows: Rows, row: int) -> None:
         # An agent may claim more than 63 bits hold: `astype` wraps, assigning would raise.
         self.histogram[row] = rows.reports["histogram"][row]
         self.finished[row] = rows.reports["finished"][row].astype(np.int64)
         self.errors[row] = rows.reports["errors"][row].astype(np.int64)
+        self.lost[row] = rows.reports["lost"][row].astype(np.int64)

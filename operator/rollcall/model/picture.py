@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from .causes import Bottleneck, Crashes, Dependencies, Throttled
 from .health import HealthState
 
 
@@ -43,7 +44,9 @@ class InFlight(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Traffic(msgspec.Struct, frozen=True, rename="camel"):
-    """How the pods behave. `requests_per_second` is of the last half-second, everything else of `window_seconds`."""
+    """How the pods behave. `requests_per_second` is of the last half-second, everything else of `window_seconds`. Of `pods` of
+    them requests are known, of `in_flight_pods` also those in flight: a source that sees requests only when they end does not
+    tell of them."""
 
     requests_per_second: float | None
     window_seconds: float
@@ -51,10 +54,13 @@ class Traffic(msgspec.Struct, frozen=True, rename="camel"):
     error_ratio: float | None
     response_time: ResponseTime
     in_flight: InFlight | None
+    pods: int = 0
+    in_flight_pods: int = 0
 
 
 class Totals(msgspec.Struct, frozen=True, rename="camel"):
-    """Counted since the MonitoredService began to be watched, over all pods that ever were."""
+    """Counted since the MonitoredService began to be watched, over all pods that ever were. `lost` requests were never
+    answered: their worker ended while they were in flight."""
 
     requests: int = 0
     errors: int = 0
@@ -63,8 +69,8 @@ class Totals(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class EndpointRow(msgspec.Struct, frozen=True, rename="camel"):
-    """One endpoint over all pods: `requests` and `errors` since counting began, everything else of the last 10 seconds. `share`
-    is its part of all response time."""
+    """One endpoint over all pods: `requests`, `errors` and `unanswered` since counting began, everything else of the last 10
+    seconds. `share` is its part of all response time; a request that never answered is a failure in `error_ratio`."""
 
     endpoint: str
     requests_per_second: float | None
@@ -76,6 +82,7 @@ class EndpointRow(msgspec.Struct, frozen=True, rename="camel"):
     share: float | None
     requests: int
     errors: int
+    unanswered: int = 0
 
 
 class Folded(msgspec.Struct, frozen=True, rename="camel"):
@@ -219,6 +226,8 @@ class PodPicture(msgspec.Struct, frozen=True, rename="camel"):
     listen_queue: int | None = None
     resources: Resources | None = None
     revision: str | None = None
+    sources: list[str] = []
+    """What tells of its requests: python, php, otlp, accessLog."""
 
 
 class Judgement(msgspec.Struct, frozen=True, rename="camel"):
@@ -253,3 +262,12 @@ class Picture(msgspec.Struct, frozen=True, rename="camel"):
     imbalance: Imbalance | None = None
     resources: ServiceResources | None = None
     workers: Workers | None = None
+    sources: dict[str, int] = {}
+    """How many reporting pods each source tells of."""
+    dependencies: Dependencies | None = None
+    """Left out in a summary, and None when no pod ever told of one."""
+    throttled: list[Throttled] = []
+    crashes: Crashes | None = None
+    """None when no pod ever told of one."""
+    bottleneck: Bottleneck | None = None
+    """None when no request took any time."""

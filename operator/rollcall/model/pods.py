@@ -27,11 +27,11 @@ class _Columns:
     """What the rows say, as lists: reading a matrix element by element costs more than everything else here together."""
 
     def __init__(self, fleet: Fleet) -> None:
-        histograms, finished, errors = fleet.generations.window(fleet.rows)
+        histograms, ended, failed = fleet.generations.window(fleet.rows)
         reports = fleet.rows.reports
         self.p95: list[float] = quantile_of_each(histograms, 0.95).tolist()
-        self.window_finished: list[int] = finished.tolist()
-        self.window_errors: list[int] = errors.tolist()
+        self.window_ended: list[int] = ended.tolist()
+        self.window_failed: list[int] = failed.tolist()
         self.requests_per_second: list[float] = fleet.pace.requests_per_second.tolist()
         self.millicores: list[float] = fleet.pace.agent_millicores.tolist()
         self.finished: list[int] = reports["finished"].tolist()
@@ -74,6 +74,7 @@ def _pod(fleet: Fleet, pod: Pod, columns: _Columns) -> PodPicture:
         probed=row is not None and bool(columns.flags[row] & FLAG_PROBE),
         resources=_resources(fleet, pod, columns, age_s if live else None),
         revision=facts.revision,
+        sources=fleet.sources.of(row) if row is not None else [],
         **figures,  # type: ignore[arg-type]
     )
 
@@ -86,12 +87,12 @@ _NO_FIGURES: dict[str, object] = {
 
 def _figures(columns: _Columns, row: int) -> dict[str, object]:
     """What a reporting pod tells; of requests only where a probe has attached, because nobody else knows of them."""
-    finished, flags = columns.window_finished[row], columns.flags[row]
+    ended, flags = columns.window_ended[row], columns.flags[row]
     probed = bool(flags & FLAG_PROBE)
     seen = probed and not flags & FLAG_NO_IN_FLIGHT
     return {
         "requests_per_second": _known(columns.requests_per_second[row]) if probed else None,
-        "error_ratio": columns.window_errors[row] / finished if probed and finished > 0 else None,
+        "error_ratio": columns.window_failed[row] / ended if probed and ended > 0 else None,
         "p95": _known(columns.p95[row]) if probed else None,
         "in_flight": InFlight(columns.in_flight[row], columns.bands[row], columns.oldest_ms[row] / 1000) if seen else None,
         "workers": columns.workers[row],

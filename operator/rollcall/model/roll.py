@@ -12,17 +12,19 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import NamedTuple
 
-from rollcall_agent.wire import bands, facts, frames
+from rollcall_agent.wire import bands, facts, frames, points
 
 from .fleet import Fleet
 from .names import Defined
 from .rows import LATE_S
+from .sources import packed
 
 Key = tuple[str, str]
 """(namespace, name) of a service."""
 MOST_FACTS_BYTES = 2 * 2**20
 """Of one connection within a second. An agent that tells everything it ever counted needs a quarter of it."""
 MOST_EVENTS = 20
+MOST_POINTS_BYTES = 4 * points.MAX_POINTS * points.RECORD.size
 """Of one connection within a second."""
 
 
@@ -67,11 +69,14 @@ class Session:
     live: bool = True
     changed: bool = False
     """What WELCOME says may be another thing now: services came or went."""
+    sources: int = 0
+    """What it tells from, as `sources.packed`."""
     known: int = 0
     """The highest number of FACTS that the agent told, or was told, over this connection."""
     defined: Defined = field(default_factory=Defined)
     _facts_bytes: Budget = field(default_factory=lambda: Budget(MOST_FACTS_BYTES))
     _events: Budget = field(default_factory=lambda: Budget(MOST_EVENTS))
+    _points_bytes: Budget = field(default_factory=lambda: Budget(MOST_POINTS_BYTES))
 
     def accept(self, body: bytes, now_s: float) -> None:
         """Take a report in: a copy into each row, nothing else."""
@@ -122,9 +127,26 @@ class Session:
         for fleet in self.fleets:
             fleet.accept_requests(self.uid, body, now_s)
 
+    def accept_points(self, body: bytes, now_s: float) -> None:
+        """Take in finished requests, one by one; more than a second's bound are dropped, and counted."""
+        few = self._points_bytes.spend(len(body), now_s)
+        for fleet in self.fleets:
+            if few:
+                fleet.accept_points(self.uid, body, now_s)
+            else:
+                fleet.dropped["points"] += 1
+
+    def tell_sources(self, names: object) -> None:
+        """What the agent tells from is this now."""
+        self.sources = packed(names)
+        for fleet in self.fleets:
+            fleet.accept_sources(self.uid, self.sources)
+
     def accept_event(self, event: Mapping[str, object] | None, now_s: float) -> None:
         """Take in something rare; None is what could not be read. More than a few a second are dropped, and counted."""
         few = self._events.spend(1, now_s)
+        if event is not None and few and event.get("type") == "sources":
+            self.tell_sources(event.get("sources"))
         for fleet in self.fleets:
             if event is None or not few:
                 fleet.dropped["event"] += 1
@@ -155,6 +177,11 @@ class Session:
     def visitors(self) -> tuple[str, str] | None:
         """Where its probes find visitors, and the key for them: those of the first service that counts visitors."""
         return next((fleet.settings.visitors for fleet in self.fleets if fleet.settings.visitors), None)
+
+    @property
+    def points(self) -> int:
+        """How many points it may tell in a frame: what the service with the least room takes."""
+        return min((fleet.points_per_frame(self.uid) for fleet in self.fleets), default=0)
 
     @property
     def probe_off(self) -> bool:
@@ -224,6 +251,7 @@ class Roll:
         # Another service has them up to its number, or this one had some and the agent has let go of those it told since.
         taken = max(session.taken or 0, session.known if fleet.taken(session.uid) else 0)
         fleet.bind(session.uid, session.defined, taken, now_s)
+        fleet.accept_sources(session.uid, session.sources)
         session.changed = True
         if session.fleets:
             session.remember(session.fleets[0])

@@ -42,17 +42,19 @@ class Seconds:
         room = self._most - part
         np.add(part, np.minimum(added, room).astype(self._dtype), out=part)
 
-    def total(self, now_s: float, size: int) -> npt.NDArray[np.int64]:
-        """The sum over the window that ends now, shape (size, *shape)."""
-        self._forget(math.floor(now_s))
+    def total(self, now_s: float, size: int, seconds: int | None = None) -> npt.NDArray[np.int64]:
+        """The sum over the window that ends now, or over its last so many seconds, shape (size, *shape)."""
+        second = math.floor(now_s)
+        self._forget(second)
         total = np.zeros((size, *self._shape), np.int64)
-        for _, slot in self._slots:
-            total[: len(slot)] += slot
+        for at, slot in self._slots:
+            if seconds is None or at > second - seconds:
+                total[: len(slot)] += slot
         return total
 
-    def span_s(self, now_s: float) -> float:
-        """How long the window is: 9 to 10 s, less soon after the first addition."""
-        start_s = float(math.floor(now_s) - SECONDS + 1)
+    def span_s(self, now_s: float, seconds: int | None = None) -> float:
+        """How long that is: 9 to 10 s (a second less up to so many), less soon after the first addition."""
+        start_s = float(math.floor(now_s) - (seconds or SECONDS) + 1)
         if self._began_s is not None:
             start_s = max(start_s, self._began_s)
         return max(now_s - start_s, LEAST_S)

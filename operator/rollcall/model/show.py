@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from . import pods, requests
 from .balance import imbalance
+from .bottleneck import Measured
+from .causes import Bottleneck
 from .fleet import Fleet
 from .picture import InFlight, Judgement, Picture, PodCounts, ResponseTime, Traffic
 from .resources import of_service, workers_of
@@ -17,6 +19,7 @@ def picture(fleet: Fleet, *, with_roll: bool, with_lists: bool | None = None) ->
     last = fleet.last
     lists = with_roll if with_lists is None else with_lists
     signals, traffic = fleet.signals, _traffic(fleet)
+    response_us = signals.endpoints.response_us(last.at_s) if last.tells else None
     return Picture(
         namespace=fleet.namespace,
         name=fleet.name,
@@ -40,7 +43,41 @@ def picture(fleet: Fleet, *, with_roll: bool, with_lists: bool | None = None) ->
         imbalance=imbalance(fleet),
         resources=of_service(fleet),
         workers=workers_of(fleet),
+        sources=fleet.sources.pods(last.fresh),
+        dependencies=signals.dependencies.picture(last.at_s, response_us) if lists else None,
+        throttled=signals.throttles.picture(signals.dependencies, last.at_s, last.unix_s - last.at_s),
+        crashes=signals.crashes.picture(
+            last.at_s, last.unix_s, live=last.tells, with_lists=lists, revisions=fleet.revisions.picture()
+        ),
+        bottleneck=_bottleneck(fleet),
     )
+
+
+def _bottleneck(fleet: Fleet) -> Bottleneck | None:
+    """Where the time of the window went; None when no pod tells now, or no request took any."""
+    last, signals = fleet.last, fleet.signals
+    if not last.tells:
+        return None
+    spent = fleet.spent.window(last.at_s)
+    return fleet.bottlenecks.judge(
+        Measured(
+            response_us=signals.endpoints.response_us(last.at_s),
+            waited_us=signals.dependencies.waited_us(last.at_s),
+            cpu_us=spent.cpu_us,
+            held_us=spent.held_us,
+            queued_us=spent.queued_us,
+            told=_part(spent.measured_us, spent.response_us),
+        ),
+        signals.points.last(WINDOW_S, last.at_s),
+        signals.dependencies.names.names,
+        fleet.settings.bands_ms[0] / 1000,
+        _part(spent.listening_us, spent.response_us),
+        WINDOW_S,
+    )
+
+
+def _part(of: int, whole: int) -> float:
+    return of / whole if whole > 0 else 0.0
 
 
 _BAD = {PodState.BARE: 0, PodState.SILENT: 1, PodState.UNREADY: 2, PodState.PENDING: 3}
@@ -66,4 +103,6 @@ def _traffic(fleet: Fleet) -> Traffic:
         error_ratio=window.error_ratio() if window else None,
         response_time=ResponseTime(window.mean_s() if window else None, p50, p95, p99),
         in_flight=InFlight(*last.in_flight) if last.in_flight else None,
+        pods=int(last.probed.sum()),
+        in_flight_pods=last.in_flight_pods,
     )

@@ -57,6 +57,10 @@ class PodFacts:
     restarts: int = 0
     revision: str | None = None
     """The version of the pod's template: label pod-template-hash, or controller-revision-hash."""
+    workload: str = ""
+    """What the pod belongs to, such as "Deployment/newsfeed"."""
+    image: str | None = None
+    """Of the application's container."""
     cpu_request_millis: int | None = None
     cpu_limit_millis: int | None = None
     memory_limit_bytes: int | None = None

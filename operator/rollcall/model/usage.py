@@ -12,6 +12,8 @@ from .rows import Rows
 SMOOTH_S = 3.0
 GAP_S = 15.0
 """Two readings that are further apart have nothing to do with each other."""
+MOST_US = 10**12
+"""More than that nobody adds between two readings, whatever an agent claims; so sums stay in range."""
 Floats = npt.NDArray[np.float64]
 
 
@@ -25,10 +27,13 @@ class Usage:
         self._throttled_us = np.zeros(0, np.int64)
         self.millicores: Floats = np.zeros(0)
         self.throttled: Floats = np.zeros(0)
+        self.added_us = 0
+        """CPU time, all rows together, that the last update added."""
 
     def update(self, rows: Rows) -> None:
         """Take in the readings that came since the last call; a row without a new one keeps its figures."""
         reports = rows.reports
+        self.added_us = 0
         self._fit(len(reports))
         has = (reports["flags"] & FLAG_RESOURCES) != 0
         at_us = np.where(has, reports["resources_at_us"].astype(np.int64), 0)
@@ -41,6 +46,7 @@ class Usage:
         added_us, held_us = cpu_us - self._cpu_us[changed], throttled_us - self._throttled_us[changed]
         # A container that was started again counts from zero: its counters have fallen.
         follows = (self._at_us[changed] > 0) & (span_us > 0) & (span_us <= GAP_S * 1e6) & (added_us >= 0) & (held_us >= 0)
+        self.added_us = int(np.minimum(added_us[follows], MOST_US).sum())
         safe_us = np.where(follows, span_us, 1)
         weight = 1 - np.exp(-safe_us / 1e6 / SMOOTH_S)
         for figures, now in (

@@ -28,9 +28,15 @@ class Window:
         """Requests that ended."""
         return self.sums.scalars["finished"]
 
+    @property
+    def ended(self) -> int:
+        """Requests that ended in any way: also those whose worker ended before it answered."""
+        return self.finished + self.sums.scalars["lost"]
+
     def error_ratio(self) -> float | None:
-        """Failed ÷ finished requests, 0..1; None when none finished."""
-        return self.sums.scalars["errors"] / self.finished if self.finished > 0 else None
+        """Requests that failed or were never answered ÷ requests that ended, 0..1; None when none did."""
+        scalars = self.sums.scalars
+        return (scalars["errors"] + scalars["lost"]) / self.ended if self.ended > 0 else None
 
     def mean_s(self) -> float | None:
         """Mean response time in seconds; None when no request finished."""

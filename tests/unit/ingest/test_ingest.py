@@ -27,6 +27,7 @@ async def test_hello_welcome_report_acknowledgement(ingest: Ingest) -> None:
         "bands_ms": [1000, 3000, 8000],
         "max_frame": frames.MAX_FRAME_BYTES,
         "visitors": None,
+        "points": 200,
         "probe": "on",
         "facts": 0,
     }

@@ -52,6 +52,22 @@ class Teller:
             *((facts.CELL, index, bucket, count) for bucket, count in cells.items()),
         ]
 
+    def called(
+        self, dependency: str, times_s: list[float], waited_s: float = 0.0, failures: dict[str, int] | None = None
+    ) -> list[Record]:
+        """Records of calls of a dependency, and of what requests waited for it."""
+        index = self.id_of(facts.DEPENDENCY_NAMES, dependency)
+        cells: dict[int, int] = defaultdict(int)
+        for time_s in times_s:
+            cells[grid.bucket_of_ns(round(time_s * 1e9))] += 1
+        return [
+            (facts.CALLS, index, 0, len(times_s)),
+            (facts.CALL_DURATION, index, 0, round(sum(times_s) * 1e6)),
+            (facts.WAITED, index, 0, round(waited_s * 1e6)),
+            *((facts.CALL_CELL, index, bucket, count) for bucket, count in cells.items()),
+            *((facts.CALL_FAILURES, index, facts.REASONS.index(why), count) for why, count in (failures or {}).items()),
+        ]
+
     def failed(self, error: str, count: int) -> Record:
         """A record of errors of one type."""
         return facts.ERRORS, self.id_of(facts.ERROR_NAMES, error), 0, count

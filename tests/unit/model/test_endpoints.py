@@ -8,8 +8,8 @@ from statistics import fmean
 
 import pytest
 
-from rollcall.model.endpoints import MOST_ROWS
 from rollcall.model.picture import EndpointRow, Endpoints
+from rollcall.model.table import MOST_ROWS
 from rollcall_agent.wire import facts, grid
 from tests.unit.model.tellers import Stage, Teller
 

@@ -20,7 +20,7 @@ from rollcall.model.health import (
     judge,
 )
 
-FINE = Vitals(pods=4, serving=4, coverage=1.0, finished=1000, error_ratio=0.0, p95_s=0.1)
+FINE = Vitals(pods=4, serving=4, coverage=1.0, ended=1000, error_ratio=0.0, p95_s=0.1)
 WANTED = Objectives(p95_s=0.3, error_ratio=0.01, minimum_coverage=0.8)
 
 
@@ -36,8 +36,8 @@ WANTED = Objectives(p95_s=0.3, error_ratio=0.01, minimum_coverage=0.8)
         ({"coverage": 0.5, "serving": 0, "error_ratio": 1.0}, HealthState.UNKNOWN, "LowCoverage"),
         ({"serving": 0}, HealthState.DOWN, "NoServingPod"),
         ({"error_ratio": 0.5}, HealthState.DOWN, "MostRequestsFail"),
-        ({"error_ratio": 0.5, "finished": 9}, HealthState.DEGRADED, "ErrorsAboveObjective"),
-        ({"error_ratio": 0.5, "finished": 10}, HealthState.DOWN, "MostRequestsFail"),
+        ({"error_ratio": 0.5, "ended": 9}, HealthState.DEGRADED, "ErrorsAboveObjective"),
+        ({"error_ratio": 0.5, "ended": 10}, HealthState.DOWN, "MostRequestsFail"),
         ({"error_ratio": 0.011}, HealthState.DEGRADED, "ErrorsAboveObjective"),
         ({"error_ratio": 0.01}, HealthState.HEALTHY, "AsExpected"),
         ({"p95_s": 0.301}, HealthState.DEGRADED, "SlowerThanObjective"),
@@ -46,10 +46,10 @@ WANTED = Objectives(p95_s=0.3, error_ratio=0.01, minimum_coverage=0.8)
         ({"stuck": 1}, HealthState.DEGRADED, "RequestsStuck"),
         ({"stuck": 1, "p95_s": 9.0}, HealthState.DEGRADED, "RequestsStuck"),
         ({"stuck": 1, "error_ratio": 0.2}, HealthState.DEGRADED, "ErrorsAboveObjective"),
-        ({"stuck": 1, "nothing_finishes": True, "finished": 0}, HealthState.DOWN, "NothingFinishes"),
+        ({"stuck": 1, "nothing_finishes": True, "ended": 0}, HealthState.DOWN, "NothingFinishes"),
         ({"stuck": 1, "coverage": 0.5}, HealthState.UNKNOWN, "LowCoverage"),
         # no traffic is no failure
-        ({"finished": 0, "error_ratio": None, "p95_s": None}, HealthState.HEALTHY, "AsExpected"),
+        ({"ended": 0, "error_ratio": None, "p95_s": None}, HealthState.HEALTHY, "AsExpected"),
     ],
 )
 def test_judgement(changes: dict[str, float], state: HealthState, reason: str) -> None:

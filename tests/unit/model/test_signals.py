@@ -249,7 +249,7 @@ def test_names_of_pods_are_bounded_and_printable() -> None:
     found = defined.define(facts.ENDPOINT_NAMES, 1, "GET /\x1b[2J\n\u202e\ud800x" + "y" * 300)
     assert found == "GET /\ufffd[2J\ufffd\ufffd\ufffdx" + "y" * 242
     assert defined.define(facts.ENDPOINT_NAMES, 1, "another") is None, "an id keeps its first name"
-    for table, index in ((0, 1), (3, 1), (facts.ENDPOINT_NAMES, 0), (facts.ENDPOINT_NAMES, facts.MAX_IDS)):
+    for table, index in ((0, 1), (4, 1), (facts.ENDPOINT_NAMES, 0), (facts.ENDPOINT_NAMES, facts.MAX_IDS)):
         assert defined.define(table, index, "x") is None
     assert len(list(defined)) == 1
     assert clean("GET /größe/<id>") == "GET /größe/<id>"

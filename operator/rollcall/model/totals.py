@@ -1,0 +1,27 @@
+"""Totals over all pods that ever were."""
+
+from __future__ import annotations
+
+from .picture import Totals
+from .rows import COUNTERS, Sums
+
+
+def add(before: Totals, sums: Sums) -> Totals:
+    """What was counted before, and what rows have counted."""
+    _, finished, errors, duration_us, lost = (sums.scalars[name] for name in COUNTERS)
+    return Totals(
+        requests=before.requests + finished,
+        errors=before.errors + errors,
+        lost=before.lost + lost,
+        duration_microseconds=before.duration_microseconds + duration_us,
+    )
+
+
+def at_least(counted: Totals, floor: Totals) -> Totals:
+    """The larger of both, field by field."""
+    return Totals(
+        requests=max(counted.requests, floor.requests),
+        errors=max(counted.errors, floor.errors),
+        lost=max(counted.lost, floor.lost),
+        duration_microseconds=max(counted.duration_microseconds, floor.duration_microseconds),
+    )
