@@ -48,12 +48,13 @@ class Notes:
             self._errors[name[:length].decode("utf-8", "replace")] = index
             self._error_counts.append(count)
         self._steps: dict[str, int] = {}
+        self._kept_steps: set[int] = set()
         for index in range(min(self._u32[_STEPS_USED], layout.STEPS)):
             length, text = layout.STEP.unpack_from(self.memory, layout.OFF_STEPS + index * layout.STEP.size)
             self._steps[text[:length].decode("utf-8", "replace")] = index
 
-    def error(self, name: str, count: int = 1) -> None:
-        """Count an error by its name: a kind of `facts.ERROR_KINDS`, a space, and the type."""
+    def error(self, name: str, count: int = 1) -> int:
+        """Count an error by its name: a kind of `facts.ERROR_KINDS`, a space, and the type. Returns its index."""
         index = self._errors.get(name)
         if index is None:
             index = self._new_error(name)
@@ -61,6 +62,7 @@ class Notes:
         at = layout.OFF_ERRORS + index * layout.ERROR.size
         self._u64[at // 8] = self._error_counts[index]
         self._u64[_NOTED] += count
+        return index
 
     def _new_error(self, name: str) -> int:
         index = len(self._error_counts)
@@ -118,12 +120,18 @@ class Notes:
             self._u32[_STEPS_USED] = index + 1
         return index
 
+    def kept_step(self, text: str) -> int:
+        """The same, of a step whose index the caller remembers: its place is never given to another."""
+        index = self.step(text)
+        self._kept_steps.add(index)
+        return index
+
     def _unused_step(self) -> int | None:
         mask = layout.STEPS - 1
         used = {
             self._u64[at // 8] & mask for at in range(layout.OFF_SLOTS + _STEP_AT, layout.OFF_JOURNAL_WRITTEN, layout.SLOT.size)
         }
-        return next((index for index in range(1, layout.STEPS) if index not in used), None)
+        return next((index for index in range(1, layout.STEPS) if index not in used | self._kept_steps), None)
 
     def step_slot(self, slot: int, step: int, since_us: int) -> None:
         """The request in `slot` is at `step` since `since_us` (CLOCK_MONOTONIC)."""

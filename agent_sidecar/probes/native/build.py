@@ -13,8 +13,8 @@ import sysconfig
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SOURCE = HERE / "recorder.c"
-PARTS = [SOURCE, HERE / "crash.h"]
+SOURCES = sorted(HERE.glob("*.c"))
+PARTS = [*SOURCES, *HERE.glob("*.h"), Path(__file__)]
 PROBE = HERE.parent / "python"
 FLAGS = ["-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"]
 
@@ -32,7 +32,7 @@ def main() -> int:
     library = target()
     if library.exists() and "--if-missing" in sys.argv[1:]:
         return 0
-    if library.exists() and library.stat().st_mtime > max(part.stat().st_mtime for part in [*PARTS, Path(__file__)]):
+    if library.exists() and library.stat().st_mtime > max(part.stat().st_mtime for part in PARTS):
         return 0
     headers = Path(sysconfig.get_paths()["include"])
     if not (headers / "Python.h").exists():
@@ -40,7 +40,7 @@ def main() -> int:
         return 1
     library.parent.mkdir(parents=True, exist_ok=True)
     fresh = library.with_suffix(f".{os.getpid()}.new")
-    command = [os.environ.get("CC", "cc"), *FLAGS, f"-I{headers}", str(SOURCE), "-o", str(fresh), "-lm"]
+    command = [os.environ.get("CC", "cc"), *FLAGS, f"-I{headers}", *map(str, SOURCES), "-o", str(fresh), "-lm"]
     try:
         subprocess.run(command, check=True)
     except FileNotFoundError:

@@ -1,20 +1,17 @@
-/* The hot half of Rollcall's Python probe: begin and end of each request, counted straight into the worker file.
+/* The hot half of Rollcall's Python probe: begin and end of each request, and of the calls that it makes, counted straight into the
+ * worker file.
  *
  * Does what _rollcall_probe/pure.py does, with the same names and the same file (see rollcall_agent/wire/layout.py); that module
- * is used where this one cannot be loaded. Whatever is rare is left to Python: names of endpoints, errors, visitors, steps.
- * Stable ABI of Python 3.8, so that one file serves every later version with a GIL. The GIL is the lock: no call into Python is
- * made while the counters are changed. Nothing here raises into the application: a failure returns None, or tells `disable`.
+ * is used where this one cannot be loaded. Whatever is rare is left to Python: names of endpoints and dependencies, errors,
+ * visitors, steps. Stable ABI of Python 3.8, so that one file serves every later version with a GIL. Nothing here raises into the
+ * application: a failure returns None, or tells `disable`.
  */
-#define PY_SSIZE_T_CLEAN
-#define Py_LIMITED_API 0x03080000
-#include <Python.h>
+#include "recorder.h"
+
 #include <math.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <structmember.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "crash.h"
 
@@ -23,57 +20,8 @@
 __asm__(".symver log2, log2@GLIBC_2.2.5");
 #endif
 
-enum { MAX_SLOTS = 4096 };
-
-/* Where things are in the file; filled from `layout` so that it is written down once. */
-typedef struct {
-    Py_ssize_t size, started, untracked, settling, histogram, endpoints, endpoint_size, slots, slot_size, slots_used, journal,
-        journal_written, crash;
-    Py_ssize_t slot_count, buckets, journal_size, endpoint_count;
-    double per_octave, offset;
-} Layout;
-
-struct Request;
-
-typedef struct {
-    PyObject_HEAD
-    char *file;                      /* the mapped worker file, or scratch memory after `abandon` */
-    int scratch;
-    Layout at;
-    PyObject *methods, *unknown;     /* method -> {route: index}, and the table for other methods */
-    PyObject *intern, *failed, *disable;
-    uint32_t free_slots[MAX_SLOTS];
-    Py_ssize_t free_count, used;
-    struct Request *in_slot[MAX_SLOTS]; /* borrowed: a request takes itself out when it ends */
-} Recorder;
-
-typedef struct Request {
-    PyObject_HEAD
-    Recorder *recorder;              /* NULL when the request has ended */
-    Py_ssize_t slot;                 /* -1: there was none */
-    uint32_t endpoint;
-    uint64_t start_ns;
-    unsigned long thread;
-    PyObject *method, *routes, *status, *error, *task;
-} Request;
-
-static PyTypeObject *request_type;
-
-static uint64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-/* Single aligned stores: the reader in another process sees each field whole. */
-static volatile uint64_t *u64_at(Recorder *self, Py_ssize_t at) { return (volatile uint64_t *)(self->file + at); }
-static volatile uint32_t *u32_at(Recorder *self, Py_ssize_t at) { return (volatile uint32_t *)(self->file + at); }
-static Py_ssize_t slot_at(Recorder *self, Py_ssize_t slot) { return self->at.slots + slot * self->at.slot_size; }
-
-static void barrier(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
-
 /* Tell Python that the probe is off, with the error that is set; the application hears nothing. */
-static void give_up(Recorder *self) {
+void give_up(Recorder *self) {
     PyObject *type, *value, *trace;
     PyErr_Fetch(&type, &value, &trace);
     if (self->disable != NULL && value != NULL) {
@@ -86,252 +34,10 @@ static void give_up(Recorder *self) {
     Py_XDECREF(trace);
 }
 
-/* --- counting */
-
-static Py_ssize_t bucket_of(Recorder *self, uint64_t elapsed_ns) {
+Py_ssize_t bucket_of(Recorder *self, uint64_t elapsed_ns) {
     double index = ceil(log2((double)elapsed_ns) * self->at.per_octave - self->at.offset);
     if (!(index > 0)) return 0;
     return index < (double)self->at.buckets ? (Py_ssize_t)index : self->at.buckets - 1;
-}
-
-static void count(Recorder *self, uint32_t endpoint, int status_class, int failed, uint64_t elapsed_ns) {
-    uint64_t elapsed_us = elapsed_ns / 1000;
-    Py_ssize_t bucket = bucket_of(self, elapsed_ns);
-    if ((Py_ssize_t)endpoint >= self->at.endpoint_count) endpoint = 0;
-    volatile uint64_t *counts = u64_at(self, self->at.started);
-    volatile uint64_t *row = u64_at(self, self->at.endpoints + (Py_ssize_t)endpoint * self->at.endpoint_size);
-    counts[0] += 1;
-    counts[1] += 1;
-    counts[3] += elapsed_us;
-    row[0] += 1;
-    row[2] += elapsed_us;
-    if (failed) {
-        counts[2] += 1;
-        row[1] += 1;
-    }
-    if (status_class) counts[3 + status_class] += 1;
-    u32_at(self, self->at.histogram)[bucket] += 1;
-    volatile uint64_t *written = u64_at(self, self->at.journal_written);
-    u32_at(self, self->at.journal)[*written & (uint64_t)(self->at.journal_size - 1)] = endpoint << 16 | (uint32_t)bucket;
-    *written += 1;
-}
-
-static void take_out(Request *self, Recorder *recorder) {
-    if (self->slot >= 0) {
-        volatile uint64_t *slot = u64_at(recorder, slot_at(recorder, self->slot));
-        slot[0] = 0;
-        slot[1] = 0;
-        slot[2] = 0;
-        slot[3] = 0;
-        recorder->in_slot[self->slot] = NULL;
-        recorder->free_slots[recorder->free_count++] = (uint32_t)self->slot;
-        self->slot = -1;
-    } else {
-        *u64_at(recorder, recorder->at.untracked) -= 1;
-    }
-}
-
-static int is_set(PyObject *value) { return value != NULL && value != Py_None; }
-
-/* The status as a number: 200, or WSGI's "200 OK"; 0 without a response, 500 for what no server can send. */
-static int status_of(PyObject *status) {
-    if (!is_set(status)) return 0;
-    if (PyLong_Check(status)) {
-        long value = PyLong_AsLong(status);
-        if (value == -1 && PyErr_Occurred()) PyErr_Clear();
-        return value == 0 || (value >= 100 && value < 600) ? (int)value : 500;
-    }
-    if (!PyUnicode_Check(status) || PyUnicode_GetLength(status) < 3) return 500;
-    int value = 0;
-    for (Py_ssize_t i = 0; i < 3; i++) {
-        Py_UCS4 digit = PyUnicode_ReadChar(status, i);
-        if (digit < '0' || digit > '9') return 500;
-        value = 10 * value + (int)(digit - '0');
-    }
-    return value >= 100 && value < 600 ? value : 500;
-}
-
-static void set_slot_endpoint(Recorder *recorder, Py_ssize_t slot, uint32_t endpoint) {
-    *u32_at(recorder, slot_at(recorder, slot) + 8) = endpoint;
-}
-
-/* The index of `route` for this request's method, or 0 with no error set. */
-static uint32_t endpoint_of(Request *self, PyObject *route) {
-    PyObject *index = PyDict_GetItemWithError(self->routes, route);
-    PyObject *made = NULL;
-    if (index == NULL) {
-        if (!PyErr_Occurred()) made = index = PyObject_CallFunctionObjArgs(self->recorder->intern, self->method, route, NULL);
-        if (index == NULL) {
-            give_up(self->recorder);
-            return 0;
-        }
-    }
-    unsigned long value = PyLong_AsUnsignedLong(index);
-    if (PyErr_Occurred()) {
-        PyErr_Clear();
-        value = 0;
-    }
-    Py_XDECREF(made);
-    return (uint32_t)value;
-}
-
-static void end(Request *self, int crashed) {
-    Recorder *recorder = self->recorder;
-    if (recorder == NULL) return;
-    uint64_t ended_ns = now_ns();
-    uint64_t elapsed_ns = ended_ns > self->start_ns ? ended_ns - self->start_ns : 1;
-    int status = status_of(self->status);
-    int failed = crashed || status >= 500;
-    int status_class = status / 100;
-    if (crashed && status_class == 0) status_class = 5;
-    int left = !crashed && status == 0;
-    if (left) status_class = 4;
-    if (self->endpoint == 0) {
-        PyObject *other = PyUnicode_FromString("other");
-        if (other != NULL) {
-            self->endpoint = endpoint_of(self, other);
-            Py_DECREF(other);
-        } else {
-            PyErr_Clear();
-        }
-    }
-    self->recorder = NULL; /* from here on the request has ended, whatever Python code runs */
-    volatile uint64_t *settling = u64_at(recorder, recorder->at.settling);
-    *settling += 1;
-    barrier();
-    count(recorder, self->endpoint, status_class, failed, elapsed_ns);
-    take_out(self, recorder);
-    barrier();
-    *settling += 1;
-    Py_CLEAR(self->task);
-    if (failed || left || is_set(self->error)) {
-        PyObject *result = PyObject_CallFunction(recorder->failed, "Oii", (PyObject *)self, status, crashed);
-        if (result == NULL) give_up(recorder);
-        Py_XDECREF(result);
-    }
-    Py_DECREF(recorder);
-}
-
-/* --- Request */
-
-static PyObject *request_name(PyObject *object, PyObject *route) {
-    Request *self = (Request *)object;
-    if (self->recorder != NULL) {
-        uint32_t endpoint = endpoint_of(self, route);
-        if (endpoint && self->recorder != NULL) {
-            self->endpoint = endpoint;
-            if (self->slot >= 0) set_slot_endpoint(self->recorder, self->slot, endpoint);
-        }
-    }
-    Py_RETURN_NONE;
-}
-
-static PyObject *request_finish(PyObject *object, PyObject *unused) {
-    (void)unused;
-    end((Request *)object, 0);
-    Py_RETURN_NONE;
-}
-
-static PyObject *request_crash(PyObject *object, PyObject *unused) {
-    (void)unused;
-    end((Request *)object, 1);
-    Py_RETURN_NONE;
-}
-
-static PyObject *request_in_flight(PyObject *object, void *unused) {
-    (void)unused;
-    return PyBool_FromLong(((Request *)object)->recorder != NULL);
-}
-
-static PyObject *request_ledger_slot(PyObject *object, void *unused) {
-    (void)unused;
-    return PyLong_FromSsize_t(((Request *)object)->slot);
-}
-
-static void request_dealloc(PyObject *object) {
-    Request *self = (Request *)object;
-    if (self->recorder != NULL) {
-        /* Nobody has ended it: it stays in its slot, as a request in flight does when its worker dies. */
-        if (self->slot >= 0) self->recorder->in_slot[self->slot] = NULL;
-        Py_DECREF(self->recorder);
-    }
-    Py_XDECREF(self->method);
-    Py_XDECREF(self->routes);
-    Py_XDECREF(self->status);
-    Py_XDECREF(self->error);
-    Py_XDECREF(self->task);
-    PyTypeObject *type = Py_TYPE(object);
-    PyObject_Free(object);
-    Py_DECREF(type);
-}
-
-static PyMethodDef request_methods[] = {
-    {"name", request_name, METH_O, "The route template is known: from here on the request carries its endpoint."},
-    {"finish", request_finish, METH_NOARGS, "The request is over. Later calls do nothing."},
-    {"crash", request_crash, METH_NOARGS, "The request is over: an exception left the application. Later calls do nothing."},
-    {NULL, NULL, 0, NULL},
-};
-
-static PyMemberDef request_members[] = {
-    {"status", T_OBJECT, offsetof(Request, status), 0, "200, or WSGI's \"200 OK\"; unset as long as there is none"},
-    {"error", T_OBJECT, offsetof(Request, error), 0, "name of the error that it failed with, once that is known"},
-    {"task", T_OBJECT, offsetof(Request, task), 0, "the asyncio task that serves it"},
-    {"method", T_OBJECT, offsetof(Request, method), READONLY, "GET"},
-    {"endpoint", T_UINT, offsetof(Request, endpoint), READONLY, "index in the table of endpoints; 0: not known yet"},
-    {"thread", T_ULONG, offsetof(Request, thread), READONLY, "identifier of the thread that began it"},
-    {"start_ns", T_ULONGLONG, offsetof(Request, start_ns), READONLY, "begin by CLOCK_MONOTONIC"},
-    {NULL, 0, 0, 0, NULL},
-};
-
-static PyGetSetDef request_getset[] = {
-    {"in_flight", request_in_flight, NULL, "whether it has not ended", NULL},
-    {"slot", request_ledger_slot, NULL, "where it is in the file; -1: nowhere", NULL},
-    {NULL, NULL, NULL, NULL, NULL},
-};
-
-static PyType_Slot request_slots[] = {
-    {Py_tp_dealloc, request_dealloc},
-    {Py_tp_methods, request_methods},
-    {Py_tp_members, request_members},
-    {Py_tp_getset, request_getset},
-    {Py_tp_doc, "One request, from Recorder.begin to finish or crash; none of its methods raises."},
-    {0, NULL},
-};
-
-static PyType_Spec request_spec = {"_rollcall_native.Request", sizeof(Request), 0, Py_TPFLAGS_DEFAULT, request_slots};
-
-/* --- Recorder */
-
-static PyObject *recorder_begin(PyObject *object, PyObject *method) {
-    Recorder *self = (Recorder *)object;
-    PyObject *routes = PyDict_GetItem(self->methods, method); /* borrowed; a failure is as good as an unknown method */
-    Request *request = PyObject_New(Request, request_type);
-    if (request == NULL) {
-        PyErr_Clear();
-        Py_RETURN_NONE;
-    }
-    Py_INCREF(self);
-    request->recorder = self;
-    request->routes = routes != NULL ? routes : self->unknown;
-    Py_INCREF(request->routes);
-    Py_INCREF(method);
-    request->method = method;
-    request->status = request->error = request->task = NULL;
-    request->endpoint = 0;
-    request->thread = PyThread_get_thread_ident();
-    request->slot = self->free_count > 0 ? (Py_ssize_t)self->free_slots[--self->free_count] : -1;
-    request->start_ns = now_ns();
-    if (request->slot < 0) {
-        *u64_at(self, self->at.untracked) += 1;
-        return (PyObject *)request;
-    }
-    self->in_slot[request->slot] = request;
-    *u64_at(self, slot_at(self, request->slot)) = request->start_ns / 1000;
-    if (request->slot >= self->used) {
-        self->used = request->slot + 1;
-        *u32_at(self, self->at.slots_used) = (uint32_t)self->used;
-    }
-    return (PyObject *)request;
 }
 
 static PyObject *recorder_open_requests(PyObject *object, PyObject *unused) {
@@ -387,6 +93,10 @@ static void recorder_dealloc(PyObject *object) {
     Py_XDECREF(self->intern);
     Py_XDECREF(self->failed);
     Py_XDECREF(self->disable);
+    Py_XDECREF(self->calls);
+    Py_XDECREF(self->intern_call);
+    Py_XDECREF(self->get);
+    Py_XDECREF(self->set);
     PyTypeObject *type = Py_TYPE(object);
     PyObject_Free(object);
     Py_DECREF(type);
@@ -427,10 +137,21 @@ static int read_layout(Layout *at, PyObject *layout) {
     at->buckets = number(layout, "buckets", &bad);
     at->journal_size = number(layout, "journal_size", &bad);
     at->endpoint_count = number(layout, "endpoint_count", &bad);
+    at->dependencies = number(layout, "dependencies", &bad);
+    at->dependency_size = number(layout, "dependency_size", &bad);
+    at->calls = number(layout, "calls", &bad);
+    at->calls_written = number(layout, "calls_written", &bad);
+    at->points = number(layout, "points", &bad);
+    at->point_size = number(layout, "point_size", &bad);
+    at->points_written = number(layout, "points_written", &bad);
+    at->dependency_count = number(layout, "dependency_count", &bad);
+    at->calls_size = number(layout, "calls_size", &bad);
+    at->points_size = number(layout, "points_size", &bad);
+    at->step_bits = number(layout, "step_bits", &bad);
     at->per_octave = real(layout, "per_octave", &bad);
     at->offset = real(layout, "offset", &bad);
-    if (!bad && (at->slot_count > MAX_SLOTS || at->slot_size != 32)) {
-        PyErr_SetString(PyExc_ValueError, "a layout of other slots");
+    if (!bad && (at->slot_count > MAX_SLOTS || at->slot_size != 32 || at->dependency_size != 192 || at->point_size != 32)) {
+        PyErr_SetString(PyExc_ValueError, "a layout of other sizes");
         bad = 1;
     }
     return bad ? -1 : 0;
@@ -438,27 +159,32 @@ static int read_layout(Layout *at, PyObject *layout) {
 
 static PyTypeObject *recorder_type;
 
+static PyObject *kept(PyObject *object) {
+    Py_INCREF(object);
+    return object;
+}
+
 static PyObject *new_recorder(PyObject *module, PyObject *args) {
     (void)module;
-    int fd;
-    PyObject *layout, *methods, *unknown, *intern, *failed, *disable;
-    if (!PyArg_ParseTuple(args, "iOO!O!OOO", &fd, &layout, &PyDict_Type, &methods, &PyDict_Type, &unknown, &intern, &failed,
-                          &disable))
+    int fd, threads_shared;
+    PyObject *layout, *methods, *unknown, *intern, *calls, *intern_call, *get, *set, *failed, *disable;
+    if (!PyArg_ParseTuple(args, "iOO!O!OO!OOOOOp", &fd, &layout, &PyDict_Type, &methods, &PyDict_Type, &unknown, &intern,
+                          &PyDict_Type, &calls, &intern_call, &get, &set, &failed, &disable, &threads_shared))
         return NULL;
     Recorder *self = PyObject_New(Recorder, recorder_type);
     if (self == NULL) return NULL;
     self->file = NULL;
     self->scratch = 0;
-    self->methods = methods;
-    self->unknown = unknown;
-    self->intern = intern;
-    self->failed = failed;
-    self->disable = disable;
-    Py_INCREF(methods);
-    Py_INCREF(unknown);
-    Py_INCREF(intern);
-    Py_INCREF(failed);
-    Py_INCREF(disable);
+    self->threads_shared = threads_shared;
+    self->methods = kept(methods);
+    self->unknown = kept(unknown);
+    self->intern = kept(intern);
+    self->calls = kept(calls);
+    self->intern_call = kept(intern_call);
+    self->get = kept(get);
+    self->set = kept(set);
+    self->failed = kept(failed);
+    self->disable = kept(disable);
     self->used = 0;
     if (read_layout(&self->at, layout) < 0) {
         Py_DECREF(self);
@@ -479,6 +205,10 @@ static PyObject *new_recorder(PyObject *module, PyObject *args) {
 
 static PyMethodDef recorder_methods[] = {
     {"begin", recorder_begin, METH_O, "A request of this method has begun."},
+    {"begin_task", recorder_begin_task, METH_O, "The same, served by a thread that serves others meanwhile."},
+    {"begin_call", recorder_begin_call, METH_O, "A call of this dependency has begun; None within another one."},
+    {"begin_event", recorder_begin_event, METH_O, "The same for calls whose end might not be told: no other is within it."},
+    {"count_call", recorder_count_call, METH_VARARGS, "count_call(name, elapsed_ns, reason): a call that has ended."},
     {"open_requests", recorder_open_requests, METH_NOARGS, "The requests in flight that have a slot."},
     {"watch_crashes", recorder_watch_crashes, METH_NOARGS, "Leave behind in the file what a fatal signal says."},
     {"abandon", recorder_abandon, METH_NOARGS, "In a forked child: leave the parent's file alone; count into scratch memory."},
@@ -496,7 +226,8 @@ static PyType_Spec recorder_spec = {"_rollcall_native.Recorder", sizeof(Recorder
 
 static PyMethodDef module_methods[] = {
     {"recorder", new_recorder, METH_VARARGS,
-     "recorder(fd, layout, methods, unknown, intern, failed, disable): a Recorder that maps the worker file `fd`."},
+     "recorder(fd, layout, methods, unknown, intern, calls, intern_call, get, set, failed, disable, threads_shared): a Recorder\n"
+     "that maps the worker file `fd`."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -508,8 +239,9 @@ PyMODINIT_FUNC PyInit__rollcall_native(void) {
     PyObject *module = PyModule_Create(&definition);
     if (module == NULL) return NULL;
     request_type = (PyTypeObject *)PyType_FromSpec(&request_spec);
+    call_type = (PyTypeObject *)PyType_FromSpec(&call_spec);
     recorder_type = (PyTypeObject *)PyType_FromSpec(&recorder_spec);
-    if (request_type == NULL || recorder_type == NULL) {
+    if (request_type == NULL || call_type == NULL || recorder_type == NULL) {
         Py_DECREF(module);
         return NULL;
     }

@@ -70,7 +70,7 @@ def _begin(request):
     try:
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return None
-        record = recorder.begin(request.method)
+        record = recorder.begin_task(request.method)
         if record is not None:
             record.task = current_task()
             see = visitors.see_scope

@@ -17,13 +17,13 @@ except ImportError:  # pragma: no cover
 
 def wrap(app):
     """`app` with the probe in front of it."""
-    begin = recorder.begin
+    begin = recorder.begin_task
 
     async def application(scope, receive, send):
         if scope["type"] != "http" or KEY in scope:
             return await app(scope, receive, send)
         current = recorder.current
-        request = (begin if current is None else current.begin)(scope["method"])
+        request = (begin if current is None else current.begin_task)(scope["method"])
         if request is None:
             return await app(scope, receive, send)
         scope[KEY] = request

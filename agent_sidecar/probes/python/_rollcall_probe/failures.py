@@ -25,9 +25,18 @@ _silent = []
 
 
 def counter(ledger, rare):
-    """The function that a recorder calls when a request has failed, or its client has left: counts the type of error."""
+    """The function that a recorder calls when a request has failed, or its client has left: counts the type of error.
 
-    def failed(request, status, crashed) -> None:
+    It gives the index in the table of errors, 0 when that is not known (yet).
+    """
+    known = {}
+
+    def count(name) -> None:
+        index = ledger.error(name)
+        if index:
+            known[name] = index
+
+    def failed(request, status, crashed) -> int:
         name = request.error
         if name is None:
             if crashed:
@@ -36,7 +45,8 @@ def counter(ledger, rare):
                 name = "abort client"
             else:
                 name = ("timeout http %d" if status == 504 else "http %d") % status
-        rare.put(ledger.error, name)
+        rare.put(count, name)
+        return known.get(name, 0)
 
     return failed
 

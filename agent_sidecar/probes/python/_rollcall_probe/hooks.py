@@ -1,4 +1,4 @@
-"""Puts the probe in when a web server or framework is imported, and stays out of every other import.
+"""Puts the probe in when a web server, a framework or a client library is imported, and stays out of every other import.
 
 A finder at the head of `sys.meta_path` knows a few module names. For those it lets the other finders find, and replaces the
 loader's `exec_module` once, on that loader only, so that the module itself, its spec and its loader are the real ones.
@@ -30,6 +30,11 @@ PATCHES = {
     "starlette.applications": ("frameworks", "starlette"),
     "starlette.routing": ("frameworks", "starlette_routes"),
     "fastapi.routing": ("frameworks", "fastapi_routes"),
+    "sqlite3.dbapi2": ("dependencies.sqlite", "dbapi2"),
+    "urllib3.connectionpool": ("dependencies.http", "urllib3"),
+    "psycopg": ("dependencies.postgresql", "psycopg"),
+    "psycopg_pool": ("dependencies.postgresql", "pool"),
+    "psycopg2": ("dependencies.postgresql", "psycopg2"),
 }
 """Module that is imported: module and function of ours that patch it."""
 

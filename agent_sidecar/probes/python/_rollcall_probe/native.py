@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import sys
 
+from .pure_calls import here
 from .wire import grid, layout
 
 NAME = "_rollcall_native"
@@ -20,14 +21,19 @@ def path() -> str:
 
 
 def _c_library() -> str:
-    """`gnu` or `musl`: which one this process runs on is in the name that its interpreter gives extension modules."""
+    """`gnu` or `musl`: which one this process runs on."""
     from importlib.machinery import EXTENSION_SUFFIXES
 
-    return "musl" if any("musl" in suffix for suffix in EXTENSION_SUFFIXES) or _musl_loader() else "gnu"
+    return "musl" if any("musl" in suffix for suffix in EXTENSION_SUFFIXES) or _runs_on_musl() else "gnu"
 
 
-def _musl_loader() -> bool:
-    return os.path.exists("/lib/ld-musl-%s.so.1" % os.uname().machine)
+def _runs_on_musl() -> bool:
+    """Whether its loader is mapped: interpreters for musl have called their modules gnu's, and both may be installed."""
+    try:
+        with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
+            return "/ld-musl-" in maps.read()
+    except OSError:
+        return False
 
 
 def module():
@@ -53,14 +59,16 @@ def _load():
         return None
 
 
-def recorder(file, names, failed, disable):
+def recorder(file, names, failed, disable, threads_shared):
     """A native recorder of the worker file `file`, or None."""
     found = module()
     if found is None:
         return None
     fd = os.open(file, os.O_RDWR | os.O_CLOEXEC)
     try:
-        made = found.recorder(fd, _LAYOUT, names.methods, names.unknown, names.intern, failed, disable)
+        requests = names.methods, names.unknown, names.intern
+        calls = names.calls, names.intern_call, here.get, here.set
+        made = found.recorder(fd, _LAYOUT, *requests, *calls, failed, disable, threads_shared)
         made.watch_crashes()
         return made
     finally:
@@ -81,6 +89,17 @@ _LAYOUT = {
     "journal": layout.OFF_JOURNAL,
     "journal_written": layout.OFF_JOURNAL_WRITTEN,
     "crash": layout.OFF_CRASH,
+    "dependencies": layout.OFF_DEPENDENCIES,
+    "dependency_size": layout.DEPENDENCY.size,
+    "dependency_count": layout.DEPENDENCIES,
+    "calls": layout.OFF_CALLS,
+    "calls_size": layout.CALLS,
+    "calls_written": layout.OFF_CALLS_WRITTEN,
+    "points": layout.OFF_POINTS,
+    "point_size": layout.POINT.size,
+    "points_size": layout.POINTS,
+    "points_written": layout.OFF_POINTS_WRITTEN,
+    "step_bits": layout.STEP_BITS,
     "slot_count": layout.SLOTS,
     "buckets": grid.BUCKETS,
     "journal_size": layout.JOURNAL,

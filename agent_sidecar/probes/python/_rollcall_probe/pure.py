@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections import deque
 from struct import Struct
-from time import monotonic_ns
+from time import monotonic_ns, thread_time_ns
 
 from .early import allocate_lock, get_ident
+from .pure_calls import Call, Calls, here
 from .wire import layout
 
 _SETTLE_EVERY = 32
@@ -26,14 +27,19 @@ _pack_name = Struct("@I").pack_into
 _pack_end = Struct("@IIQ").pack_into  # the elapsed time last: it says that the rest is valid
 
 
-class Recorder:
-    """What one process has counted. `failed(request, status, crashed)` is called for what failed or was left."""
+class Recorder(Calls):
+    """What one process has counted.
 
-    def __init__(self, ledger, rare, names, failed, disable) -> None:
+    `failed(request, status, crashed)` is called for what failed or was left, and gives the index of the error.
+    `threads_shared`: a thread serves many requests by turns (gevent), so its CPU time is nobody's.
+    """
+
+    def __init__(self, ledger, names, failed, disable, threads_shared) -> None:
         self.ledger = ledger
         self.names = names
         self.failed = failed
         self.disable = disable
+        self.threads_shared = threads_shared
         self.slots_used = 0
         self.free = deque(range(layout.SLOTS - 1, -1, -1))
         self.pending = deque()
@@ -42,12 +48,22 @@ class Recorder:
 
     def begin(self, method: str):
         """A request of this method has begun; None when that cannot be recorded."""
+        return self._begin(method, None if self.threads_shared else thread_time_ns())
+
+    def begin_task(self, method: str):
+        """The same, served by a thread that serves others meanwhile."""
+        return self._begin(method, None)
+
+    def _begin(self, method, cpu_ns):
         try:
             request = Request()
             request.recorder = self
             request.method = method
             request.endpoint = request.status = 0
-            request.error = request.task = None
+            request.error = request.task = request.waits = None
+            request.error_index = 0
+            request.calls = []
+            request.cpu_ns = cpu_ns
             request.thread = get_ident()
             try:
                 slot = self.free.pop()
@@ -60,6 +76,7 @@ class Recorder:
             else:
                 self._begin_rare(slot, now)
             self.open[slot] = request
+            here.set(request)
         except Exception as error:
             self.disable(error)
             return None
@@ -87,18 +104,33 @@ class Recorder:
                 self.ledger.settling()
                 while pending:
                     fact = pending.popleft()
-                    if type(fact) is Request:
-                        self._count(fact)
-                    else:
-                        self._settle_slot(fact)
+                    self._settle_one(fact)
             finally:
                 self.ledger.settling()
                 lock.release()
+
+    def _settle_one(self, fact) -> None:
+        kind = type(fact)
+        if kind is Request:
+            self._count(fact)
+        elif kind is Call:
+            self.ledger.called(fact.dependency, fact.elapsed_ns, fact.reason)
+        elif kind is tuple:
+            request, dependency, waited_ns = fact
+            if request.waits is None:
+                request.waits = {}
+            request.waits[dependency] = request.waits.get(dependency, 0) + waited_ns
+        else:
+            self._settle_slot(fact)
 
     def _count(self, request) -> None:
         outcome = request.outcome
         failed = outcome & layout.OUTCOME_ERROR != 0
         self.ledger.finished(request.endpoint, outcome & layout.OUTCOME_CLASS, failed, request.elapsed_ns)
+        waited_us, dependency = self.settle_waits(request)
+        cpu_us = layout.CPU_UNKNOWN if request.cpu_ns is None else request.cpu_ns // 1000
+        ended_us, elapsed_us = (request.start_ns + request.elapsed_ns) // 1000, request.elapsed_ns // 1000
+        self.ledger.point(ended_us, elapsed_us, waited_us, cpu_us, request.endpoint, dependency, request.error_index, outcome)
         slot = request.slot
         if slot >= 0:
             if self.open.get(slot) is request:
@@ -131,9 +163,12 @@ class Request:
     """
 
     __slots__ = (
+        "calls",
+        "cpu_ns",
         "elapsed_ns",
         "endpoint",
         "error",
+        "error_index",
         "method",
         "outcome",
         "recorder",
@@ -142,7 +177,16 @@ class Request:
         "status",
         "task",
         "thread",
+        "waits",
     )
+
+    @property
+    def call(self):
+        """The last begun of its calls that have not ended; None without one."""
+        try:
+            return self.calls[-1]
+        except IndexError:
+            return None
 
     @property
     def in_flight(self) -> bool:
@@ -179,8 +223,13 @@ class Request:
             return
         try:
             elapsed_ns = self.elapsed_ns = monotonic_ns() - self.start_ns or 1
+            if self.cpu_ns is not None:
+                # Ended by another thread: whose time would that be?
+                self.cpu_ns = thread_time_ns() - self.cpu_ns if get_ident() == self.thread else None
             if not self.endpoint:
                 self.name("other")
+            if self.calls:
+                recorder.leave_calls(self, self.start_ns + elapsed_ns)
             self.recorder = self.task = None
             status = self.status
             if (status == 200 or status == "200 OK") and not crashed and self.error is None:
@@ -193,7 +242,7 @@ class Request:
             if slot >= 0:
                 _pack_end(recorder.ledger.memory, _SLOT_ENDS + slot * _SLOT_BYTES, self.endpoint, outcome, elapsed_ns)
             pending.append(self)
-            if slot < 0 or len(pending) >= _SETTLE_EVERY:
+            if slot < 0 or self.waits is not None or len(pending) >= _SETTLE_EVERY:
                 recorder.settle()
         except Exception as error:
             recorder.disable(error)
@@ -203,7 +252,7 @@ class Request:
         status = status_of(self.status)
         failed = crashed or status >= 500
         if failed or status == 0 or self.error is not None:
-            recorder.failed(self, status, crashed)
+            self.error_index = recorder.failed(self, status, crashed) or 0
         if failed:
             return (status // 100 or 5) | layout.OUTCOME_ERROR
         return status // 100 or 4

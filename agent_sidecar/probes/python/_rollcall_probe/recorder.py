@@ -1,8 +1,9 @@
 """The recorder of this process: made when its first request comes, left behind when it forks, switched off when it fails.
 
-Who sees a request calls `current.begin(method)`, or `begin(method)` while there is no recorder yet. Both give an object with
-`name(route)` and `finish()` or `crash()`, none of which raises. The recorder is the native one where that can be loaded, else
-the one in `pure`; they write the same file.
+Who sees a request calls `current.begin(method)`, or `begin(method)` while there is no recorder yet; `begin_task` where the
+thread serves others meanwhile. They give an object with `name(route)` and `finish()` or `crash()`, none of which raises. Who
+sees a call of a dependency calls `current.begin_call(name)`, if there is a recorder. The recorder is the native one where that
+can be loaded, else the one in `pure`; they write the same file.
 """
 
 from __future__ import annotations
@@ -11,52 +12,15 @@ import os
 import sys
 
 from . import native
-from .early import allocate_lock
 from .ledger import Ledger
+from .names import Names
 from .rare import Rare
 from .wire import layout
-
-METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "TASK"))
-_MAX_ROUTES = 4 * layout.ENDPOINTS
-"""Routes per method that are remembered; those that found no place in the file's table must not grow this one for ever."""
-
-_WAIT_S = 0.01
 
 current = None
 """What counts the requests of this process; None before the first one, and when the probe is off."""
 _off = False
 _installed = {}
-
-
-class Names:
-    """Endpoints of this process: method → route → index in the file's table."""
-
-    def __init__(self, ledger) -> None:
-        self.methods = {method: {} for method in METHODS}
-        self.unknown = {}
-        self._ledger = ledger
-        self._lock = allocate_lock()
-
-    def intern(self, method, route) -> int:
-        """The index of an endpoint that `methods` does not have yet; 0 (`other`) when it finds no place.
-
-        This waits for another thread that is at it, because a request whose name is not known would be counted in `other` for
-        ever; not for long, because that thread could be this one, when a finalizer or signal handler comes in between.
-        """
-        if not self._lock.acquire(True, _WAIT_S):
-            return 0
-        try:
-            self._add(method, route)
-        finally:
-            self._lock.release()
-        return self.methods.get(method, self.unknown).get(route, 0)
-
-    def _add(self, method, route) -> None:
-        routes = self.methods.get(method, self.unknown)
-        if route not in routes:
-            index = self._ledger.endpoint(method + " " + route if routes is not self.unknown else "other")
-            if len(routes) < _MAX_ROUTES:
-                routes[route] = index
 
 
 class Process:
@@ -68,11 +32,12 @@ class Process:
         self.run_dir = run_dir
         self.ledger = Ledger(layout.worker_dir(run_dir), layout.RUNTIME_PYTHON, "python")
         self.rare = Rare()
-        self.names = Names(self.ledger)
+        self.names = Names(self.ledger, self.rare)
         failed = failures.counter(self.ledger, self.rare)
-        self.recorder = native.recorder(self.ledger.path, self.names, failed, disable)
+        threads_shared = "gevent" in sys.modules or "eventlet" in sys.modules
+        self.recorder = native.recorder(self.ledger.path, self.names, failed, disable, threads_shared)
         if self.recorder is None:
-            self.recorder = pure.Recorder(self.ledger, self.rare, self.names, failed, disable)
+            self.recorder = pure.Recorder(self.ledger, self.names, failed, disable, threads_shared)
 
     def abandon(self) -> None:
         """In a forked child: leave the parent's file alone; requests that were open here count into scratch memory."""
@@ -83,14 +48,14 @@ class Process:
 
 def begin(method: str):
     """A new request, or None when the probe is off in this process."""
-    recorder = current
-    if recorder is None:
-        if _off:
-            return None
-        recorder = _open()
-        if recorder is None:
-            return None
-    return recorder.begin(method)
+    recorder = current or _open()
+    return None if recorder is None else recorder.begin(method)
+
+
+def begin_task(method: str):
+    """The same, served by a thread that serves others meanwhile."""
+    recorder = current or _open()
+    return None if recorder is None else recorder.begin_task(method)
 
 
 def process():
@@ -99,11 +64,13 @@ def process():
 
 
 def _open():
-    """The recorder of this process; its file is made when the first request comes.
+    """The recorder of this process, None when the probe is off; its file is made when the first request comes.
 
     Threads whose first requests come together may each make one; a single one is installed (setdefault is atomic).
     """
     global current
+    if _off:
+        return None
     try:
         if sys.byteorder != "little":
             raise OSError("the worker file is little-endian")

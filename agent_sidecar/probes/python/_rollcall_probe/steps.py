@@ -1,4 +1,4 @@
-"""What a request in flight is at, told from the stack of the thread or the task that serves it.
+"""What a request in flight is at: the dependency that it calls, else what its stack ends in; and from where that is called.
 
 Only for requests that take long: their stack is looked at from another thread, twice a second. A request whose code holds the
 interpreter's lock cannot be looked at; it keeps the step that was seen last.
@@ -10,8 +10,10 @@ import os
 import sys
 
 from .failures import function_of, is_own, shown_path
+from .names import step_of_call
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
+_HOOKS = os.path.join(_HERE, "dependencies")
 _MOST_FRAMES = 200
 
 KINDS = {
@@ -60,14 +62,40 @@ KINDS = {
 
 
 def step_of(request, frames) -> str:
-    """The step of a request, "" when it cannot be told; `frames` is `sys._current_frames()`."""
+    """(step of a request, the call that it is or None); "" when it cannot be told. `frames` is `sys._current_frames()`."""
+    call = request.call
+    if call is not None:
+        return step_of_call(call.name) + _caller(request, call, frames), call
     if request.task is not None:
         stack = _stack_of_task(request.task)
-    elif "gevent" in sys.modules or "eventlet" in sys.modules:
-        return ""  # many requests share a thread
+    elif _threads_are_shared():
+        return "", None
     else:
         stack = _stack_of_thread(frames.get(request.thread))
-    return describe(stack) if stack else ""
+    return describe(stack) if stack else "", None
+
+
+def _threads_are_shared() -> bool:
+    """Whether many requests share a thread, whose stack is then that of whichever runs."""
+    return "gevent" in sys.modules or "eventlet" in sys.modules
+
+
+def _caller(request, call, frames) -> str:
+    """` from feed (newsfeed.py:12)`, the application's own place that makes a call; "" when it cannot be told."""
+    if request.task is not None and call.thread == request.thread:
+        stack = _stack_of_task(request.task)
+    elif _threads_are_shared():
+        return ""
+    else:
+        stack = _stack_of_thread(frames.get(call.thread), alone=True)
+    for code, _, line in stack:
+        if is_own(code.co_filename):
+            return " from " + _place(code, line)
+    return ""
+
+
+def _place(code, line) -> str:
+    return "%s (%s:%d)" % (function_of(code), shown_path(code.co_filename), line)
 
 
 def describe(stack) -> str:
@@ -75,7 +103,7 @@ def describe(stack) -> str:
     kind = called = ""
     for code, module, line in stack:
         if is_own(code.co_filename):
-            place = "%s (%s:%d)" % (function_of(code), shown_path(code.co_filename), line)
+            place = _place(code, line)
             return "%s %s from %s" % (kind, called, place) if kind else "code " + place
         if not kind:
             kind = _kind_of(module)
@@ -100,15 +128,20 @@ def _entry(frame, line):
     return frame.f_code, frame.f_globals.get("__name__") or "", line
 
 
-def _stack_of_thread(frame):
-    """From the innermost frame out to the probe's own, which called the application."""
+def _stack_of_thread(frame, alone=False):
+    """From the innermost frame out to the probe's own, which called the application; none of another request's.
+
+    `alone`: the thread works for this request, and ends somewhere else (a pool of threads beside an event loop).
+    """
     stack = []
     while frame is not None and len(stack) < _MOST_FRAMES:
-        if frame.f_code.co_filename.startswith(_HERE):
+        file = frame.f_code.co_filename
+        if not file.startswith(_HERE):
+            stack.append(_entry(frame, frame.f_lineno))
+        elif not file.startswith(_HOOKS):
             return stack
-        stack.append(_entry(frame, frame.f_lineno))
         frame = frame.f_back
-    return []  # the thread is not, or not any more, in this request
+    return stack if alone else []
 
 
 def _stack_of_task(task):

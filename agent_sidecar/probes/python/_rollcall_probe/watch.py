@@ -98,18 +98,21 @@ class Watch:
         known = {}
         for request in slow[:MOST]:
             key = (request.slot, request.start_ns)
-            text = step_of(request, frames)
+            text, call = step_of(request, frames)
             before = self._known.get(key)
-            if before is not None and (before[0] == text or not text):
-                known[key] = before
-                continue
-            since_ns = now_ns if before is not None else request.start_ns
+            if call is not None:
+                since_ns = call.start_ns
+            elif before is not None and (before[0] == text or not text):
+                text, since_ns = before
+            else:
+                since_ns = now_ns if before is not None else request.start_ns
             known[key] = text, since_ns
-            self._process.rare.put(self._write, request, text, since_ns // 1000)
+            self._process.rare.put(self._write, request, call, text, since_ns // 1000)
         self._known = known
 
-    def _write(self, request, text, since_us) -> None:
-        if request.in_flight and request.slot >= 0 and text:
+    def _write(self, request, call, text, since_us) -> None:
+        """Each time anew: a call that began and ended meanwhile has written its own step."""
+        if request.in_flight and request.slot >= 0 and text and request.call is call:
             ledger = self._process.ledger
             ledger.step_slot(request.slot, ledger.step(text), since_us)
 

@@ -3,6 +3,7 @@
 missing:NAME[,NAME]   the module that hook NAME patches lacks what it looks for, as in another version; `all` is all hooks
 raises:NAME[,NAME]    hook NAME raises while it patches
 inside:PLACE          something that runs within requests raises; see `PLACES`
+calls:PLACE           something that runs within calls of dependencies raises; see `CALL_PLACES`
 """
 
 import os
@@ -90,6 +91,21 @@ PLACES = (
     "cgroup.lock",
     "pure.status_of",
 )
+CALL_PLACES = ("name", "reason", "begin")
+if mode == "calls":
+    from _rollcall_probe import pure
+    from _rollcall_probe.dependencies import hook
+
+    assert names in CALL_PLACES, names
+    if names == "name":
+        begin = hook.Hook.begin
+        hook.Hook.begin = lambda self, name_of, *what: begin(self, broken, *what)
+    elif names == "reason":
+        hook.reason_of = broken
+        settle = hook.Hook.settle
+        hook.Hook.settle = lambda self, record, function, result: settle(self, record, broken, result)
+    else:
+        pure.Recorder.begin_call = broken
 if mode == "inside":
     assert names in PLACES, names
     break_inside(names)

@@ -1,0 +1,49 @@
+"""HTTP by urllib3 (and what is built on it: requests), httpx and aiohttp: one call per answer, until its headers are here.
+
+A redirect is another call, of whatever host it leads to. What urllib3 tries again by itself is one call.
+"""
+
+from __future__ import annotations
+
+from .hook import Hook
+from .reasons import reason_of_status
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_MOST_NAMES = 1024
+_names = {}
+
+
+def name_of_host(scheme, host, port) -> str:
+    """`http api.example.com`, with the port where that is not the scheme's own."""
+    key = scheme, host, port
+    name = _names.get(key)
+    if name is None:
+        shown = host.strip("[]").rstrip(".").lower()
+        if ":" in shown:
+            shown = "[" + shown + "]"
+        name = "http " + shown
+        if port is not None and port != _DEFAULT_PORTS.get(scheme):
+            name += ":%d" % port
+        if len(_names) >= _MOST_NAMES:
+            _names.clear()
+        _names[key] = name
+    return name
+
+
+def urllib3(module) -> None:
+    """`urllib3.connectionpool`: every request of urllib3 and requests goes through `urlopen` of its host's pool."""
+
+    def name_of(pool, args, kwargs):
+        if pool.proxy is not None:
+            url = args[1] if len(args) > 1 else kwargs.get("url", "")
+            if url.startswith("http://"):  # asked of the proxy in plain; the rest goes through a tunnel to its own host
+                from urllib.parse import urlsplit
+
+                parts = urlsplit(url)
+                return name_of_host("http", parts.hostname or "", parts.port)
+        return name_of_host(pool.scheme, pool.host, pool.port)
+
+    def settle(record, response):
+        record.end(reason_of_status(response.status, response.headers))
+
+    Hook("urllib3").patch(module.HTTPConnectionPool, name_of, "urlopen", settle=settle)
