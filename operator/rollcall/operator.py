@@ -23,6 +23,7 @@ from aiohttp import web
 
 from rollcall import __version__
 from rollcall.api.monitoredservice import API_VERSION, GROUP, KIND, PLURAL, VERSION
+from rollcall.control.announcements import Announcer
 from rollcall.control.bundle import Bundle
 from rollcall.control.certificates import CertificateKeeper, CertificateStoreError, dns_names
 from rollcall.control.handlers import quieten, registry_for
@@ -163,6 +164,7 @@ class Operator:
             IngestServer(self._door, settings.ports.ingest, self._keeper.new_context()),
             StatusWriter(self._client, self._services, self._metrics.status_writes),
             Judge(self._client, self._services, settings.agent.image),
+            Announcer(self._client, self._services),
             KubeletPoller(self._kubelets, self._services) if self._kubelets is not None else None,
             self._bundle,
             LeaderLabel(self._client, settings.namespace, settings.pod_name),

@@ -11,12 +11,13 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from rollcall.api.causes import MOST_CRASHES, Bottleneck, Crash, Dependency, Throttled
 from rollcall.api.fields import Int32, Int64, Part
 
 WORST_PODS = 10
 MOST_TAKEN_BACK = 10
 TOP = 5
-"""How many endpoints, types of errors and requests in flight are named; the live API has more."""
+"""How many endpoints, types of errors, requests in flight and dependencies are named; the live API has more."""
 
 
 class Health(StrEnum):
@@ -77,7 +78,7 @@ class Traffic(Part):
     """The traffic of the window, all reporting pods together."""
 
     requests_per_second: str | None = Field(default=None, description="Requests finished per second.")
-    error_ratio: str | None = Field(default=None, description="Share of them that failed.")
+    error_ratio: str | None = Field(default=None, description="Share of those that ended which failed or were never answered.")
     response_time: ResponseTime | None = Field(default=None, description="Their response time.")
     in_flight: InFlight | None = Field(default=None, description="Requests started and not finished.")
     concurrent_users: Int64 | None = Field(
@@ -149,7 +150,9 @@ class Totals(Part):
 
     requests: Int64 = Field(default=0, description="Requests finished.")
     errors: Int64 = Field(default=0, description="Requests of these that failed.")
-    lost: Int64 = Field(default=0, description="Requests that started and never finished, because their worker died.")
+    lost: Int64 = Field(
+        default=0, description="Requests that were never answered: their worker ended while they were in flight."
+    )
     departed: DepartedTotals | None = Field(default=None, description="The part of these counts that comes from departed pods.")
 
 
@@ -185,7 +188,10 @@ class ConditionStatus(StrEnum):
 class Condition(Part):
     """One aspect of the service that `kubectl wait --for=condition=...` can wait for."""
 
-    type: str = Field(max_length=63, description="Ready, Injecting, Covered, Reporting or Healthy.")
+    type: str = Field(
+        max_length=63,
+        description="Ready, Injecting, Covered, Reporting, Healthy, DependencyThrottled or WorkersCrashing.",
+    )
     status: ConditionStatus = Field(description="True, False or Unknown.")
     observed_generation: Int64 | None = Field(default=None, description="The generation of the spec that this was judged by.")
     last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})] = Field(
@@ -223,6 +229,27 @@ class MonitoredServiceStatus(Part):
         description="The oldest requests in flight that are in the last band.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
+    dependencies: tuple[Dependency, ...] = Field(
+        default=(),
+        max_length=TOP,
+        description="The dependencies that are waited for longest.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    throttled: tuple[Throttled, ...] = Field(
+        default=(),
+        max_length=TOP,
+        description="Dependencies of which there is too little at this time.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    crashes: tuple[Crash, ...] = Field(
+        default=(),
+        max_length=MOST_CRASHES,
+        description="Crashes of workers in the last hour by kind, the newest first.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    bottleneck: Bottleneck | None = Field(
+        default=None, description="Where the time goes: what takes the most of it, trouble or not."
+    )
     imbalance: Imbalance | None = Field(default=None, description="Whether the load is even over the pods.")
     totals: Totals | None = Field(default=None, description="Counts of all pods there ever were.")
     bare: dict[str, Int32] | None = Field(default=None, description="Running pods without an agent: how many for which reason.")
@@ -242,6 +269,6 @@ class MonitoredServiceStatus(Part):
     conditions: tuple[Condition, ...] = Field(
         default=(),
         max_length=16,
-        description="Ready, Injecting, Covered, Reporting and Healthy.",
+        description="Ready, Injecting, Covered, Reporting, Healthy, DependencyThrottled and WorkersCrashing.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )

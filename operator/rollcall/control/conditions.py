@@ -12,6 +12,7 @@ from typing import Any
 
 from rollcall.api.durations import format_duration_ms
 from rollcall.api.percentages import format_ratio
+from rollcall.control.causes import cause_conditions, causes_of
 from rollcall.control.signals import rounded_count, rounded_rate, signals_of
 from rollcall.model.health import HealthState
 from rollcall.model.picture import Picture, Totals
@@ -50,7 +51,9 @@ def status_of(picture: Picture, context: Context, standing: Mapping[str, Any]) -
         "worst": [{"name": name, "reason": reason} for name, reason in context.worst],
         "takenBack": list(context.taken_back),
         "conditions": _conditions(picture, context, standing.get("conditions", ())),
-    } | signals_of(picture, standing)
+        **signals_of(picture, standing),
+        **causes_of(picture, standing),
+    }
     if picture.bare:  # an empty object, applied over a filled one, would become null
         status["bare"] = picture.bare
     if picture.coverage is not None:
@@ -146,4 +149,5 @@ def _judgements(picture: Picture, context: Context) -> list[tuple[str, str, str,
         ("Covered", *(covered if some else nothing)),
         ("Reporting", *(reporting if some else nothing)),
         ("Healthy", healthy, health.reason, health.message),
+        *cause_conditions(picture),
     ]

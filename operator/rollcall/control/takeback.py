@@ -7,19 +7,16 @@ replica's webhook obeys it there. It ends with another agent image, or when a pe
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
-
-from rollcall.api.monitoredservice import API_VERSION, KIND, MonitoredService
+from rollcall.api.monitoredservice import MonitoredService
 from rollcall.api.status import MOST_TAKEN_BACK, TakenBack
+from rollcall.control.telling import tell_of
 from rollcall.inject.names import RETRY_ANNOTATION
-from rollcall.kube.client import Client, KubeError
-from rollcall.kube.events import tell
+from rollcall.kube.client import Client
 from rollcall.kube.objects import Pod, Terminated, unix
 from rollcall.model.blame import Blame, Ended, Release, Sight, Verdict
 
@@ -28,7 +25,6 @@ if TYPE_CHECKING:
     from rollcall.control.watch import ServiceWatch
 
 LOOK_S = 1.0
-_log = logging.getLogger(__name__)
 
 
 class TakeBack:
@@ -110,7 +106,8 @@ class Judge:
         """Look at all services once a second until cancelled."""
         while True:
             for watch, reason, message in self.round():
-                await self._tell(watch, reason, message)
+                kind = "Warning" if reason == "InjectionTakenBack" else "Normal"
+                await tell_of(self._client, watch.service, kind, reason, message)
             await asyncio.sleep(LOOK_S)
 
     def round(self) -> list[tuple[ServiceWatch, str, str]]:
@@ -140,16 +137,6 @@ class Judge:
                     continue
                 longest[known.agent_image] = max(now - started_at, longest.get(known.agent_image, 0.0))
         return longest
-
-    async def _tell(self, watch: ServiceWatch, reason: str, message: str) -> None:
-        service = watch.service
-        _log.warning("%s/%s: %s", service.namespace, service.name, message)
-        about = {"apiVersion": API_VERSION, "kind": KIND, "namespace": service.namespace, "name": service.name}
-        kind = "Warning" if reason == "InjectionTakenBack" else "Normal"
-        try:
-            await tell(self._client, about | {"uid": service.metadata.uid}, kind, reason, message)
-        except (KubeError, aiohttp.ClientError, OSError, TimeoutError) as error:
-            _log.warning("event on %s/%s: %s", service.namespace, service.name, error or type(error).__name__)
 
 
 def _heard(watch: ServiceWatch) -> set[str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import aiohttp
 
+from rollcall.control.announcements import Announcer
 from rollcall.control.bundle import Bundle
 from rollcall.control.kubelets import KubeletPoller
 from rollcall.control.services import Services
@@ -64,6 +65,7 @@ class Term:
         ingest: IngestServer,
         status: StatusWriter,
         judge: Judge,
+        announcer: Announcer,
         kubelets: KubeletPoller | None,
         bundle: Bundle,
         label: LeaderLabel,
@@ -76,6 +78,7 @@ class Term:
         self._ingest = ingest
         self._status = status
         self._judge = judge
+        self._announcer = announcer
         self._kubelets = kubelets
         self._bundle = bundle
         self._label = label
@@ -101,7 +104,7 @@ class Term:
 
     async def _serve(self) -> None:
         await self._begin()
-        jobs = [self._fold(), self._status.run(), self._judge.run(), self._publish()]
+        jobs = [self._fold(), self._status.run(), self._judge.run(), self._announcer.run(), self._publish()]
         if self._kubelets is not None:
             jobs.append(self._kubelets.run())
         work = [asyncio.create_task(job) for job in jobs]

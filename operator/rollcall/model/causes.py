@@ -83,7 +83,8 @@ class Crash(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class CrashGroup(msgspec.Struct, frozen=True, rename="camel"):
-    """Crashes of one kind: the same signal, module, endpoint and revision. `first` and `last` are Unix seconds."""
+    """Crashes of one kind: the same signal, module (what called the C runtime, where it happened in that), endpoint and
+    revision. `first` and `last` are Unix seconds."""
 
     signal: str | None
     module: str | None

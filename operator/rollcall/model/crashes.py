@@ -125,7 +125,7 @@ class CrashTable:
                 self._counts(now_s)[UNKNOWN] += 1
 
     def _group(self, found: Crash) -> None:
-        kind = (found.signal, found.module, found.endpoint, found.revision)
+        kind = (found.signal, found.caller or found.module, found.endpoint, found.revision)
         known = self._groups.pop(kind, None)
         count, first = (known.count, known.first) if known is not None else (0, found.at)
         last = max(known.last, found.at) if known is not None else found.at

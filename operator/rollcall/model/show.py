@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import pods, requests
 from .balance import imbalance
 from .bottleneck import Measured
-from .causes import Bottleneck
+from .causes import Bottleneck, Crashes, Throttled
 from .fleet import Fleet
 from .picture import InFlight, Judgement, Picture, PodCounts, ResponseTime, Traffic
 from .resources import of_service, workers_of
@@ -45,12 +45,22 @@ def picture(fleet: Fleet, *, with_roll: bool, with_lists: bool | None = None) ->
         workers=workers_of(fleet),
         sources=fleet.sources.pods(last.fresh),
         dependencies=signals.dependencies.picture(last.at_s, response_us) if lists else None,
-        throttled=signals.throttles.picture(signals.dependencies, last.at_s, last.unix_s - last.at_s),
-        crashes=signals.crashes.picture(
-            last.at_s, last.unix_s, live=last.tells, with_lists=lists, revisions=fleet.revisions.picture()
-        ),
+        throttled=throttled_of(fleet),
+        crashes=crashes_of(fleet, with_lists=lists),
         bottleneck=_bottleneck(fleet),
     )
+
+
+def throttled_of(fleet: Fleet) -> list[Throttled]:
+    """Dependencies of which there is too little."""
+    last, signals = fleet.last, fleet.signals
+    return signals.throttles.picture(signals.dependencies, last.at_s, last.unix_s - last.at_s)
+
+
+def crashes_of(fleet: Fleet, *, with_lists: bool = False) -> Crashes | None:
+    """Workers that ended before their time; with lists, also samples."""
+    last, revisions = fleet.last, fleet.revisions.picture()
+    return fleet.signals.crashes.picture(last.at_s, last.unix_s, live=last.tells, with_lists=with_lists, revisions=revisions)
 
 
 def _bottleneck(fleet: Fleet) -> Bottleneck | None:

@@ -1,0 +1,166 @@
+"""Whose fault it is, in the status: fields, conditions, and the sentences that conditions and events share. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rollcall.api.causes import MOST_CRASHES
+from rollcall.api.durations import format_duration_ms
+from rollcall.api.percentages import format_ratio
+from rollcall.api.status import TOP
+from rollcall.control.signals import LONGEST_TEXT, rounded_rate
+from rollcall.model.causes import Bottleneck, Crashes, CrashGroup, Dependencies, Throttled
+from rollcall.model.crashes import ALARM_S
+from rollcall.model.picture import Picture
+
+SHOWN_FOR_S = 3600.0
+LONGEST_MESSAGE = 1024
+STEP = 0.05
+"""Parts of the time are told in such steps, because each different value is a write to etcd."""
+_SHORTAGES = {"throttled": "CallsThrottled", "refused": "ConnectionsRefused", "exhausted": "PoolExhausted"}
+_CRASHES = {
+    "SIGSEGV": "SegmentationFault",
+    "SIGBUS": "BusError",
+    "SIGILL": "IllegalInstruction",
+    "SIGFPE": "ArithmeticFault",
+    "SIGABRT": "Aborted",
+    "SIGKILL": "Killed",
+    "unknown": "WorkerEnded",
+}
+Condition = tuple[str, str, str, str]
+"""Type, status, reason, sentence."""
+
+
+def causes_of(picture: Picture, standing: Mapping[str, Any]) -> dict[str, Any]:
+    """The status fields dependencies, throttled, crashes and bottleneck; `standing` is the status written last."""
+    fields: dict[str, Any] = {
+        "dependencies": _dependencies(picture.dependencies),
+        "throttled": [_throttled(each, standing.get("throttled", ())) for each in picture.throttled[:TOP]],
+        "crashes": _crashes(picture.crashes, picture.at),
+    }
+    if picture.bottleneck is not None:
+        fields["bottleneck"] = _bottleneck(picture.bottleneck)
+    return fields
+
+
+def _dependencies(dependencies: Dependencies | None) -> list[dict[str, Any]]:
+    rows = [row for row in dependencies.rows if row.calls_per_second] if dependencies is not None else []
+    found = []
+    for row in rows[:TOP]:
+        entry = {"name": row.dependency[:LONGEST_TEXT], "callsPerSecond": rounded_rate(row.calls_per_second or 0.0)}
+        if row.p95 is not None:
+            entry["p95"] = format_duration_ms(row.p95 * 1000)
+        if row.failure_ratio is not None:
+            entry["failures"] = format_ratio(row.failure_ratio)
+        if row.share is not None:
+            entry["share"] = rounded_share(row.share)
+        found.append(entry)
+    return found
+
+
+def rounded_share(share: float) -> str:
+    """A part of the time, in steps of 5 %."""
+    return format_ratio(round(round(share / STEP) * STEP, 2))
+
+
+def _throttled(row: Throttled, standing: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A shortage that stands in the status already keeps its begin: another leader sees only its rest."""
+    known = next((e for e in standing if (e["dependency"], e["reason"]) == (row.dependency[:LONGEST_TEXT], row.reason)), None)
+    return {
+        "dependency": row.dependency[:LONGEST_TEXT],
+        "reason": row.reason,
+        "perSecond": rounded_rate(row.per_second),
+        "since": known["since"] if known is not None else _time(row.since),
+    }
+
+
+def _crashes(crashes: Crashes | None, at: float) -> list[dict[str, Any]]:
+    groups = [group for group in crashes.groups if at - group.last <= SHOWN_FOR_S] if crashes is not None else []
+    found = []
+    for group in groups[:MOST_CRASHES]:
+        named = {name: getattr(group, name) for name in ("signal", "module", "endpoint", "revision", "image")}
+        entry = {name: text[:LONGEST_TEXT] for name, text in named.items() if text}
+        found.append(entry | {"count": group.count, "last": _time(group.last)})
+    return found
+
+
+def _bottleneck(bottleneck: Bottleneck) -> dict[str, str]:
+    fields = {"class": bottleneck.kind, "share": rounded_share(bottleneck.share)}
+    return fields | ({"dependency": bottleneck.dependency[:LONGEST_TEXT]} if bottleneck.dependency is not None else {})
+
+
+def _time(unix_s: float) -> str:
+    return datetime.fromtimestamp(round(unix_s), UTC).isoformat().replace("+00:00", "Z")
+
+
+def _clock(unix_s: float) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%H:%M:%S UTC")
+
+
+# --- conditions
+
+
+def cause_conditions(picture: Picture) -> list[Condition]:
+    """DependencyThrottled and WorkersCrashing: True is bad."""
+    return [_throttling(picture), _crashing(picture)]
+
+
+def _throttling(picture: Picture) -> Condition:
+    if picture.throttled:
+        reason = _SHORTAGES[picture.throttled[0].reason]
+        return "DependencyThrottled", "True", reason, shortages(picture.throttled)
+    if not picture.traffic.pods:
+        return "DependencyThrottled", "Unknown", "NothingTold", "no pod tells of its requests"
+    return "DependencyThrottled", "False", "NoShortage", "no dependency refuses or throttles calls"
+
+
+def _crashing(picture: Picture) -> Condition:
+    crashes = picture.crashes
+    if crashes is not None and crashes.last is not None and picture.at - crashes.last <= ALARM_S:
+        return "WorkersCrashing", "True", crash_reason(crashes), crash_sentence(crashes)
+    if not picture.traffic.pods:
+        return "WorkersCrashing", "Unknown", "NothingTold", "no pod tells of its workers"
+    return "WorkersCrashing", "False", "NoCrashes", f"no worker crashed in the last {ALARM_S / 60:.0f} minutes"
+
+
+def shortages(throttled: Sequence[Throttled]) -> str:
+    """`dynamodb newsfeed: 41/s throttled (38% of its calls) since 12:04:05 UTC`, and the others."""
+    said = []
+    for each in throttled[:TOP]:
+        part = "" if each.ratio is None else f" ({format_ratio(each.ratio)} of its calls)"
+        said.append(f"{each.dependency}: {rounded_rate(each.per_second)}/s {each.reason}{part} since {_clock(each.since)}")
+    return "; ".join(said)[:LONGEST_MESSAGE]
+
+
+def crash_reason(crashes: Crashes) -> str:
+    """One word for the signal of the newest crash."""
+    signal = crashes.newest or "unknown"
+    return _CRASHES.get(signal, signal.replace("signal ", "Signal"))
+
+
+def crash_sentence(crashes: Crashes) -> str:
+    """`SIGSEGV in feed.so at GET /feed, revision 7f9c: 12 crashes in the last 5 minutes, the last at 12:04:05 UTC`, and how
+    that compares with the revision before."""
+    signal = None if crashes.newest == "unknown" else crashes.newest
+    group = next((group for group in crashes.groups if group.signal == signal), None)
+    many = "1 crash" if crashes.recent == 1 else f"{crashes.recent} crashes"
+    said = f"{crash_place(signal, group)}: {many} in the last {ALARM_S / 60:.0f} minutes"
+    if crashes.last is not None:
+        said += f", the last at {_clock(crashes.last)}"
+    if crashes.revisions is not None:
+        said += f"; {crashes.revisions.message}"
+    return said[:LONGEST_MESSAGE]
+
+
+def crash_place(signal: str | None, group: CrashGroup | None) -> str:
+    """The signal, with the module, endpoint and revision where they are known."""
+    said = signal or "a worker ended with requests in flight"
+    if group is None:
+        return said
+    if group.module:
+        said += f" in {group.module.rpartition('/')[2] or group.module}"
+    if group.endpoint:
+        said += f" at {group.endpoint}"
+    return said + f", revision {group.revision}" if group.revision else said
