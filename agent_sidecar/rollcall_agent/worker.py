@@ -173,6 +173,9 @@ class Worker:
             self._php.read(now_us)
             if self._php.workers:
                 self._state.probe_seen = True
+            for death in self._php.deaths:
+                self._folder.count_death(death)
+            self._php.deaths.clear()
         self._folder.scan(now_us, self._uplink.bounds_ms)
         if self._php is not None:
             self._folder.orphans(time.time())

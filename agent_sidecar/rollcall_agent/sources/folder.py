@@ -94,6 +94,16 @@ class WorkerFolder:
         """A worker ended in a way that is to be told."""
         self.deaths = [*self.deaths, death][-MAX_SAMPLES:]
 
+    def count_death(self, death: Death) -> None:
+        """A worker without a file of its own (PHP) ended by a signal, or with requests in flight."""
+        found, signal = Additions(), death.crash.signal if death.crash is not None else 0
+        if death.unanswered:
+            found.add_unanswered(death.endpoint, signal, death.unanswered)
+        if signal:
+            found.add_death(signal)
+        self._facts.take(found)
+        self.died(death)
+
     def orphans(self, now_s: float) -> None:
         """Take in what PHP workers that had no request in flight left behind when a signal ended them.
 
@@ -110,11 +120,8 @@ class WorkerFolder:
                     crash = crash_of(file.read(layout.CRASH.size))
                 os.unlink(path)
                 if crash is not None:
-                    found = Additions()
-                    found.add_death(crash.signal)
-                    self._facts.take(found)
                     pid = name[: -len(layout.CRASH_SUFFIX)]
-                    self.died(Death("php", int(pid) if pid.isdecimal() else 0, crash, 0, "", 0, ""))
+                    self.count_death(Death("php", int(pid) if pid.isdecimal() else 0, crash, 0, "", 0, ""))
         except OSError as error:
             say(f"cannot read what a signal left behind: {error}", "crash")
 

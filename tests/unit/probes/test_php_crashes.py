@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.agent.fake_operator import FakeOperator
 from tests.unit.agent.pod import Pod, poll_until
 from tests.unit.probes.client import get
 from tests.unit.probes.fastcgi import call
@@ -178,3 +179,28 @@ def test_it_needs_no_c_library_and_no_certain_php() -> None:
     ]
     needed = subprocess.run(["readelf", "-d", str(LIBRARY)], capture_output=True, check=True, text=True).stdout
     assert "NEEDED" not in needed
+
+
+@pytest.mark.parametrize("way", ["null_pointer", "killed"])
+def test_the_operator_hears_of_it_within_two_seconds(pod: Pod, operator: FakeOperator, broken: str, way: str) -> None:
+    """From a real php-fpm through the real agent."""
+    pod.start_agent()
+    poll_until((pod.run / "php.sock").exists, "the agent listens")
+    fpm = Fpm(pod, scanned=loads(broken), workers=2)
+    operator.wait_for_report(finished=1)
+    if way == "killed":
+        hanging = threading.Thread(target=fpm.get, args=("hang&us=20000000",))
+        hanging.start()
+        operator.wait_for(lambda: operator.last["in_flight"] == 1, "a request in flight")
+        for worker in pod.children(fpm.process):
+            os.kill(worker, signal.SIGKILL)
+        hanging.join()
+        expected, endpoint = 0, "GET /page.php"
+    else:
+        assert call(fpm.socket, SCRIPT, f"way={way}") == b""
+        expected, endpoint = 11, ENDPOINT
+    operator.wait_for(lambda: operator.facts.unanswered == {(endpoint, expected): 1}, "one request unanswered", 2.0)
+    [event] = [event for event in operator.events if event["type"] == "death"]
+    assert (event["runtime"], event["signal"] or 0, event["endpoint"], event["unanswered"]) == ("php", expected, endpoint, 1)
+    assert event["module"] == (broken if expected else None)
+    assert operator.facts.deaths == ({11: 1} if expected else {})
