@@ -141,7 +141,7 @@ def complete_cells(cells: dict[tuple[str, int], int], rows: dict[str, tuple[int,
         of_name = known.get(name, {})
         seen = sum(of_name.values())
         missing = wanted - seen
-        if missing <= 0:
+        if missing <= 0 or not duration_us:  # without durations nobody knows how long they took
             continue
         if not seen:
             bucket = bucket_of_ns(duration_us * 1000 // wanted)

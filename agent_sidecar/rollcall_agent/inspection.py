@@ -8,15 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from .sources.folder import worker_files
+from .sources.folder import RUNTIMES, worker_files
 from .sources.worker_file import BadWorkerFileError, WorkerFile
 from .state import State
 from .totals import Totals
-from .wire import layout
 from .wire.bands import DEFAULT_BOUNDS_MS
 from .wire.grid import midpoint_s
 
-RUNTIMES = {layout.RUNTIME_PYTHON: "python", layout.RUNTIME_PHP: "php"}
 MAX_IN_FLIGHT = 20
 
 

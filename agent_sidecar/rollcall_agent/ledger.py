@@ -171,6 +171,33 @@ class Ledger(Notes, Calls):
         self._counts[_STARTED] += 1
         _COUNTS.pack_into(self.memory, layout.OFF_STARTED, *self._counts)
 
+    @property
+    def endpoints_used(self) -> int:
+        """Entries of the table of endpoints that have a name."""
+        return len(self._rows)
+
+    @property
+    def finished_count(self) -> int:
+        """Requests that were counted."""
+        return int(self._counts[_FINISHED])
+
+    def untimed(self, endpoint: int, status_class: int, error: bool) -> None:
+        """Count a request that ended nobody knows after how long: it is in no bucket, and adds to no sum of response times."""
+        counts, row = self._counts, self._rows[endpoint]
+        counts[_STARTED] += 1
+        counts[_FINISHED] += 1
+        row[0] += 1
+        if error:
+            counts[_ERRORS] += 1
+            row[1] += 1
+        if status_class:
+            counts[_RESPONSES + status_class - 1] += 1
+        written = self._journal_written
+        self._u32[_JOURNAL + (written & _JOURNAL_MASK)] = endpoint << 16 | layout.NO_BUCKET
+        self._journal_written = self._u64[_JOURNAL_WRITTEN] = written + 1
+        _ROW.pack_into(self.memory, row[3], row[0], row[1], row[2])
+        _COUNTS.pack_into(self.memory, layout.OFF_STARTED, *counts)
+
     def finished(self, endpoint: int, status_class: int, error: bool, elapsed_ns: int) -> None:
         """Count a request that ended; status_class is 1..5, or 0 without a response. Its slot is closed after this."""
         counts = self._counts

@@ -7,6 +7,18 @@ from typing import NamedTuple
 
 from .wire import layout
 
+ACCESS_LOG_FORMATS = ("rollcall", "combined")
+
+
+class AccessLog(NamedTuple):
+    """How a web server's log comes: in which format, and to a port of the pod's loopback or into a file."""
+
+    format: str
+    port: int
+    file: str
+    ours: bool
+    """Whether the file is in a volume of ours, where nobody else reads it: then it is emptied when it grows."""
+
 
 class Settings(NamedTuple):
     """One agent's settings; durations in seconds."""
@@ -22,6 +34,9 @@ class Settings(NamedTuple):
     """Where this pod's probes are; the agent may take them out."""
     drain_s: float
     """From SIGTERM to the end: time for the application's workers to end and for the last report to be acknowledged."""
+    otlp_port: int
+    """Where OTLP is taken on the pod's loopback; 0: it is not."""
+    access_log: AccessLog | None
 
     @property
     def state_dir(self) -> str:
@@ -56,7 +71,28 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         pod_uid=env.get("ROLLCALL_POD_UID", ""),
         probes_dir=env.get("ROLLCALL_POD_PROBES") or "/rollcall/probes",
         drain_s=_seconds(env, "ROLLCALL_DRAIN_S", 10.0),
+        otlp_port=_port(env, "ROLLCALL_OTLP_PORT"),
+        access_log=_access_log(env),
     )
+
+
+def _access_log(env: Mapping[str, str]) -> AccessLog | None:
+    kind = env.get("ROLLCALL_ACCESS_LOG")
+    if not kind:
+        return None
+    if kind not in ACCESS_LOG_FORMATS:
+        raise SettingsError(f"ROLLCALL_ACCESS_LOG={kind!r}: {' or '.join(ACCESS_LOG_FORMATS)} is needed")
+    port, file = _port(env, "ROLLCALL_ACCESS_LOG_PORT"), env.get("ROLLCALL_ACCESS_LOG_FILE", "")
+    if bool(port) == bool(file):
+        raise SettingsError("ROLLCALL_ACCESS_LOG needs either ROLLCALL_ACCESS_LOG_PORT or ROLLCALL_ACCESS_LOG_FILE")
+    return AccessLog(kind, port, file, env.get("ROLLCALL_ACCESS_LOG_OURS", "off").lower() == "on")
+
+
+def _port(env: Mapping[str, str], name: str) -> int:
+    text = env.get(name) or "0"
+    if not text.isdecimal() or int(text) > 65535:
+        raise SettingsError(f"{name}={text!r}: a port is needed")
+    return int(text)
 
 
 def _address(text: str) -> tuple[str, int]:

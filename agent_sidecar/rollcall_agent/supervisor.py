@@ -1,7 +1,7 @@
 """PID 1 of the agent's container: it does not end before SIGTERM, and starts the worker process again when that ends or hangs.
 
 It forks without exec, so that both share their memory, and imports next to nothing itself. It listens for PHP probes and keeps
-their connections, so that a restart of the worker refuses no connection and loses no message.
+their connections, so that a restart of the worker refuses no connection and loses no message; `receivers` are kept likewise.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 from . import control
 from .ledger import Ledger
 from .log import say
+from .receivers import open_receivers
 from .settings import Settings
 from .wire import layout
 
@@ -49,6 +50,7 @@ class Supervisor:
         self._exit_code: int | None = None
         self._signals = self._watch_signals()
         self._ledger, self._listener = self._open_php()
+        self._receivers = open_receivers(settings)
 
     def _watch_signals(self) -> int:
         reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -142,6 +144,7 @@ class Supervisor:
                 self._ledger,
                 self._connections,
                 self._deadline,
+                self._receivers,
             )
             code = run(self._settings, given)
         except BaseException as error:

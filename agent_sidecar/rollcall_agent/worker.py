@@ -19,15 +19,17 @@ from .facts_log import FactsLog
 from .ledger import Ledger
 from .log import say
 from .orders import VISITORS_FILE, Orders
+from .receivers import Receivers
 from .settings import Settings
 from .sources.cost import Cost
-from .sources.folder import WorkerFolder
+from .sources.folder import IN_FLIGHT, WorkerFolder
 from .sources.php import PhpSource
 from .sources.sockets import ListenQueue
+from .sources.told import ToldSources
 from .state import State
 from .uplink import Uplink
 from .wire import frames
-from .wire.report import FLAG_FINAL, FLAG_PROBE
+from .wire.report import FLAG_FINAL, FLAG_NO_IN_FLIGHT, FLAG_PROBE
 
 PHP_PAUSE_S = 0.1
 """After PHP messages were read, others wait this long: under load that makes 10 wake-ups a second out of a thousand. A report
@@ -48,6 +50,7 @@ class Inheritance(NamedTuple):
     ledger: Ledger | None
     connections: dict[int, socket.socket]
     drain_deadline: float | None
+    receivers: Receivers
 
 
 def run(settings: Settings, given: Inheritance) -> int:
@@ -78,6 +81,9 @@ class Worker:
         self._told_longest = False
         self._php = self._open_php(given, f"{settings.state_dir}/{VISITORS_FILE}")
         self._php_paused_until = 0.0
+        self._told = ToldSources(given.receivers, self._epoll)
+        self._sources: list[str] = []
+        self._said_sources: list[str] = []
         now = time.monotonic()
         self._cost = Cost(given.supervisor_pid, self._state.cpu_base_us, now)
         self._pod_uid = settings.pod_uid
@@ -106,19 +112,25 @@ class Worker:
             say(f"cannot tell the supervisor: {error}", "control")
 
     def _hello(self) -> dict[str, Any]:
+        self._said_sources = sources = self._find_sources()
         return {
             "agent": __version__,
             "epoch": self._state.epoch,
             "pod_uid": self._pod_uid,
-            "runtimes": self._folder.runtimes() + (["php"] if self._php and self._php.workers else []),
+            "runtimes": sources,
             "uptime_ms": self._state.age_ms(),
         }
+
+    def _find_sources(self) -> list[str]:
+        """What tells of requests, as HELLO names it."""
+        found = self._folder.runtimes()
+        return [*found, "php"] if self._php is not None and self._php.workers and "php" not in found else found
 
     def loop(self) -> int:
         """Turn until the end; returns the exit code."""
         while not self._ended:
             now = time.monotonic()
-            due = min(self._tick_at, self._uplink.deadline())
+            due = min(self._tick_at, self._uplink.deadline(), self._told.due(now))
             if self._php_paused_until:
                 due = min(due, self._php_paused_until)
             for fd, _ in self._epoll.poll(max(0.0, due - now)):
@@ -127,6 +139,7 @@ class Worker:
             if self._php is not None and self._php_paused_until and now >= self._php_paused_until:
                 self._php_paused_until = 0.0
                 self._epoll.modify(self._php.fileno, select.EPOLLIN)
+            self._told.turn(now)
             if now >= self._tick_at:
                 self._tick(now)
             self._uplink.step(now)
@@ -143,6 +156,8 @@ class Worker:
             self._uplink.on_wakeup(now)
         elif fd == self._given.channel.fileno():
             self._obey(now)
+        elif self._told.owns(fd):
+            self._told.ready(fd, now)
         elif self._php is not None and fd == self._php.fileno:
             self._php.read(time.monotonic_ns() // 1000)
             self._epoll.modify(fd, 0)
@@ -176,7 +191,9 @@ class Worker:
             for death in self._php.deaths:
                 self._folder.count_death(death)
             self._php.deaths.clear()
+        self._told.tick(now_us, self._sources)
         self._folder.scan(now_us, self._uplink.bounds_ms)
+        self._sources = self._find_sources()
         if self._php is not None:
             self._folder.orphans(time.time())
         self._cost.refresh_memory(now)
@@ -213,6 +230,9 @@ class Worker:
             say(f"cannot write the file of facts: {error}", "facts")
         if points:
             parts.append(frames.encode(frames.POINTS, points))  # after the names of its ids
+        if self._sources != self._said_sources:
+            self._said_sources = self._sources
+            parts.append(frames.encode_json(frames.EVENT, {"type": "sources", "sources": self._sources}))
         for death in self._folder.deaths:
             parts.append(frames.encode_json(frames.EVENT, death.event(now_us)))
         self._folder.deaths.clear()
@@ -232,6 +252,12 @@ class Worker:
         totals, in_flight = self._folder.sum()
         if self._state.probe_seen:
             flags |= FLAG_PROBE
+        if self._sources and not any(name in IN_FLIGHT for name in self._sources):
+            active = self._told.in_flight(now_us)
+            if active is None:
+                flags |= FLAG_NO_IN_FLIGHT
+            else:
+                in_flight.add_young(active)
         body = report.body(
             self._uplink.next_seq(),
             now_us,
@@ -258,7 +284,7 @@ class Worker:
                 say("ending without an acknowledged last report", "drain")
             self._ended = True
         elif self._uplink.ready and not self._final_seq:
-            last = not self._workers or now >= self._deadline - FINAL_RESERVE_S
+            last = not (self._workers or self._told.connections) or now >= self._deadline - FINAL_RESERVE_S
             self._report(now, now_us, FLAG_FINAL if last else 0)
             if last:
                 self._final_seq = self._uplink.next_seq() - 1

@@ -1,4 +1,4 @@
-"""The native parts of the probes, built for this machine: `python -m tests.harness.native`."""
+"""The native parts of probes and agent, built for this machine: `python -m tests.harness.native`."""
 
 import sys
 import sysconfig
@@ -13,9 +13,8 @@ def ensure() -> None:
     """Build it where it is missing or older than its source; raises HarnessError."""
     headers = Path(sysconfig.get_paths()["include"]) / "Python.h"
     packages.ensure_compiler(headers)
-    native = paths.REPOSITORY / "agent_sidecar/probes/native"
-    for script in (native / "build.py", native / "php_crash/build.py"):
-        run([sys.executable, script])
+    for script in ("probes/native/build.py", "probes/native/php_crash/build.py", "native/build.py"):
+        run([sys.executable, paths.REPOSITORY / "agent_sidecar" / script])
 
 
 def main() -> int:

@@ -28,6 +28,17 @@ MAX_SAMPLES = 20
 ORPHAN_S = 2.0
 """The last words of a PHP worker that are so old belong to no connection that could still tell of them."""
 Resources = tuple[int, ...]
+RUNTIMES = {
+    layout.RUNTIME_PYTHON: "python",
+    layout.RUNTIME_PHP: "php",
+    layout.RUNTIME_OTLP: "otlp",
+    layout.RUNTIME_ACCESS_LOG: "accessLog",
+}
+"""As HELLO names them."""
+TOLD = (layout.RUNTIME_OTLP, layout.RUNTIME_ACCESS_LOG)
+"""Those that have no probe, and are there once they have told of a request."""
+IN_FLIGHT = ("python", "php")
+"""Those that tell of requests before they end."""
 
 
 def worker_files(run_dir: str) -> list[str]:
@@ -72,6 +83,7 @@ class WorkerFolder:
             try:
                 is_dead = file.is_dead()  # before reading, so that nothing can be written after what is read
                 file.read(now_us, bounds_ms)
+                self._note_probe(file)
             except (OSError, BadWorkerFileError) as error:
                 self._ignore(name, error)
                 self._drop(file)
@@ -157,12 +169,11 @@ class WorkerFolder:
             try:
                 file = WorkerFile(os.path.join(self._folder, name), name)
                 self._live[name], self._harvests[name] = file, Harvest(file, self._facts.cursors.get(name))
-                self._note_probe(file)
             except (OSError, BadWorkerFileError) as error:
                 self._ignore(name, error)
 
     def _note_probe(self, file: WorkerFile) -> None:
-        if file.runtime == layout.RUNTIME_PYTHON:
+        if file.runtime == layout.RUNTIME_PYTHON or (file.runtime in TOLD and file.totals.finished):
             self._state.probe_seen = True
 
     def _ignore(self, name: str, error: Exception) -> None:
@@ -203,12 +214,12 @@ class WorkerFolder:
     @property
     def workers(self) -> int:
         """Live application workers that write a file of their own."""
-        return sum(1 for file in self._live.values() if file.runtime != layout.RUNTIME_PHP)
+        return sum(1 for file in self._live.values() if file.runtime not in layout.OWN_RUNTIMES)
 
     @property
     def busy(self) -> int:
         """Of the live workers of all runtimes, those that have a request in flight."""
-        python = (file for file in self._live.values() if file.runtime != layout.RUNTIME_PHP)
+        python = (file for file in self._live.values() if file.runtime not in layout.OWN_RUNTIMES)
         php = sum(file.in_flight.total for file in self._live.values() if file.runtime == layout.RUNTIME_PHP)
         return sum(1 for file in python if file.in_flight.total) + php  # a PHP worker has one request at a time
 
@@ -240,8 +251,9 @@ class WorkerFolder:
         return newest if newest is not None and newest[0] else None
 
     def runtimes(self) -> list[str]:
-        """Names of the runtimes seen so far in live files."""
-        return ["python"] if any(file.runtime == layout.RUNTIME_PYTHON for file in self._live.values()) else []
+        """What tells of requests at this moment: the runtimes of live workers, and what has told the agent of any."""
+        live = {file.runtime for file in self._live.values() if file.runtime not in layout.OWN_RUNTIMES or file.totals.finished}
+        return [name for runtime, name in RUNTIMES.items() if runtime in live]
 
     def sum(self) -> tuple[Totals, InFlight]:
         """Totals since the epoch, dead workers included, and what is in flight now."""

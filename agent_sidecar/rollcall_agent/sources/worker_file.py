@@ -48,6 +48,11 @@ class InFlight:
         self.bands = [a + b for a, b in zip(self.bands, other.bands, strict=True)]
         self.oldest_ms = max(self.oldest_ms, other.oldest_ms)
 
+    def add_young(self, count: int) -> None:
+        """Add some whose start is not known: they are taken as young."""
+        self.total += count
+        self.bands[0] += count
+
 
 class WorkerFile:
     """One open worker file. Raises OSError or BadWorkerFileError when it cannot be opened or is not valid."""

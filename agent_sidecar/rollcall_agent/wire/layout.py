@@ -35,6 +35,10 @@ def worker_dir(run_dir: str) -> str:
 
 RUNTIME_PYTHON = 1
 RUNTIME_PHP = 2
+RUNTIME_OTLP = 3
+RUNTIME_ACCESS_LOG = 4
+OWN_RUNTIMES = (RUNTIME_PHP, RUNTIME_OTLP, RUNTIME_ACCESS_LOG)
+"""Of these the agent writes the file itself, from what it is told: one for all workers of the pod."""
 
 HEADER = struct.Struct("<8sIIQIIII")
 """magic, version, pid, started_us, runtime, slot capacity, slots used (high-water mark), endpoints used."""
@@ -109,6 +113,8 @@ CALL_COUNTERS = struct.Struct("<QQI")
 OFF_JOURNAL = OFF_JOURNAL_WRITTEN + 128
 JOURNAL = 4096
 """Entries of u32, endpoint << 16 | bucket, one per finished request, round and round: each endpoint's response times."""
+NO_BUCKET = 0xFFFF
+"""In the place of a bucket: the response time of this request is not known."""
 
 OFF_ERRORS = OFF_JOURNAL + 4 * JOURNAL
 ERRORS = 64
