@@ -97,3 +97,26 @@ def test_workers_that_are_recycled_or_end_idle_are_no_deaths(pod: Pod, operator:
     operator.wait_for_report(finished=12, lost=0)
     assert operator.events == []
     assert (operator.facts.deaths, operator.facts.unanswered) == ({}, {})
+def test_a_signal_that_the_application_survives_is_no_death(tmp_path: Path, pod: Pod, operator: FakeOperator) -> None:
+    app = tmp_path / "survivor.py"
+    app.write_text(
+        "import os, signal, time\n"
+        "signal.signal(signal.SIGABRT, lambda *_: None)\n"
+        "def application(environ, start_response):\n"
+        "    if environ['PATH_INFO'] == '/abort':\n"
+        "        os.kill(os.getpid(), signal.SIGABRT)\n"
+        "    if environ['PATH_INFO'] == '/late':\n"
+        "        time.sleep(1.2)\n"
+        "    start_response('200 OK', [])\n"
+        "    return [b'ok']\n"
+    )
+    port = free_port()
+    pod.start_agent()
+    words = [*GUNICORN, "-w", "1", "--max-requests", "4", "survivor:application"]
+    pod.start_application([word.format(port=port) for word in words], port, tmp_path)
+    for path in ("/", "/abort", "/late", "/"):
+        assert get(port, path)[0] == 200
+    operator.wait_for_report(finished=4)
+    assert get(port, "/")[0] == 200
+    operator.wait_for_report(finished=5, lost=0)
+    assert (operator.facts.deaths, operator.events) == ({}, [])
