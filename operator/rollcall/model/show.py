@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import pods, requests
 from .balance import imbalance
 from .bottleneck import Measured
-from .causes import Bottleneck, Crashes, Throttled
+from .causes import Bottleneck, Crashes, Dependencies, Throttled
 from .fleet import Fleet
 from .picture import InFlight, Judgement, Picture, PodCounts, ResponseTime, Traffic
 from .resources import of_service, workers_of
@@ -19,7 +19,6 @@ def picture(fleet: Fleet, *, with_roll: bool, with_lists: bool | None = None) ->
     last = fleet.last
     lists = with_roll if with_lists is None else with_lists
     signals, traffic = fleet.signals, _traffic(fleet)
-    response_us = signals.endpoints.response_us(last.at_s) if last.tells else None
     return Picture(
         namespace=fleet.namespace,
         name=fleet.name,
@@ -44,11 +43,17 @@ def picture(fleet: Fleet, *, with_roll: bool, with_lists: bool | None = None) ->
         resources=of_service(fleet),
         workers=workers_of(fleet),
         sources=fleet.sources.pods(last.fresh),
-        dependencies=signals.dependencies.picture(last.at_s, response_us) if lists else None,
+        dependencies=dependencies_of(fleet) if lists else None,
         throttled=throttled_of(fleet),
         crashes=crashes_of(fleet, with_lists=lists),
         bottleneck=_bottleneck(fleet),
     )
+
+
+def dependencies_of(fleet: Fleet) -> Dependencies | None:
+    """Who is called, how it goes, and what part of the time it takes."""
+    last, signals = fleet.last, fleet.signals
+    return signals.dependencies.picture(last.at_s, signals.endpoints.response_us(last.at_s) if last.tells else None)
 
 
 def throttled_of(fleet: Fleet) -> list[Throttled]:

@@ -4,5 +4,6 @@
 `publisher`  one encoded frame per service and fold, shared by all readers
 `access`     who calls the live API and what they may read
 `live`       the live API: JSON and SSE
-`metrics`    Prometheus; `signals` its series by endpoint, error, visitor and resource
+`metrics`    Prometheus; `signals` its series by endpoint, error, visitor and resource,
+             `causes` those by dependency, signal and class of time
 """

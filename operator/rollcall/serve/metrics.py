@@ -19,6 +19,7 @@ from rollcall.ingest.agent import Door
 from rollcall.model.fleet import Fleet
 from rollcall.model.health import HealthState
 from rollcall.model.states import PodState
+from rollcall.serve.causes import cause_families
 from rollcall.serve.publisher import Publisher
 from rollcall.serve.signals import signal_families
 from rollcall_agent.wire import grid
@@ -40,7 +41,9 @@ class ServiceCollector(Collector):
         yield from self._traffic(fleets)
         yield from self._totals(fleets)
         yield self._response_times(fleets)
-        yield from signal_families([(fleet, self._publisher.summary(fleet)) for fleet in fleets])
+        services = [(fleet, self._publisher.summary(fleet)) for fleet in fleets]
+        yield from signal_families(services)
+        yield from cause_families(services)
 
     def _pods(self, fleets: Iterable[Fleet]) -> Iterator[Metric]:
         pods = GaugeMetricFamily(
@@ -106,7 +109,7 @@ class ServiceCollector(Collector):
         )
         errors = CounterMetricFamily("rollcall_service_errors", "Requests that failed", labels=SERVICE)
         lost = CounterMetricFamily(
-            "rollcall_service_lost_requests", "Requests in flight when their worker died", labels=SERVICE
+            "rollcall_service_lost_requests", "Requests in flight when their worker ended", labels=SERVICE
         )
         for fleet in fleets:
             who, totals = (fleet.namespace, fleet.name), fleet.totals()

@@ -77,6 +77,8 @@ def telling(live: Live) -> None:
     session = live.roll.open("uid-c", "shop", "pod-c", "e1", 0, live.now_s)
     session.define(wire.pack_names(wire.ENDPOINT_NAMES, [(1, "GET /feed"), (2, 'GET /"<\\x>\n"')]))
     session.define(wire.pack_names(wire.ERROR_NAMES, [(1, "exception ValueError"), (2, "abort client")]))
+    session.define(wire.pack_names(wire.DEPENDENCY_NAMES, [(1, "dynamodb newsfeed")]))
+    session.tell_sources(["python", "otlp"])
     records = [
         *((kind, endpoint, argument, 4) for endpoint in (1, 2) for kind, argument in ((wire.REQUESTS, 0), (wire.CELL, 200))),
         (wire.FAILURES, 1, 0, 3),
@@ -84,6 +86,15 @@ def telling(live: Live) -> None:
         (wire.ERRORS, 2, 0, 2),
         *((wire.VISITOR, 0, register << 8 | 1, 1) for register in range(10)),
         *((wire.SIGHTING, 0, 77, age_ms) for age_ms in (0, 2000)),
+        *((kind, endpoint, 0, 400_000) for endpoint in (1, 2) for kind in (wire.DURATION,)),
+        *(
+            (wire.CALLS, 1, 0, 10),
+            (wire.CALL_CELL, 1, 200, 10),
+            (wire.CALL_DURATION, 1, 0, 300_000),
+            (wire.WAITED, 1, 0, 200_000),
+        ),
+        *((wire.CALL_FAILURES, 1, wire.REASONS.index(reason), count) for reason, count in (("throttled", 4), ("timeout", 1))),
+        *((wire.UNANSWERED, 1, 11, 2), (wire.DEATHS, 0, 11, 1), (wire.DEATHS, 0, 6, 3)),
     ]
     session.accept_facts(wire.pack_facts(1, 0, records), live.now_s)
     session.accept_event(None, live.now_s)
@@ -156,6 +167,28 @@ async def test_series_of_signals(page: Page, live: Live) -> None:
     assert of(samples, "rollcall_service_unreadable_frames_total", kind="event", **shop) == 1
 
 
+async def test_series_of_causes(page: Page, live: Live) -> None:
+    busy(live)
+    telling(live)
+    samples = await page.read()
+    shop = {"namespace": "shop", "service": "newsfeed"}
+    table = {"dependency": "dynamodb newsfeed", **shop}
+    assert of(samples, "rollcall_dependency_calls_total", **table) == 10
+    failures = {labels["reason"]: value for labels, value in samples["rollcall_dependency_failures_total"]}
+    assert failures == {"throttled": 4, "timeout": 1}
+    assert of(samples, "rollcall_dependency_duration_seconds", quantile="0.95", **table) > 0
+    assert of(samples, "rollcall_dependency_share_ratio", **table) == pytest.approx(0.25)
+    assert of(samples, "rollcall_dependency_concurrency", **table) > 0
+    assert of(samples, "rollcall_dependency_throttled_per_second", reason="throttled", **table) > 0
+    assert of(samples, "rollcall_unanswered_total", endpoint="GET /feed", **shop) == 2
+    deaths = {labels["signal"]: value for labels, value in samples["rollcall_worker_deaths_total"]}
+    assert deaths == {"SIGSEGV": 1, "SIGABRT": 3}
+    parts = {labels["class"]: value for labels, value in samples["rollcall_service_time_ratio"]}
+    assert set(parts) == {"cpu", "dependency", "queue", "throttling", "other", "unknown"}
+    assert sum(parts.values()) == pytest.approx(1)
+    assert {labels["source"]: value for labels, value in samples["rollcall_service_source_pods"]} == {"python": 1, "otlp": 1}
+
+
 async def test_a_hostile_name_is_a_label_and_nothing_else(page: Page, live: Live) -> None:
     telling(live)
     text = await (await page.http.get("/metrics")).text()
@@ -214,14 +247,15 @@ async def test_the_histogram_is_exact(page: Page, live: Live) -> None:
 
 async def test_what_is_not_known_is_absent(page: Page) -> None:
     samples = await page.read()
-    assert not [name for name in samples if name.startswith(("rollcall_endpoint_", "rollcall_errors_"))]
+    assert not [name for name in samples if name.startswith(("rollcall_endpoint_", "rollcall_errors_", "rollcall_dependency_"))]
     for name in (
         "visitors", "concurrent_users", "imbalance_ratio", "cpu_millicores", "memory_bytes", "workers", "busy_workers",
         "listen_queue", "requests_per_second", "requests_in_flight", "oldest_request_seconds", "response_time_seconds",
-        "coverage_ratio", "desired_pods",
+        "coverage_ratio", "desired_pods", "time_ratio", "source_pods",
     ):  # fmt: skip
         assert not samples[f"rollcall_service_{name}"], name
     assert of(samples, "rollcall_service_requests_total", service="newsfeed") == 0
+    assert not samples["rollcall_worker_deaths_total"] + samples["rollcall_unanswered_total"]
 
 
 async def test_a_service_that_left_is_gone_from_the_next_page(page: Page, live: Live) -> None:
