@@ -32,8 +32,15 @@ Field = tuple[int, int, int, bytes]
 def native_path() -> str:
     """Where the library for this kind of machine would be."""
     agent = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    musl = os.path.exists(f"/lib/ld-musl-{os.uname().machine}.so.1")
-    return os.path.join(agent, "native", f"{os.uname().machine}-{'musl' if musl else 'gnu'}", "_rollcall_otlp.abi3.so")
+    return os.path.join(agent, "native", f"{os.uname().machine}-{_c_library()}", "_rollcall_otlp.abi3.so")
+
+
+def _c_library() -> str:
+    """`gnu` or `musl`: which one this process runs on; a machine may have both."""
+    try:
+        return "gnu" if os.confstr("CS_GNU_LIBC_VERSION") else "musl"
+    except (ValueError, OSError):
+        return "musl"
 
 
 def decoder() -> Callable[[bytes], Batch]:

@@ -17,6 +17,7 @@ import boto3
 from moto.server import ThreadedMotoServer
 
 MOTO_PORT = 8083
+PAUSE_S = 10.0
 REFUSAL = {
     "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
     "message": "The level of configured provisioned throughput for the table was exceeded. "
@@ -30,18 +31,22 @@ class Capacity:
     def __init__(self) -> None:
         self.per_second = 1000.0
         self._left, self._at_s = self.per_second, time.monotonic()
+        self._refused_s = -PAUSE_S
         self._lock = threading.Lock()
 
     def take(self) -> bool:
-        """Whether there is room for one read."""
+        """Whether there is room for one read. The first refusal after a while is written down."""
         with self._lock:
             now_s = time.monotonic()
             self._left = min(self.per_second, self._left + (now_s - self._at_s) * self.per_second)
             self._at_s = now_s
-            if self._left < 1:
-                return False
-            self._left -= 1
-            return True
+            if self._left >= 1:
+                self._left -= 1
+                return True
+            if now_s - self._refused_s > PAUSE_S:
+                print(f"refused {time.time():.3f}", flush=True)
+            self._refused_s = now_s
+            return False
 
 
 class Table(BaseHTTPRequestHandler):
