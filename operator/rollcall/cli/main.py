@@ -77,7 +77,9 @@ app.command(name="inject")(inject_command)
 
 def _part_command(name: str) -> None:
     def part(
-        service: Annotated[str, typer.Argument(help="A MonitoredService.")],
+        service: Annotated[
+            str | None, typer.Argument(help="A MonitoredService; may be left out where the namespace has only one.")
+        ] = None,
         namespace: Namespace = None,
         watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it as it changes, until ctrl-c.")] = False,
         output: Annotated[str, typer.Option("--output", "-o", help="table or json.")] = "table",

@@ -81,6 +81,11 @@ def plain(text: str, style: str = "") -> Text:
     return Text("".join(each if each.isprintable() else "\ufffd" for each in text), style=style)
 
 
+def nothing(sentence: str) -> Text:
+    """Where there is nothing to show, a sentence says so."""
+    return Text(sentence, style="bright_black")
+
+
 def table_of(columns: str) -> Table:
     """An empty table; a column's name begins with > when it is aligned to the right, _ stands for a space."""
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -157,12 +162,17 @@ def head(picture: Picture) -> RenderableType:
         if pods[state]:
             buckets.append(f"{_SIGN[state]} {pods[state]} {state}  ", style=colour)
     in_flight = Text.assemble(("in flight ", "bright_black"), equalizer(traffic["inFlight"]))
+    if 0 < traffic["inFlightPods"] < traffic["pods"]:
+        in_flight.append(f"  of {traffic['inFlightPods']} of {traffic['pods']} pods", style="yellow")
     if traffic["inFlight"] and traffic["inFlight"]["total"]:
         in_flight.append(f"  oldest {age(traffic['inFlight']['oldest'])}", style="bright_black")
     totals = picture["totals"]
     counted = Text(
-        f"total {totals['requests']} requests, {totals['errors']} errors, {totals['lost']} lost", style="bright_black"
+        f"total {totals['requests']} requests, {totals['errors']} errors, {totals['lost']} unanswered", style="bright_black"
     )
+    if picture["sources"]:
+        told = ", ".join(f"{source} {pods}" for source, pods in picture["sources"].items())
+        counted.append(f"   pods by source: {told}")
     return Group(title, figures, in_flight, _people(picture), buckets, counted)
 
 

@@ -8,7 +8,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from rollcall.api.percentages import format_ratio
-from rollcall.cli.screen import NONE, Picture, age, duration, plain, rate, ratio, state_of, table_of
+from rollcall.cli.causes import crashes_table, dependencies_table
+from rollcall.cli.screen import NONE, Picture, age, duration, nothing, plain, rate, ratio, state_of, table_of
 
 OLD_S = 5.0
 """A reading older than this is shown with its age."""
@@ -19,8 +20,8 @@ def endpoints_table(picture: Picture, most: int | None = None) -> RenderableType
     """Where the time goes: endpoints by share of all response time."""
     endpoints = picture["endpoints"]
     if endpoints is None or not endpoints["rows"]:
-        return _nothing("no endpoint is known: no pod with a probe has answered a request yet")
-    table = table_of("ENDPOINT >SHARE >RPS >ERRORS >MEAN >P50 >P95 >P99 >REQUESTS")
+        return nothing("no endpoint is known: no pod with a probe has answered a request yet")
+    table = table_of("ENDPOINT >SHARE >RPS >ERRORS >MEAN >P50 >P95 >P99 >REQUESTS >UNANSWERED")
     rows: list[Picture] = endpoints["rows"]
     for row in rows[:most]:
         table.add_row(
@@ -30,6 +31,7 @@ def endpoints_table(picture: Picture, most: int | None = None) -> RenderableType
             ratio(row["errorRatio"]),
             *(duration(row[rank]) for rank in ("mean", "p50", "p95", "p99")),
             Text(str(row["requests"])),
+            Text(str(row["unanswered"]), style="red" if row["unanswered"] else ""),
         )
     folded = endpoints["folded"]
     if folded["endpoints"] and most is None:
@@ -45,12 +47,12 @@ def errors_table(picture: Picture) -> RenderableType:
     """Types of errors by rate, then the newest samples with their place in the code."""
     errors = picture["errors"]
     if not errors["byType"]:
-        return _nothing("no error has been counted")
+        return nothing("no error has been counted")
     table = table_of("KIND TYPE >PER_SECOND >TOTAL")
     for each in errors["byType"]:
         table.add_row(plain(each["kind"]), plain(each["type"]), rate(each["perSecond"]), Text(str(each["total"])))
     if not errors["samples"]:
-        return Group(table, Text(), _nothing("no sample of an error has come yet"))
+        return Group(table, Text(), nothing("no sample of an error has come yet"))
     return Group(table, Text(), *(_sample(each, picture["at"]) for each in errors["samples"]))
 
 
@@ -71,11 +73,11 @@ def _sample(sample: Picture, at: float) -> RenderableType:
 def requests_table(picture: Picture, most: int | None = None) -> RenderableType:
     """Requests in flight, longest first, with what each is at."""
     if picture["traffic"]["inFlight"] is None:
-        return _nothing("nothing is known of requests in flight: no pod reports that can see them")
+        return nothing("nothing is known of requests in flight: no pod reports that can see them")
     longest: list[Picture] = picture["longest"] or []
     if not longest:
         bound_s = min(500, picture["bandsMs"][0]) / 1000
-        return _nothing(f"no request has been in flight for longer than {bound_s:g} s")
+        return nothing(f"no request has been in flight for longer than {bound_s:g} s")
     table = table_of(">ELAPSED ENDPOINT STEP >FOR POD >WORKER REVISION")
     for request in longest[:most]:
         table.add_row(
@@ -102,7 +104,7 @@ def resources_table(picture: Picture) -> RenderableType:
     """The pods with what their containers use and how busy their workers are."""
     roll: list[Picture] = picture["roll"] or []
     if not roll:
-        return _nothing("no pod matches the selector")
+        return nothing("no pod matches the selector")
     table = table_of("POD STATE >CPU >REQUEST >LIMIT >THROTTLED >MEMORY >LIMIT >RESTARTS >OOM BUSY >QUEUE REVISION READ")
     for pod in roll:
         used = pod["resources"]
@@ -142,21 +144,25 @@ def _read(used: Picture) -> Text:
     return text.append(f" {age(used['age'])} ago", style="yellow") if used["age"] > OLD_S else text
 
 
-def _nothing(sentence: str) -> Text:
-    return Text(sentence, style="bright_black")
-
-
 PARTS: dict[str, Any] = {
     "endpoints": endpoints_table,
     "errors": errors_table,
     "requests": requests_table,
     "pods": resources_table,
+    "deps": dependencies_table,
+    "crashes": crashes_table,
 }
 """How each part is shown, by its command."""
-_FIELDS = {"endpoints": "endpoints", "errors": "errors", "requests": "longest", "pods": "roll"}
+_FIELDS = {
+    "endpoints": ("endpoints",),
+    "errors": ("errors",),
+    "requests": ("longest",),
+    "pods": ("roll",),
+    "deps": ("bottleneck", "throttled", "dependencies"),
+    "crashes": ("crashes",),
+}
 
 
 def part_of(picture: Picture, command: str) -> Picture:
     """The part of a picture that a command is about, for programs."""
-    field = _FIELDS[command]
-    return {key: picture[key] for key in ("namespace", "name", "at", field)}
+    return {key: picture[key] for key in ("namespace", "name", "at", *_FIELDS[command])}

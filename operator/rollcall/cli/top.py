@@ -14,13 +14,14 @@ from rich.live import Live
 from rich.text import Text
 
 from rollcall.cli import screen
+from rollcall.cli.causes import bottleneck_line, dependencies_table, trouble_lines
 from rollcall.cli.connection import Caller, live_api
 from rollcall.cli.signals import endpoints_table, requests_table
 from rollcall.cli.stream import Frame, frames
 
 DRAW_S = 0.5
 LINE_S = 1.0
-HEAD_LINES = 10
+HEAD_LINES = 11
 """What stands around the pods: figures, the table's head, the footer."""
 TABLE_LINES = 3
 MOST_BELOW = 10
@@ -52,12 +53,15 @@ def render(picture: dict[str, Any], height: int) -> RenderableType:
 
 
 def service_screen(picture: dict[str, Any], height: int) -> RenderableType:
-    """One service: its figures and its pods; below them, where there is room, its longest requests and endpoints."""
-    room = max(3, height - HEAD_LINES)
-    shown: list[RenderableType] = [screen.head(picture), Text(), screen.pods_table(picture, room)]
+    """One service: its figures and its pods; below them, where there is room, longest requests, dependencies and endpoints."""
+    troubles = trouble_lines(picture)
+    room = max(3, height - HEAD_LINES - len(troubles))
+    shown: list[RenderableType] = [screen.head(picture), bottleneck_line(picture["bottleneck"]), *troubles, Text()]
+    shown.append(screen.pods_table(picture, room))
     room -= len(picture["roll"] or []) + 2
     for title, rows, table in (
         ("longest requests in flight", picture["longest"], requests_table),
+        ("dependencies", picture["dependencies"] and picture["dependencies"]["rows"], dependencies_table),
         ("endpoints", picture["endpoints"] and picture["endpoints"]["rows"], endpoints_table),
     ):
         fits = min(len(rows or []), MOST_BELOW, room - TABLE_LINES)

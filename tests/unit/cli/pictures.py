@@ -6,6 +6,19 @@ from typing import Any
 
 import msgspec
 
+from rollcall.model.causes import (
+    Bottleneck,
+    Crash,
+    Crashes,
+    CrashGroup,
+    DependencyRow,
+    DependencyShare,
+    RevisionChange,
+    RevisionCrashes,
+    Shares,
+    SignalCount,
+    SlowRequests,
+)  # fmt: skip
 from rollcall.model.health import HealthState
 from rollcall.model.picture import (
     EndpointRow,
@@ -74,6 +87,52 @@ def resources(**changes: Any) -> Resources:
         "memory_bytes": 150 * 2**20, "memory_limit_bytes": 256 * 2**20, "oom_kills": 1, "source": "probe", "age": 0.6,
     }  # fmt: skip
     return Resources(**(given | changes))
+
+
+def dependency(name: str, **changes: Any) -> DependencyRow:
+    given: dict[str, Any] = {
+        "dependency": name, "calls_per_second": 105.3, "failure_ratio": 0.38, "failures": {"throttled": 40.6, "timeout": 0.4},
+        "mean": 0.01, "p50": 0.008, "p95": 0.0234, "p99": 0.1, "concurrency": 1.23, "share": 0.62, "calls": 999, "failed": 380,
+    }  # fmt: skip
+    return DependencyRow(**(given | changes))
+
+
+def crash(**changes: Any) -> Crash:
+    given: dict[str, Any] = {
+        "at": 988.0, "pod": "newsfeed-1", "revision": "7d9c", "image": "shop/feed:9", "runtime": "php", "worker": 17,
+        "signal": "SIGSEGV", "address": "0x0", "module": "/usr/lib/php/feed.so", "offset": "0x1139", "caller": None,
+        "endpoint": "GET /feed", "step": "code rank (feed.php:12)", "elapsed": 0.12, "unanswered": 1,
+    }  # fmt: skip
+    return Crash(**(given | changes))
+
+
+REVISIONS = RevisionChange(
+    "Deployment/newsfeed", RevisionCrashes("7d9c", 12, 180, 720), RevisionCrashes("6d5b", 0, 2400, 9600), "higher", 1e-13,
+    "12 crashes in 3 minutes since revision 7d9c; none in 40 minutes of 6d5b",
+)  # fmt: skip
+
+
+def crashes(*samples: Crash, **changes: Any) -> Crashes:
+    """Of one group, which the changes are of."""
+    given: dict[str, Any] = {
+        "signal": "SIGSEGV", "module": "/usr/lib/php/feed.so", "endpoint": "GET /feed", "revision": "7d9c",
+        "image": "shop/feed:9", "count": 12, "first": 820.0, "last": 988.0,
+    }  # fmt: skip
+    group = CrashGroup(**(given | changes))
+    signals = [SignalCount("SIGSEGV", 0.1, 12), SignalCount("SIGABRT", 0.0, 2)]
+    return Crashes(0.1, 14, 12, 988.0, "SIGSEGV", signals, [group], REVISIONS, list(samples))
+
+
+def bottleneck(**changes: Any) -> Bottleneck:
+    shares = Shares(0.2, 0.62, 0.0, 0.0, 0.18, 0.0)
+    name = changes.get("dependency", "postgresql orders")
+    slow = SlowRequests("dependency", name, 0.62, 15, 1.0, shares)
+    given: dict[str, Any] = {
+        "kind": "dependency", "dependency": name, "share": 0.62, "shares": shares,
+        "dependencies": [DependencyShare(name, 0.62)], "slow": slow, "coverage": 1.0, "queue_coverage": 1.0,
+        "window_seconds": 10.0,
+    }  # fmt: skip
+    return Bottleneck(**(given | changes))
 
 
 def picture(roll: list[PodPicture] | None = None, **changes: Any) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def test_version(rollcall: Rollcall) -> None:
         ["nothing"],
         ["top", "--seconds", "soon"],
         ["top", "--output", "xml", "--kubeconfig", "none"],
-        ["endpoints"],
+        ["endpoints", "newsfeed", "another"],
         ["pods", "newsfeed", "-o", "xml"],
     ],
 )

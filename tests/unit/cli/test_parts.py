@@ -16,8 +16,21 @@ from rollcall.cli.parts import run_part
 from rollcall.cli.signals import PARTS, endpoints_table, errors_table, part_of, requests_table, resources_table
 from rollcall.cli.stream import Frame
 from rollcall.cli.top import render
+from rollcall.model.causes import Dependencies, FoldedDependencies, Throttled
 from rollcall.model.picture import Endpoints, Errors, ErrorType, Folded, Imbalance, ResponseTime, Traffic, Visitors
-from tests.unit.cli.pictures import endpoint, picture, pod, request, resources, sample, unheard
+from tests.unit.cli.pictures import (
+    bottleneck,
+    crash,
+    crashes,
+    dependency,
+    endpoint,
+    picture,
+    pod,
+    request,
+    resources,
+    sample,
+    unheard,
+)  # fmt: skip
 from tests.unit.cli.test_screen import text
 
 CALLER = Caller(Target(namespace="shop"), ssl.create_default_context(), {})
@@ -34,9 +47,9 @@ def test_endpoints() -> None:
     )
     shown = picture([pod("a")], endpoints=Endpoints([endpoint("GET /feed/<user>"), idle], Folded(0, 0)))
     head, feed, post = lines(endpoints_table(shown))
-    assert head == ["ENDPOINT", "SHARE", "RPS", "ERRORS", "MEAN", "P50", "P95", "P99", "REQUESTS"]
-    assert feed == ["GET", "/feed/<user>", "42%", "12", "0.2%", "30ms", "21ms", "87ms", "1.23s", "5000"]
-    assert post == ["POST", "/post", "–", "0.0", "–", "–", "–", "–", "–", "5000"]
+    assert head == ["ENDPOINT", "SHARE", "RPS", "ERRORS", "MEAN", "P50", "P95", "P99", "REQUESTS", "UNANSWERED"]
+    assert feed == ["GET", "/feed/<user>", "42%", "12", "0.2%", "30ms", "21ms", "87ms", "1.23s", "5000", "0"]
+    assert post == ["POST", "/post", "–", "0.0", "–", "–", "–", "–", "–", "5000", "0"]
 
 
 @pytest.mark.parametrize(("folded", "said"), [(1, "of 1 endpoint that"), (30, "of 30 endpoints that")])
@@ -86,6 +99,8 @@ def test_pods() -> None:
         ("errors", {}, "no error has been counted"),
         ("requests", {}, "no request has been in flight for longer than 0.5 s"),
         ("requests", {"bands_ms": [200, 400, 800]}, "no request has been in flight for longer than 0.2 s"),
+        ("deps", {}, "no dependency is known: no pod has called one yet that its probe can see"),
+        ("crashes", {}, "no worker has crashed"),
         ("requests", {"traffic": NOTHING}, "nothing is known of requests in flight: no pod reports that can see them"),
     ],
 )
@@ -107,6 +122,10 @@ def test_nothing_from_a_pod_moves_the_cursor_or_is_markup() -> None:
         errors=Errors(1.0, [ErrorType(EVIL, EVIL, 1.0, 1)], [sample(message=EVIL, file=EVIL, endpoint=EVIL, pod=EVIL)]),
         longest=[request(9.0, endpoint=EVIL, step=EVIL, pod=EVIL, revision=EVIL)],
         imbalance=Imbalance(1.0, 1.0, EVIL),
+        dependencies=Dependencies([dependency(EVIL)], FoldedDependencies(0, 0)),
+        crashes=crashes(crash(module=EVIL, endpoint=EVIL, step=EVIL, caller=EVIL, image=EVIL), endpoint=EVIL, revision=EVIL),
+        bottleneck=bottleneck(dependency=EVIL),
+        throttled=[Throttled(EVIL, "refused", 1.0, 0.1, 990.0)],
     )
     for thing in (*(table(shown) for table in PARTS.values()), render(shown, 40)):
         found = text(thing, width=500)
@@ -128,11 +147,11 @@ def test_top_shows_users_imbalance_and_what_there_is_room_for() -> None:
     assert tall.count("SELECT posts") == 10
     assert "GET /9" in tall
     assert "GET /10" not in tall
-    for height in range(14, 60):
+    for height in range(15, 60):
         found = text(render(shown, height), width=160).splitlines()
         assert len(found) <= height - 1, "the footer has the last line"
         assert sum("● serving" in line for line in found) == 4
-    assert "SELECT posts" not in text(render(shown, 16))
+    assert "SELECT posts" not in text(render(shown, 17))
 
 
 def test_top_of_all_services_shows_users_and_imbalance() -> None:
@@ -150,14 +169,28 @@ def test_no_width_breaks_it(part: str, width: int) -> None:
         endpoints=Endpoints([endpoint("GET /a/very/long/route/template/<with>/<parts>")], Folded(3, 7)),
         errors=Errors(1.0, [ErrorType("exception", "ValueError", 1.0, 1)], [sample()]),
         longest=[request(9.0)],
+        dependencies=Dependencies([dependency("http a-very-long-name.of.a.service.example.com")], FoldedDependencies(3, 7)),
+        crashes=crashes(crash()),
+        bottleneck=bottleneck(),
+        throttled=[Throttled("dynamodb newsfeed", "throttled", 41.2, 0.38, 990.0)],
     )
     assert max(len(line) for line in text(PARTS[part](shown), width).splitlines()) <= width
 
 
 @pytest.mark.parametrize(
-    ("part", "field"), [("endpoints", "endpoints"), ("errors", "errors"), ("requests", "longest"), ("pods", "roll")]
+    ("part", "fields"),
+    [
+        ("endpoints", ["endpoints"]),
+        ("errors", ["errors"]),
+        ("requests", ["longest"]),
+        ("pods", ["roll"]),
+        ("deps", ["bottleneck", "throttled", "dependencies"]),
+        ("crashes", ["crashes"]),
+    ],
 )
-def test_for_programs(part: str, field: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_for_programs(
+    part: str, fields: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     shown = picture([pod("a")], longest=[request(9.0)])
 
     async def once(caller: Caller, path: str) -> dict[str, Any]:
@@ -167,7 +200,11 @@ def test_for_programs(part: str, field: str, monkeypatch: pytest.MonkeyPatch, ca
     monkeypatch.setattr(parts, "once", once)
     run_part(part, CALLER, "newsfeed", output="json", watch=False, seconds=None)
     found = json.loads(capsys.readouterr().out)
-    assert found == part_of(shown, part) == {"namespace": "shop", "name": "newsfeed", "at": 1000.0, field: shown[field]}
+    assert (
+        found
+        == part_of(shown, part)
+        == {"namespace": "shop", "name": "newsfeed", "at": 1000.0} | {field: shown[field] for field in fields}
+    )
     run_part(part, CALLER, "newsfeed", output="table", watch=False, seconds=None)
     assert capsys.readouterr().out.strip()
 

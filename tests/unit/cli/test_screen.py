@@ -83,7 +83,7 @@ def test_a_service_and_its_pods() -> None:
     ):
         assert words in shown
     assert "2 of 2 desired: ● 2 serving" in shown
-    assert "total 5000 requests, 6 errors, 1 lost" in shown
+    assert "total 5000 requests, 6 errors, 1 unanswered" in shown
     assert "oldest 4s" in shown
     assert cells(shown, "newsfeed-2") == ["newsfeed-2", "●", "serving", "12", "87ms", "2%", "2", "▮▮", "2m", "node-1"]
 
