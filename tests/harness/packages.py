@@ -40,9 +40,11 @@ _TEST_TOOLS = {
     "/usr/share/wordpress/wp-load.php": "wordpress",
     "/usr/share/wordpress/wp-content/themes/twentytwentythree": "wordpress-theme-twentytwentythree",
     "mariadbd": "mariadb-server",
+    "/usr/lib/postgresql/15/bin/postgres": "postgresql-15",
+    "redis-server": "redis-server",
     "/usr/lib/apache2/modules/libphp8.2.so": "libapache2-mod-php8.2",
 }
-"""What the tests of the PHP probe run outside of any cluster; they load the modules themselves, by name."""
+"""What the tests of the probes run outside of any cluster; those of PHP's load its modules themselves, by name."""
 # An ordinary user's PATH lacks the folders that some of them are in.
 _SEARCH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 

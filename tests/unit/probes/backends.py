@@ -15,8 +15,11 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from tests.harness import environments, ferretdb
 from tests.unit.agent.pod import free_port
 
+AWS = ("boto3>=1.35", "moto[server]>=5")
+"""What answers like AWS. In an environment of its own: botocore and kubernetes want different versions of python-dateutil."""
 POSTGRESQL = "/usr/lib/postgresql/15/bin"
 
 
@@ -98,12 +101,12 @@ def mariadb() -> Iterator[int]:
         install = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", f"--user={user}"]
         subprocess.run([*install, "--auth-root-authentication-method=normal"], check=True, capture_output=True)
         options = ["--no-defaults", f"--datadir={data}", f"--socket={path}", f"--user={user}", f"--pid-file={folder}/pid"]
-        quick = ["--skip-log-bin", "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=16M"]
+        quick = ["--skip-log-bin", "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=16M", "--skip-name-resolve"]
         command = ["/usr/sbin/mariadbd", *options, *quick, "--bind-address=127.0.0.1", f"--port={port}"]
         client = ["mariadb", "--no-defaults", f"--socket={path}", "-uroot", "-e"]
         ready = [*client, "select 1"]
         with _server(folder, command, lambda: subprocess.run(ready, capture_output=True).returncode == 0):
-            create = "create database shop; create user app@'%'; grant all on *.* to app@'%'"
+            create = "drop user if exists ''@localhost; create database shop; create user app@'%'; grant all on *.* to app@'%'"
             subprocess.run([*client, create], check=True, capture_output=True)
             yield port
 
@@ -118,8 +121,34 @@ def redis() -> Iterator[int]:
             yield port
 
 
+@contextmanager
+def mongodb() -> Iterator[int]:
+    """The port of a server of MongoDB's protocol."""
+    port = free_port()
+    with _folder(None) as folder:
+        options = [
+            "--handler=sqlite",
+            f"--sqlite-url=file:{folder}/",
+            f"--state-dir={folder}",
+            f"--listen-addr=127.0.0.1:{port}",
+        ]
+        quiet = ["--telemetry=disable", "--debug-addr=-", "--log-level=error"]
+        with _server(folder, [str(ferretdb.ensure()), *options, *quiet], lambda: _accepts(port)):
+            yield port
+
+
+@contextmanager
+def aws() -> Iterator[int]:
+    """The port of a server that answers like AWS."""
+    port = free_port()
+    with _folder(None) as folder:
+        command = [str(environments.ensure(AWS)), "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        with _server(folder, command, lambda: _accepts(port)):
+            yield port
+
+
 class _Answers(BaseHTTPRequestHandler):
-    """`/status/503`, with `?retry` and a header Retry-After; `/slow/0.5` takes half a second; `/moved` leads to `/status/200`."""
+    """`/status/503`, with `?retry` and a header Retry-After; `/slow/0.5` takes half a second; `/moved` leads to the former."""
 
     protocol_version = "HTTP/1.1"
 

@@ -9,12 +9,14 @@ import importlib
 import io
 import json
 import os
+import re
 import sys
 import traceback
 from wsgiref.handlers import SimpleHandler
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROBES = "_rollcall_probe"
+VARYING = re.compile("0x[0-9a-f]+|[0-9a-f]{24}")
 
 
 class Seen:
@@ -67,7 +69,8 @@ def seen_error(error):
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if PROBES not in frame.filename]
     kind = f"{type(error).__module__}.{type(error).__qualname__}"
     causes = [type(cause).__name__ for cause in (error.__cause__, error.__context__) if cause is not None]
-    return [kind, str(error), os.path.basename(frames[-1].filename), frames[-1].name, causes, error.__suppress_context__]
+    message = VARYING.sub("<id>", str(error))
+    return [kind, message, os.path.basename(frames[-1].filename), frames[-1].name, causes, error.__suppress_context__]
 
 
 def main():

@@ -1,6 +1,7 @@
 """HTTP by urllib3 (and what is built on it: requests), httpx and aiohttp: one call per answer, until its headers are here.
 
-A redirect is another call, of whatever host it leads to. What urllib3 tries again by itself is one call.
+A redirect is another call, of whatever host it leads to; aiohttp follows it within one call, of the first host. What urllib3
+tries again by itself is one call.
 """
 
 from __future__ import annotations
@@ -8,16 +9,18 @@ from __future__ import annotations
 from .hook import Hook
 from .reasons import reason_of_status
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+_DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _MOST_NAMES = 1024
 _names = {}
 
 
-def name_of_host(scheme, host, port) -> str:
-    """`http api.example.com`, with the port where that is not the scheme's own."""
+def name_of_host(scheme, host, port):
+    """`http api.example.com`, with the port where that is not the scheme's own; None without a host."""
     key = scheme, host, port
     name = _names.get(key)
     if name is None:
+        if not host:
+            return None
         shown = host.strip("[]").rstrip(".").lower()
         if ":" in shown:
             shown = "[" + shown + "]"
@@ -40,10 +43,41 @@ def urllib3(module) -> None:
                 from urllib.parse import urlsplit
 
                 parts = urlsplit(url)
-                return name_of_host("http", parts.hostname or "", parts.port)
+                return name_of_host("http", parts.hostname, parts.port)
         return name_of_host(pool.scheme, pool.host, pool.port)
 
     def settle(record, response):
         record.end(reason_of_status(response.status, response.headers))
 
     Hook("urllib3").patch(module.HTTPConnectionPool, name_of, "urlopen", settle=settle)
+
+
+def httpx(module) -> None:
+    """`httpx._transports.default`: what goes over a network; an application's own transports do not."""
+    hook = Hook("httpx")
+
+    def name_of(_, args, kwargs):
+        url = (args[0] if args else kwargs["request"]).url
+        return name_of_host(url.scheme, url.host, url.port)
+
+    def settle(record, response):
+        record.end(reason_of_status(response.status_code, response.headers))
+
+    hook.patch(module.HTTPTransport, name_of, "handle_request", settle=settle)
+    hook.patch_async(module.AsyncHTTPTransport, name_of, "handle_async_request", settle=settle)
+
+
+def aiohttp(module) -> None:
+    """`aiohttp.client`: all methods of a session come to `_request`."""
+
+    def name_of(session, args, kwargs):
+        try:
+            url = session._build_url(args[1] if len(args) > 1 else kwargs["str_or_url"])
+        except (KeyError, TypeError, ValueError, AssertionError):
+            return None  # no URL: the library says so
+        return name_of_host(url.scheme, url.host, url.port)
+
+    def settle(record, response):
+        record.end(reason_of_status(response.status, response.headers))
+
+    Hook("aiohttp").patch_async(module.ClientSession, name_of, "_request", settle=settle)

@@ -67,7 +67,7 @@ def psycopg(module) -> None:
         _psycopg.patch_async(owner, _cursor_name, "execute", "executemany")
 
 
-def pool(module) -> None:
+def psycopg_pool(module) -> None:
     """A pool that has no connection in time; waiting for one is waiting for the database."""
     from psycopg.conninfo import conninfo_to_dict
 

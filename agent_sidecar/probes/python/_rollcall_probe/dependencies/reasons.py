@@ -53,6 +53,19 @@ _THROTTLING_CODES = frozenset(
 )
 """Of AWS; the codes that botocore tries again for this reason."""
 _GRPC = {"DEADLINE_EXCEEDED": TIMEOUT, "RESOURCE_EXHAUSTED": THROTTLED, "UNAVAILABLE": REFUSED}
+_GRPC_ANSWERS = frozenset(
+    (
+        "ALREADY_EXISTS",
+        "CANCELLED",
+        "FAILED_PRECONDITION",
+        "INVALID_ARGUMENT",
+        "NOT_FOUND",
+        "OUT_OF_RANGE",
+        "PERMISSION_DENIED",
+        "UNAUTHENTICATED",
+    )
+)
+"""What HTTP answers with 4xx: the caller's mistake, or none."""
 _DEEPEST = 6
 
 
@@ -63,7 +76,7 @@ def reason_of(error):
     """
     if not isinstance(error, Exception) and "Timeout" not in type(error).__name__:
         return None
-    if type(error).__name__ == "CancelledError":  # an Exception before Python 3.8
+    if type(error).__name__ == "CancelledError" or _grpc_code(error) in _GRPC_ANSWERS:
         return None
     depth = 0
     while error is not None and depth < _DEEPEST:
@@ -101,15 +114,21 @@ def _of_answer(error):
     code = aws_code(getattr(error, "response", None))
     if code is not None:
         return THROTTLED if code in _THROTTLING_CODES else ERROR
-    status = getattr(error, "code", None)
-    if callable(status):
-        return _GRPC.get(getattr(status(), "name", ""))
+    if _grpc_code(error) is not None:
+        return _GRPC.get(_grpc_code(error), ERROR)
     if error.args and type(error.args[0]) is int and error.args[0] in _NUMBERS:
         return _NUMBERS[error.args[0]]
     text = str(error)[:1000].lower()
     for words, reason in _WORDS:
         if words in text:
             return reason
+    return None
+
+
+def _grpc_code(error):
+    """The name of the status that a gRPC call ended with, None for other errors."""
+    if any(kind.__name__ == "RpcError" for kind in type(error).__mro__) and callable(getattr(error, "code", None)):
+        return getattr(error.code(), "name", None)
     return None
 
 

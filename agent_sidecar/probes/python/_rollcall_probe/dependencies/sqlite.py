@@ -18,7 +18,7 @@ _FACTORY = 5
 """Place of the factory among the arguments of `connect`."""
 
 
-def dbapi2(module) -> None:
+def sqlite3(module) -> None:
     """`sqlite3.dbapi2`, from which `sqlite3` takes its `connect`."""
     original = module.connect
     cursors = Subclasses(module.Cursor, _cursor_members)
