@@ -22,8 +22,8 @@ from .wire.facts import cut
 from .wire.grid import BUCKETS, bucket_of_ns
 
 _COUNTS = struct.Struct("@9Q")
-"""started, finished, errors, duration_us and five classes of responses. Native: each field is one aligned 8-byte store."""
-_ROW = struct.Struct("@3Q")
+"""started, finished, errors, duration_us and five classes of responses."""
+_FIRST_COUNT = layout.OFF_STARTED // 8
 _SLOT = struct.Struct("@QI")
 _OPEN_SLOT = struct.Struct("@QII")
 _WHOLE_SLOT = struct.Struct("@QIIQQ")
@@ -88,6 +88,7 @@ class Ledger(Notes, Calls):
     def resume(self) -> None:
         """Take the counts from the file: it is new, or another process with the same map has written to it."""
         self._counts = list(_COUNTS.unpack_from(self.memory, layout.OFF_STARTED))
+        self._counts[_STARTED] = max(self._counts[_STARTED], self._counts[_FINISHED])  # killed between the two
         self._histogram = self._u32[_HISTOGRAM : _HISTOGRAM + BUCKETS].tolist()
         self._rows = []
         self._endpoints = {}
@@ -169,7 +170,7 @@ class Ledger(Notes, Calls):
     def lost(self) -> None:
         """Count a request that left its slot without having finished."""
         self._counts[_STARTED] += 1
-        _COUNTS.pack_into(self.memory, layout.OFF_STARTED, *self._counts)
+        self._u64[_FIRST_COUNT] = self._counts[_STARTED]
 
     @property
     def endpoints_used(self) -> int:
@@ -183,43 +184,45 @@ class Ledger(Notes, Calls):
 
     def untimed(self, endpoint: int, status_class: int, error: bool) -> None:
         """Count a request that ended nobody knows after how long: it is in no bucket, and adds to no sum of response times."""
-        counts, row = self._counts, self._rows[endpoint]
-        counts[_STARTED] += 1
-        counts[_FINISHED] += 1
-        row[0] += 1
-        if error:
-            counts[_ERRORS] += 1
-            row[1] += 1
-        if status_class:
-            counts[_RESPONSES + status_class - 1] += 1
-        written = self._journal_written
-        self._u32[_JOURNAL + (written & _JOURNAL_MASK)] = endpoint << 16 | layout.NO_BUCKET
-        self._journal_written = self._u64[_JOURNAL_WRITTEN] = written + 1
-        _ROW.pack_into(self.memory, row[3], row[0], row[1], row[2])
-        _COUNTS.pack_into(self.memory, layout.OFF_STARTED, *counts)
+        self._enter(endpoint, layout.NO_BUCKET)
+        self._count(endpoint, status_class, error, 0)
 
     def finished(self, endpoint: int, status_class: int, error: bool, elapsed_ns: int) -> None:
         """Count a request that ended; status_class is 1..5, or 0 without a response. Its slot is closed after this."""
-        counts = self._counts
-        row = self._rows[endpoint]
-        elapsed_us = elapsed_ns // 1000
-        counts[_STARTED] += 1
-        counts[_FINISHED] += 1
-        counts[_DURATION_US] += elapsed_us
-        row[0] += 1
-        row[2] += elapsed_us
-        if error:
-            counts[_ERRORS] += 1
-            row[1] += 1
-        if status_class:
-            counts[_RESPONSES + status_class - 1] += 1
         bucket = bucket_of_ns(elapsed_ns)
         self._histogram[bucket] = count = (self._histogram[bucket] + 1) & _U32
-        memory = self.memory
-        u32 = self._u32
-        u32[_HISTOGRAM + bucket] = count
+        self._u32[_HISTOGRAM + bucket] = count
+        self._enter(endpoint, bucket)
+        self._count(endpoint, status_class, error, elapsed_ns // 1000)
+
+    def _enter(self, endpoint: int, bucket: int) -> None:
         written = self._journal_written
-        u32[_JOURNAL + (written & _JOURNAL_MASK)] = endpoint << 16 | bucket
+        self._u32[_JOURNAL + (written & _JOURNAL_MASK)] = endpoint << 16 | bucket
         self._journal_written = self._u64[_JOURNAL_WRITTEN] = written + 1
-        _ROW.pack_into(memory, row[3], row[0], row[1], row[2])
-        _COUNTS.pack_into(memory, layout.OFF_STARTED, *counts)
+
+    def _count(self, endpoint: int, status_class: int, error: bool, elapsed_us: int) -> None:
+        """Each counter is one aligned store, and `started` the last of them: this process may be killed between any two.
+
+        Not by `pack_into`, which fills a field's place with zeros before it writes.
+        """
+        counts, row, u64 = self._counts, self._rows[endpoint], self._u64
+        at = row[3] // 8
+        row[0] += 1
+        u64[at] = row[0]
+        row[2] += elapsed_us
+        u64[at + 2] = row[2]
+        if error:
+            row[1] += 1
+            u64[at + 1] = row[1]
+            counts[_ERRORS] += 1
+            u64[_FIRST_COUNT + _ERRORS] = counts[_ERRORS]
+        if status_class:
+            place = _RESPONSES + status_class - 1
+            counts[place] += 1
+            u64[_FIRST_COUNT + place] = counts[place]
+        counts[_DURATION_US] += elapsed_us
+        u64[_FIRST_COUNT + _DURATION_US] = counts[_DURATION_US]
+        counts[_FINISHED] += 1
+        u64[_FIRST_COUNT + _FINISHED] = counts[_FINISHED]
+        counts[_STARTED] += 1
+        u64[_FIRST_COUNT + _STARTED] = counts[_STARTED]

@@ -40,6 +40,7 @@ _TEST_TOOLS = {
     "/usr/share/wordpress/wp-load.php": "wordpress",
     "/usr/share/wordpress/wp-content/themes/twentytwentythree": "wordpress-theme-twentytwentythree",
     "mariadbd": "mariadb-server",
+    "/usr/sbin/nginx": "nginx-light",
     "/usr/lib/postgresql/15/bin/postgres": "postgresql-15",
     "redis-server": "redis-server",
     "/usr/lib/apache2/modules/libphp8.2.so": "libapache2-mod-php8.2",

@@ -24,6 +24,9 @@ Take = Callable[[bytes], None]
 IsLine = Callable[[bytes], bool]
 _POSITION = struct.Struct("<QQQ32s")
 """inode, offset, requests counted by then, worker file in which they were counted; all zero: nothing was read yet."""
+_PLACES = (64, 128)
+_NEWEST = 0
+"""Two positions are kept in turn, and which one counts in the first byte: this process may be killed while it writes one."""
 
 
 class LogFile:
@@ -35,7 +38,7 @@ class LogFile:
         self._position = position
         self._identity = identity
         self._counted = counted
-        self._inode, self._offset, base, known = _POSITION.unpack_from(position)
+        self._inode, self._offset, base, known = _POSITION.unpack_from(position, _PLACES[position[_NEWEST] & 1])
         self._begun = any(known)
         self._skip = max(0, counted() - base) if known.rstrip(b"\0") == identity else 0
         self._fd = -1
@@ -122,7 +125,9 @@ class LogFile:
 
     def _keep(self, inode: int, offset: int) -> None:
         self._inode, self._offset = inode, offset
-        _POSITION.pack_into(self._position, 0, inode, offset, self._counted(), self._identity)
+        other = ~self._position[_NEWEST] & 1
+        _POSITION.pack_into(self._position, _PLACES[other], inode, offset, self._counted(), self._identity)
+        self._position[_NEWEST] = other
 
     def _close(self) -> None:
         if self._fd >= 0:

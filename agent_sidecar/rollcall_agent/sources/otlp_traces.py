@@ -110,6 +110,11 @@ class TraceCounter:
     def _waited(self, calls: list[Call], start: int, end: int) -> tuple[int, int]:
         """(µs that a request has waited, the dependency that took most of it): the time in which at least one of its calls was
         under way, divided among them in proportion to what each took of it."""
+        if len(calls) == 1:
+            index, begin, finish = calls[0]
+            waited_us = max(0, min(finish, end) - max(begin, start)) // 1000
+            self._ledger.waited(index, waited_us)
+            return waited_us, index
         shares: dict[int, int] = {}
         covered = reached = 0
         for index, begin, finish in sorted(calls, key=_begin):
