@@ -238,8 +238,9 @@ static void crash_handler(int signal, siginfo_t *info, void *context) {
 /* Have `keep` called once when a fatal signal comes. Called again it puts the handlers on top of what came over them. */
 static void rollcall_crash_watch(void (*keep)(int, siginfo_t *, void *)) {
     stack_t alternate;
+    int is_main = crash_call(CRASH_GETPID, 0, 0, 0, 0) == crash_call(CRASH_GETTID, 0, 0, 0, 0); /* there is one stack to give */
     crash_keep = keep;
-    if (crash_call(CRASH_SIGALTSTACK, 0, (long)&alternate, 0, 0) == 0 && (alternate.ss_flags & SS_DISABLE)) {
+    if (is_main && crash_call(CRASH_SIGALTSTACK, 0, (long)&alternate, 0, 0) == 0 && (alternate.ss_flags & SS_DISABLE)) {
         alternate.ss_sp = crash_alternate;
         alternate.ss_size = sizeof crash_alternate;
         alternate.ss_flags = 0;

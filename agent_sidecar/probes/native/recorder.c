@@ -52,6 +52,7 @@ static PyObject *recorder_open_requests(PyObject *object, PyObject *unused) {
 
 /* --- what is left behind when a fatal signal ends this process */
 
+enum { CRASH_SURVIVED_US = 1000000 }; /* so long after a signal the application has handled it */
 static struct rollcall_crash *crash_place; /* in the worker file; NULL while there is none of this process */
 
 static void keep_crash(int signal, siginfo_t *info, void *context) {
@@ -61,7 +62,9 @@ static void keep_crash(int signal, siginfo_t *info, void *context) {
 static PyObject *recorder_watch_crashes(PyObject *object, PyObject *unused) {
     (void)unused;
     Recorder *self = (Recorder *)object;
-    crash_place = (struct rollcall_crash *)(self->file + self->at.crash);
+    struct rollcall_crash *place = (struct rollcall_crash *)(self->file + self->at.crash);
+    if (place->signal != 0 && now_ns() / 1000 > place->at_us + CRASH_SURVIVED_US) memset(place, 0, sizeof *place);
+    crash_place = place;
     rollcall_crash_watch(keep_crash);
     Py_RETURN_NONE;
 }
@@ -210,7 +213,7 @@ static PyMethodDef recorder_methods[] = {
     {"begin_event", recorder_begin_event, METH_O, "The same for calls whose end might not be told: no other is within it."},
     {"count_call", recorder_count_call, METH_VARARGS, "count_call(name, elapsed_ns, reason): a call that has ended."},
     {"open_requests", recorder_open_requests, METH_NOARGS, "The requests in flight that have a slot."},
-    {"watch_crashes", recorder_watch_crashes, METH_NOARGS, "Leave behind in the file what a fatal signal says."},
+    {"watch_crashes", recorder_watch_crashes, METH_NOARGS, "Leave behind in the file what a fatal signal says; what one said that was survived is gone."},
     {"abandon", recorder_abandon, METH_NOARGS, "In a forked child: leave the parent's file alone; count into scratch memory."},
     {NULL, NULL, 0, NULL},
 };

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,17 @@ def test_a_signal_that_the_application_survives_is_no_death(tmp_path: Path, pod:
     assert get(port, "/")[0] == 200
     operator.wait_for_report(finished=5, lost=0)
     assert (operator.facts.deaths, operator.events) == ({}, [])
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_first_requests_that_come_together_leave_one_place_for_last_words(
+    attempt: int, pod: Pod, operator: FakeOperator, broken: str
+) -> None:
+    port = free_port()
+    pod.start_agent()
+    words = [*GUNICORN, "-w", "1", "-k", "gthread", "--threads", "8", "breaking_app:app"]
+    pod.start_application([word.format(port=port) for word in words], port, APPS, BROKEN=broken)
+    with ThreadPoolExecutor(8) as pool:
+        assert {status for status, _ in pool.map(lambda _: get(port, "/"), range(8))} == {200}
+    fetch(port, "/break/null_pointer")
+    operator.wait_for(lambda: operator.facts.unanswered == {("GET /break/<way>", 11): 1}, "one request unanswered")

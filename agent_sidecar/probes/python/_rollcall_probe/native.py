@@ -68,11 +68,16 @@ def recorder(file, names, failed, disable, threads_shared):
     try:
         requests = names.methods, names.unknown, names.intern
         calls = names.calls, names.intern_call, here.get, here.set
-        made = found.recorder(fd, _LAYOUT, *requests, *calls, failed, disable, threads_shared)
-        made.watch_crashes()
-        return made
+        return found.recorder(fd, _LAYOUT, *requests, *calls, failed, disable, threads_shared)
     finally:
         os.close(fd)
+
+
+def watch_crashes(recorder) -> None:
+    """Have a fatal signal leave its last words in the recorder's file; called again, also after one that was survived."""
+    watch = getattr(recorder, "watch_crashes", None)
+    if watch is not None:
+        watch()
 
 
 _LAYOUT = {

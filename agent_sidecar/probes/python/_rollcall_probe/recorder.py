@@ -79,8 +79,9 @@ def _open():
         if winner is not mine:
             mine.ledger.discard()
         else:
-            from . import watch
+            from . import native, watch
 
+            native.watch_crashes(mine.recorder)
             watch.start(mine)
         current = winner.recorder
     except Exception as error:

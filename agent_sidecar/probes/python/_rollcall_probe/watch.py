@@ -12,7 +12,7 @@ import sys
 from _thread import get_native_id
 from time import monotonic, monotonic_ns
 
-from . import cgroup, recorder, visitors
+from . import cgroup, native, recorder, visitors
 from .early import allocate_lock, native_sleep, start_new_thread
 from .steps import step_of
 from .wire import layout
@@ -86,6 +86,7 @@ class Watch:
         if now >= self._forget_at:
             self._forget_at = now + FORGET_S
             visitors.forget()
+            native.watch_crashes(self._process.recorder)
 
     def _tell_steps(self) -> None:
         now_ns = monotonic_ns()
