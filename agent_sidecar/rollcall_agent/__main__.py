@@ -15,8 +15,9 @@ usage: rollcall-agent run              report on this pod until SIGTERM (the sid
        rollcall-agent version
 
 Environment of `run`: ROLLCALL_OPERATOR host:port, ROLLCALL_POD_UID, ROLLCALL_RUN, ROLLCALL_CA_FILE, ROLLCALL_TOKEN_FILE,
-ROLLCALL_POD_PROBES where the pod's probes are, ROLLCALL_DRAIN_S seconds to end in, ROLLCALL_TLS=off for tests; of `install`:
-ROLLCALL_PROBES where the image's probes are.
+ROLLCALL_POD_PROBES where the pod's probes are, ROLLCALL_DRAIN_S seconds to end in, ROLLCALL_OTLP_PORT where to take OTLP,
+ROLLCALL_ACCESS_LOG format of an access log, which comes to ROLLCALL_ACCESS_LOG_PORT or ROLLCALL_ACCESS_LOG_FILE,
+ROLLCALL_TLS=off for tests; of `install`: ROLLCALL_PROBES where the image's probes are.
 """
 
 
@@ -56,8 +57,10 @@ def _run() -> int:
 
 
 def _install(target: str) -> int:
-    from .install import install, probes_dir
+    from .install import install, prepare_log, probes_dir
 
+    if os.environ.get("ROLLCALL_ACCESS_LOG_OURS") == "on":
+        prepare_log(os.environ.get("ROLLCALL_ACCESS_LOG_FILE", ""))
     try:
         count = install(probes_dir(os.environ.get("ROLLCALL_PROBES")), target)
     except OSError as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 
+from .log import say
+
 
 def probes_dir(env_value: str | None) -> str:
     """Where this installation keeps the probes; `env_value` is ROLLCALL_PROBES. Raises FileNotFoundError."""
@@ -31,6 +33,16 @@ def install(source: str, target: str) -> int:
             _copy(os.path.join(folder, name), os.path.join(copy, name))
             count += 1
     return count
+
+
+def prepare_log(file: str) -> None:
+    """Make the file of an access log in a volume of ours before the web server does: ours, so that the agent may empty it, and
+    open to any user. The pod starts without it too: then the file is the server's, and nobody empties it."""
+    try:
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
+        os.chmod(file, 0o666)
+    except OSError as error:
+        say(f"the access log {file} cannot be made: {error}")
 
 
 def _copy(source: str, target: str) -> None:

@@ -57,6 +57,10 @@ def objectives(**objectives: Any) -> dict[str, Any]:
     return {"selector": SELECTOR, "objectives": objectives}
 
 
+def signals(**signals: Any) -> dict[str, Any]:
+    return {"selector": SELECTOR, "signals": signals}
+
+
 def expression(**requirement: Any) -> dict[str, Any]:
     return {"selector": {"matchExpressions": [{"key": "app", **requirement}]}}
 
@@ -99,7 +103,23 @@ BAD = {
     ),
     "a band that is none": (objectives(bands=["1s", "x", "8s"]), "spec.objectives.bands[1]", '"300ms"'),
     "coverage": ({"selector": SELECTOR, "minimumCoverage": "most"}, "spec.minimumCoverage", "0% to 100%"),
-    "a signal of a later version": ({"selector": SELECTOR, "signals": {"otlp": {}}}, "spec.signals.otlp"),
+    "otlp port": (signals(otlp={"port": 80}), "spec.signals.otlp.port", "greater than or equal to 1024"),
+    "log of no format": (signals(accessLog={"port": 5140}), "spec.signals.accessLog.format: Required value"),
+    "log format": (signals(accessLog={"format": "json", "port": 5140}), "spec.signals.accessLog.format", '"combined"'),
+    "log from nowhere": (signals(accessLog={"format": "rollcall"}), "spec.signals.accessLog", "either port"),
+    "log from both": (
+        signals(accessLog={"format": "rollcall", "port": 5140, "path": "/var/log/x/a.log"}),
+        "spec.signals.accessLog",
+        "either port",
+    ),
+    "log at the root": (signals(accessLog={"format": "rollcall", "path": "/a.log"}), "spec.signals.accessLog.path", "folder"),
+    "log upwards": (signals(accessLog={"format": "rollcall", "path": "/a/../b"}), "spec.signals.accessLog.path", "hidden"),
+    "log of ours": (
+        signals(accessLog={"format": "rollcall", "path": "/rollcall/run/a"}),
+        "spec.signals.accessLog.path",
+        "must not be in",
+    ),
+    "a signal of a later version": (signals(ebpf={}), "spec.signals.ebpf"),
 }
 
 
@@ -121,7 +141,7 @@ def test_a_short_manifest_is_filled_with_the_defaults(api: Cluster) -> None:
             "sidecar": "Auto",
             "resources": {"requests": {"cpu": "5m", "memory": "24Mi"}, "limits": {"memory": "48Mi"}},
         },
-        "signals": {"python": {"enabled": True}, "php": {"enabled": True}},
+        "signals": {"python": {"enabled": True}, "php": {"enabled": True}, "otlp": {"enabled": False, "port": 4318}},
         "objectives": {"errors": "1%", "bands": ["1s", "3s", "8s"]},
         "minimumCoverage": "80%",
     }

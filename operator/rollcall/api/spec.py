@@ -16,6 +16,7 @@ from rollcall.api.durations import parse_duration_ms
 from rollcall.api.fields import DNS_LABEL, LABEL_KEY, LABEL_VALUE, Duration, Part, Percentage, Quantity, part, rule, rules
 from rollcall.api.percentages import parse_ratio
 from rollcall.api.quantities import parse_quantity
+from rollcall.api.signals import Signals
 
 VALUES_FIT_OPERATOR = "values must be given for In and NotIn, and must be left out for Exists and DoesNotExist"
 SELECTOR_NOT_EMPTY = "selector must not be empty: name at least one label in matchLabels or matchExpressions"
@@ -175,57 +176,6 @@ class Injection(Part):
         "Auto takes Native where the cluster can.",
     )
     resources: AgentResources = part(AgentResources, "Requests and limits of the agent.")
-
-
-class PythonSignals(Part):
-    """The probe for Python applications (WSGI and ASGI)."""
-
-    enabled: bool = Field(default=True, description="Whether the probe is put on the application's PYTHONPATH.")
-    python_path: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=1024,
-        description="PYTHONPATH that the image itself sets. A variable of the pod replaces the image's, and the webhook cannot "
-        "read the image, so name it here and it is kept behind the probe. Not needed when the pod's manifest sets PYTHONPATH.",
-    )
-
-
-class PhpSignals(Part):
-    """The probe for PHP applications under php-fpm."""
-
-    enabled: bool = Field(default=True, description="Whether the probe is put on the application's PHP_INI_SCAN_DIR.")
-
-
-VISITORS_PATTERN = "^(clientIP|(cookie|header):[A-Za-z0-9!#$%&*+.^_|~-]{1,64})$"
-VISITORS_FROM = 'must say what a visitor is known by: "cookie:NAME", "header:NAME" or "clientIP", such as "cookie:sid"'
-
-
-class VisitorSignals(Part):
-    """What distinct end users are known by. It is hashed in the pod with a key of this service and leaves the pod in no other
-    form."""
-
-    origin: str = Field(
-        alias="from",
-        max_length=80,
-        description="cookie:NAME, header:NAME or clientIP. A session cookie is best; many people share one client address.",
-        json_schema_extra=rules(rule(f"self.matches('{VISITORS_PATTERN}')", VISITORS_FROM)),
-    )
-
-    @model_validator(mode="after")
-    def _origin_is_known(self) -> Self:
-        if not re.fullmatch(VISITORS_PATTERN, self.origin):
-            raise ValueError(f"from: {self.origin!r} {VISITORS_FROM}")
-        return self
-
-
-class Signals(Part):
-    """Where the numbers come from. Every source is on by default and does nothing in an application it does not fit."""
-
-    python: PythonSignals = part(PythonSignals, "The probe for Python applications.")
-    php: PhpSignals = part(PhpSignals, "The probe for PHP applications.")
-    visitors: VisitorSignals | None = Field(
-        default=None, description="What distinct end users are known by; left out, no visitors are counted."
-    )
 
 
 DEFAULT_BANDS = ("1s", "3s", "8s")

@@ -9,12 +9,15 @@ PROBES_VOLUME = "rollcall-probes"
 RUN_VOLUME = "rollcall-run"
 TOKEN_VOLUME = "rollcall-token"  # noqa: S105 - the name of a volume
 CA_VOLUME = "rollcall-ca"
-VOLUMES = (PROBES_VOLUME, RUN_VOLUME, TOKEN_VOLUME, CA_VOLUME)
+LOG_VOLUME = "rollcall-log"
+VOLUMES = (PROBES_VOLUME, RUN_VOLUME, TOKEN_VOLUME, CA_VOLUME, LOG_VOLUME)
 
 PROBES_PATH = "/rollcall/probes"
 RUN_PATH = "/rollcall/run"
 TOKEN_PATH = "/rollcall/token"  # noqa: S105 - a mount path
 CA_PATH = "/rollcall/ca"
+LOG_PATH = "/rollcall/log"
+"""Where the agent has the folder of the application's access log."""
 PYTHON_PROBE_PATH = f"{PROBES_PATH}/python"
 PHP_CONF_PATH = f"{PROBES_PATH}/php/conf.d"
 

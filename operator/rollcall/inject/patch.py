@@ -74,7 +74,7 @@ def _patch(pod: Mapping[str, Any], decision: Decision, settings: InjectSettings)
     service, application = decision.service, decision.application
     assert service is not None
     assert application is not None
-    template = render(pod, service.spec, application.index, decision.native, settings)
+    template = render(pod, service, application.index, decision.native, settings)
     spec = pod["spec"]
     patch = _prepend(
         spec, "initContainers", "/spec", [template.agent, template.probes] if template.native else [template.probes]
@@ -84,8 +84,9 @@ def _patch(pod: Mapping[str, Any], decision: Decision, settings: InjectSettings)
     patch += _append(spec, "volumes", "/spec", template.volumes)
     container, path = spec["containers"][application.index], f"/spec/containers/{application.index}"
     patch += _append(container, "volumeMounts", path, template.mounts)
-    environment, left_out = _environment(container, path, service)
+    environment, left_out = _environment(container, path, service, template.environment)
     patch += environment
+    left_out += template.left_out
     annotations = {
         names.INJECTED_ANNOTATION: template.hash,
         names.SERVICE_ANNOTATION: service.name,
@@ -98,8 +99,10 @@ def _patch(pod: Mapping[str, Any], decision: Decision, settings: InjectSettings)
     return patch + annotate(pod, annotations), [f"rollcall: {text}" for text in left_out]
 
 
-def _environment(container: Mapping[str, Any], path: str, service: MonitoredService) -> tuple[list[Operation], list[str]]:
-    """The operations for the probes' variables, and what had to be left out, in words."""
+def _environment(
+    container: Mapping[str, Any], path: str, service: MonitoredService, more: Sequence[Mapping[str, Any]]
+) -> tuple[list[Operation], list[str]]:
+    """The operations for the probes' variables and for `more`, which the pod does not set; what was left out, in words."""
     signals = service.spec.signals
     # What envFrom brings cannot be read here; the kubelet puts it in, or leaves the text as a folder that does not exist.
     unread = "$(PYTHONPATH)" if container.get("envFrom") else None
@@ -120,7 +123,7 @@ def _environment(container: Mapping[str, Any], path: str, service: MonitoredServ
             left_out.append(f"{name} comes from valueFrom and cannot be extended, so its probe is left out")
         elif not _is_extended(environment[index].get("value"), extend):
             patch.append(_add(f"{path}/env/{index}/value", extend(environment[index].get("value"))))
-    return patch + _append(container, "env", path, added), left_out
+    return patch + _append(container, "env", path, [*added, *more]), left_out
 
 
 def _last_index(environment: Sequence[Mapping[str, Any]], name: str) -> int | None:

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rollcall.api.spec import MonitoredServiceSpec
+from rollcall.api.monitoredservice import MonitoredService
 from rollcall.inject import names
 from rollcall.inject.resources import Resources, agent_resources, is_guaranteed, probes_resources
+from rollcall.inject.sources import sources
 
 Json = dict[str, Any]
 
@@ -48,23 +49,35 @@ class Template:
     probes: Json
     volumes: tuple[Json, ...]
     mounts: tuple[Json, ...]
+    environment: tuple[Json, ...]
+    """Variables for the application that it does not have."""
+    left_out: tuple[str, ...]
     hash: str
 
 
 def render(
-    pod: Mapping[str, Any], spec: MonitoredServiceSpec, application: int, native: bool, settings: InjectSettings
+    pod: Mapping[str, Any], service: MonitoredService, application: int, native: bool, settings: InjectSettings
 ) -> Template:
     """The template for a well-formed pod whose application is spec.containers[`application`]."""
+    spec, needs = service.spec, sources(pod, application, service)
     guaranteed = is_guaranteed(pod)
     resources = agent_resources(spec.injection.resources, guaranteed)
     to_copy = probes_resources(resources, pod["spec"]["containers"][application], guaranteed)
     security = _security_context(pod)
     agent = _agent(settings, resources, security)
+    agent["env"] += needs.agent_env
+    agent["volumeMounts"] += needs.agent_mounts
     if native:
         agent["restartPolicy"] = "Always"
     probes = _probes(settings, to_copy, security)
-    parts = [native, agent, probes, _VOLUMES, _MOUNTS, spec.signals.model_dump(mode="json", exclude={"visitors"})]
-    return Template(native, agent, probes, _VOLUMES, _MOUNTS, _hash(parts))
+    if needs.probes_env:
+        probes["env"] = needs.probes_env
+        probes["volumeMounts"] += needs.agent_mounts
+    volumes, mounts = (*_VOLUMES, *needs.volumes), (*_MOUNTS, *needs.application_mounts)
+    # Visitors are told to running agents; of the other signals what makes a difference is in the parts before.
+    signals = spec.signals.model_dump(mode="json", exclude={"visitors", "otlp", "access_log"})
+    parts = [native, agent, probes, volumes, mounts, signals]
+    return Template(native, agent, probes, volumes, mounts, tuple(needs.application_env), tuple(needs.left_out), _hash(parts))
 
 
 def python_path(existing: str | None) -> str:

@@ -55,7 +55,7 @@ def test_no_visitors(origin: str) -> None:
 
 
 def test_what_a_newer_version_added_is_tolerated() -> None:
-    service = made(signals={"otlp": {}}, future={"a": 1})
+    service = made(signals={"ebpf": {}}, future={"a": 1})
     assert (service.name, service.namespace) == ("newsfeed", "shop")
 
 
@@ -79,6 +79,12 @@ def test_resources_may_be_numbers() -> None:
         ({"injection": {"resources": {"limits": {"memory": "lots"}}}}, "'lots' is not a resource quantity"),
         ({"signals": {"visitors": {"from": "sid"}}}, "spec.signals.visitors: from: 'sid' must say what a visitor is known by"),
         ({"signals": {"visitors": {}}}, "spec.signals.visitors.from: Field required"),
+        ({"signals": {"otlp": {"port": 80}}}, "spec.signals.otlp.port: "),
+        ({"signals": {"accessLog": {"format": "json", "port": 5140}}}, "spec.signals.accessLog.format: "),
+        ({"signals": {"accessLog": {"format": "combined"}}}, "spec.signals.accessLog: must have either port"),
+        ({"signals": {"accessLog": {"format": "combined", "path": "/a.log"}}}, "path: '/a.log' must be a file below a folder"),
+        ({"signals": {"accessLog": {"format": "combined", "path": "/a/../b"}}}, "must be a file below a folder"),
+        ({"signals": {"accessLog": {"format": "combined", "path": "/dev/log/a"}}}, "must not be in /rollcall/"),
         ({"objectives": {"p95": "fast"}}, "spec.objectives.p95: 'fast' is not a duration"),
         ({"objectives": {"errors": "1"}}, "spec.objectives.errors: '1' is not a percentage"),
         ({"objectives": {"bands": ["3s", "1s", "8s"]}}, "spec.objectives: bands must be exactly three durations"),
