@@ -28,7 +28,9 @@ _TEST_TOOLS = {
     "/usr/include/php/20220829/main/php.h": "php8.2-dev",
     f"{_MODULES}/curl.so": "php8.2-curl",
     f"{_MODULES}/excimer.so": "php-excimer",
+    f"{_MODULES}/memcached.so": "php8.2-memcached",
     f"{_MODULES}/mysqli.so": "php8.2-mysql",
+    f"{_MODULES}/pdo_pgsql.so": "php8.2-pgsql",
     f"{_MODULES}/pdo_sqlite.so": "php8.2-sqlite3",
     f"{_MODULES}/redis.so": "php8.2-redis",
     f"{_MODULES}/mbstring.so": "php8.2-mbstring",
@@ -43,6 +45,7 @@ _TEST_TOOLS = {
     "/usr/sbin/nginx": "nginx-light",
     "/usr/lib/postgresql/15/bin/postgres": "postgresql-15",
     "redis-server": "redis-server",
+    "memcached": "memcached",
     "/usr/lib/apache2/modules/libphp8.2.so": "libapache2-mod-php8.2",
 }
 """What the tests of the probes run outside of any cluster; those of PHP's load its modules themselves, by name."""
@@ -77,6 +80,11 @@ def ensure_uwsgi() -> None:
     ensure_compiler(Path(sysconfig.get_path("include")) / "Python.h")
     with step("build uWSGI"):
         run([sys.executable, "-m", "pip", "install", "-q", "uwsgi>=2.0.28"])
+
+
+def ensure_sdk_tools() -> None:
+    """Install what fetches and runs OpenTelemetry's SDKs of other languages."""
+    _ensure({"node": "nodejs", "npm": "npm", "javac": "openjdk-17-jdk-headless", "mvn": "maven"})
 
 
 def _ensure(tools: dict[str, str]) -> None:

@@ -112,15 +112,15 @@ class TraceCounter:
         under way, divided among them in proportion to what each took of it."""
         if len(calls) == 1:
             index, begin, finish = calls[0]
-            waited_us = max(0, min(finish, end) - max(begin, start)) // 1000
+            waited_us = (min(finish, end) - begin) // 1000 if start <= begin <= end else 0
             self._ledger.waited(index, waited_us)
             return waited_us, index
         shares: dict[int, int] = {}
         covered = reached = 0
         for index, begin, finish in sorted(calls, key=_begin):
-            begin, finish = max(begin, start), min(finish, end)
-            if finish <= begin:
-                continue
+            finish = min(finish, end)
+            if begin < start or finish <= begin:
+                continue  # what has begun before is rather the call that this request answers
             shares[index] = shares.get(index, 0) + finish - begin
             if finish > reached:
                 covered += finish - max(begin, reached)

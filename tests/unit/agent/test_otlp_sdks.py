@@ -10,6 +10,7 @@ import pytest
 
 from rollcall_agent.wire import facts
 from rollcall_agent.wire.report import FLAG_NO_IN_FLIGHT, FLAG_PROBE
+from tests.harness import sdks
 from tests.unit.agent.fake_operator import FakeOperator
 from tests.unit.agent.pod import Pod, free_port
 
@@ -67,3 +68,60 @@ def test_python(pod: Pod, operator: FakeOperator, port: int, compression: str, n
     assert {"type": "sources", "sources": ["otlp"]} in operator.events
     slowest = {(endpoint, dependency) for endpoint, dependency, _, _ in operator.points}
     assert ("GET /feed/<int:user>", "postgresql orders") in slowest
+
+
+def environment(port: int, protocol: str = "http/protobuf") -> dict[str, str]:
+    """What the webhook gives an application, and what keeps its SDK quiet."""
+    return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+        "OTEL_SERVICE_NAME": "newsfeed",
+        "OTEL_BSP_SCHEDULE_DELAY": "1000",
+    }
+
+
+@pytest.mark.parametrize(
+    ("protocol", "compression"),
+    [("http/protobuf", "none"), ("http/protobuf", "gzip"), ("http/json", "none"), ("http/json", "gzip")],
+)
+def test_node(pod: Pod, operator: FakeOperator, port: int, protocol: str, compression: str) -> None:
+    pod.start_agent()
+    operator.wait_for_report(seq=1)
+    env = {
+        **environment(port, protocol),
+        "OTEL_EXPORTER_OTLP_COMPRESSION": compression,
+        "NODE_PATH": str(sdks.node_modules()),
+        "OTEL_NODE_ENABLED_INSTRUMENTATIONS": "http,express",
+    }
+    app = pod.start(["node", "--require", "@opentelemetry/auto-instrumentations-node/register", str(APPS / "app.js")], **env)
+    app.wait(timeout=60)
+    seen = operator.wait_for_report(finished=24)
+    assert (seen["errors"], seen["responses"]) == (3, (0, 20, 0, 1, 3)), pod.log(app)
+    counted = operator.wait_for(lambda: len(operator.facts.counted()) >= 3 and operator.facts.counted(), "endpoints")
+    assert {name: row[:2] for name, row in counted.items()} == {
+        "GET /feed/:user": (20, 0),
+        "GET /fail": (3, 3),
+        "GET *": (1, 0),
+    }
+    [(dependency, calls)] = operator.facts.calls.items()
+    assert dependency.startswith("http localhost:")
+    assert (calls[facts.CALLS], calls[THROTTLED]) == (20, 20)
+    assert 20 * 19_000 < calls[facts.WAITED] <= counted["GET /feed/:user"][2]
+    assert {"type": "sources", "sources": ["otlp"]} in operator.events
+
+
+def test_java(pod: Pod, operator: FakeOperator, port: int) -> None:
+    """The application and a neighbour that it calls are one process here, in one trace."""
+    pod.start_agent()
+    operator.wait_for_report(seq=1)
+    app = pod.start(["java", f"-javaagent:{sdks.java_agent()}", str(APPS / "App.java")], **environment(port))
+    assert app.wait(timeout=90) == 0, pod.log(app)
+    seen = operator.wait_for_report(finished=43)
+    assert (seen["errors"], seen["responses"]) == (3, (0, 40, 0, 0, 3)), pod.log(app)
+    counted = operator.wait_for(lambda: len(operator.facts.counted()) >= 3 and operator.facts.counted(), "endpoints")
+    assert {name: row[:2] for name, row in counted.items()} == {"GET /feed/": (20, 0), "GET /fail": (3, 3), "GET /": (20, 0)}
+    [(dependency, calls)] = operator.facts.calls.items()
+    assert dependency.startswith("http localhost:")
+    assert calls[facts.CALLS] == 20
+    assert 20 * 20_000 < calls[facts.WAITED] <= counted["GET /feed/"][2], "the neighbour's requests wait for nothing"
+    assert operator.facts.errors == {"http 503": 3}
