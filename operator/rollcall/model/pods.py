@@ -43,6 +43,7 @@ class _Columns:
         self.flags: list[int] = reports["flags"].tolist()
         self.busy: list[int] = reports["busy_workers"].tolist()
         self.waiting: list[int] = reports["listen_queue"].tolist()
+        self.sources = fleet.sources.names(len(reports))
         self.used_millicores: list[float] = fleet.usage.millicores.tolist()
         self.throttled: list[float] = fleet.usage.throttled.tolist()
         self.memory: list[int] = reports["memory_bytes"].tolist()
@@ -74,7 +75,7 @@ def _pod(fleet: Fleet, pod: Pod, columns: _Columns) -> PodPicture:
         probed=row is not None and bool(columns.flags[row] & FLAG_PROBE),
         resources=_resources(fleet, pod, columns, age_s if live else None),
         revision=facts.revision,
-        sources=fleet.sources.of(row) if row is not None else [],
+        sources=[] if row is None else columns.sources[row],
         **figures,  # type: ignore[arg-type]
     )
 

@@ -33,9 +33,10 @@ _COUNTS = (facts.REQUESTS, facts.FAILURES, facts.DURATION)
 _CALL_COUNTS = (facts.CALLS, facts.CALL_DURATION, facts.WAITED)
 _CAUSES = facts.CALLS
 """Kinds from here on are looked for together: most batches have few of them or none."""
-_TABLE_OF_KIND = np.zeros(256, np.uint32)
-_TABLE_OF_KIND[facts.ERRORS] = _ERRORS
-_TABLE_OF_KIND[[*_CALL_COUNTS, facts.CALL_FAILURES, facts.CALL_CELL]] = _DEPENDENCIES
+_OFFSET = np.zeros(256, np.uint32)
+"""Where the table of a kind's ids begins in a row of the maps."""
+_OFFSET[facts.ERRORS] = _ERRORS * facts.MAX_IDS
+_OFFSET[[*_CALL_COUNTS, facts.CALL_FAILURES, facts.CALL_CELL]] = _DEPENDENCIES * facts.MAX_IDS
 Column = npt.NDArray[np.uint32]
 Kinds = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.uint8]
@@ -165,6 +166,7 @@ class Signals:
 
     def _numbers(self, row_of: Column, index: Column, kind: Kinds) -> Numbers:
         """The service's number of each record's id, shape (n,); `other` is 0 in all tables."""
-        column = np.where(index < facts.MAX_IDS, index, 0) + _TABLE_OF_KIND[kind] * np.uint32(facts.MAX_IDS)
-        numbers: Numbers = self._maps.ravel().take(row_of * np.uint32(_SHAPE[0] * _SHAPE[1]) + column)
+        known = np.where(index < facts.MAX_IDS, index, 0)
+        places = row_of * np.uint32(_SHAPE[0] * _SHAPE[1]) + _OFFSET.take(kind) + known
+        numbers: Numbers = self._maps.ravel().take(places)
         return numbers

@@ -23,6 +23,9 @@ def unpacked(bits: int) -> list[str]:
     return [name for number, name in enumerate(KNOWN) if bits >> number & 1]
 
 
+_NAMES = [unpacked(bits) for bits in range(_SETS)]
+
+
 class Sources:
     """The set of each row's pod."""
 
@@ -35,9 +38,10 @@ class Sources:
             self._of_row = np.concatenate([self._of_row, np.zeros(row + 1, np.uint8)])
         self._of_row[row] = bits
 
-    def of(self, row: int) -> list[str]:
-        """The sources of a row's pod."""
-        return unpacked(int(self._of_row[row])) if row < len(self._of_row) else []
+    def names(self, rows: int) -> list[list[str]]:
+        """The sources of the pods of so many rows."""
+        known = [_NAMES[bits] for bits in self._of_row[:rows].tolist()]
+        return known + [_NAMES[0]] * (rows - len(known))
 
     def pods(self, fresh: npt.NDArray[np.bool_]) -> dict[str, int]:
         """How many pods of these rows each source tells of; those that tell of none are left out."""
