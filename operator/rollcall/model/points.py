@@ -32,12 +32,23 @@ _WIRE = np.dtype(
 assert _WIRE.itemsize == points.RECORD.size
 POINT = np.dtype(
     [
-        ("at_s", "f8"), ("pod", "O"), ("elapsed_us", "u4"), ("waited_us", "u4"), ("cpu_us", "u4"), ("weight", "u2"),
+        ("at_s", "f8"), ("elapsed_us", "u4"), ("waited_us", "u4"), ("cpu_us", "u4"), ("weight", "u2"),
         ("endpoint", "u1"), ("outcome", "u1"), ("dependency", "i2"), ("error", "i2"),
     ]
 )  # fmt: skip
 """A point as it is kept: `at_s` is monotonic, endpoint, dependency and error are numbers of the service's tables (-1: none)."""
 Points = npt.NDArray[np.void]
+
+
+Pods = npt.NDArray[np.object_]
+
+
+class Chunk(NamedTuple):
+    """What one fold took in; the names of the pods stand beside the points, because copying those is slow."""
+
+    told_s: float
+    points: Points
+    pods: Pods
 
 
 class Told(NamedTuple):
@@ -69,7 +80,7 @@ class PointStore:
     def __init__(self) -> None:
         self._queue: list[Told] = []
         self._queued_bytes = 0
-        self._chunks: deque[tuple[float, Points]] = deque()
+        self._chunks: deque[Chunk] = deque()
         self._count = 0
 
     def __len__(self) -> int:
@@ -86,25 +97,27 @@ class PointStore:
         in the order endpoints, errors, dependencies."""
         if self._queue:
             queue, self._queue, self._queued_bytes = self._queue, [], 0
-            self._keep(_decode(queue, maps)[-MOST:], now_s)
-        while self._chunks and (self._chunks[0][0] < now_s - KEEP_S or self._count > MOST):
-            self._count -= len(self._chunks.popleft()[1])
-
-    def _keep(self, chunk: Points, now_s: float) -> None:
-        if len(chunk):
-            self._chunks.append((now_s, chunk))
-            self._count += len(chunk)
+            chunk = _decode(queue, maps, now_s)
+            self._chunks.append(chunk)
+            self._count += len(chunk.points)
+        while self._chunks and (self._chunks[0].told_s < now_s - KEEP_S or self._count > MOST):
+            self._count -= len(self._chunks.popleft().points)
 
     def last(self, seconds: float, now_s: float) -> Points:
-        """The points of the last so many seconds, shape (n,), in the order in which they were told."""
-        found = [chunk for told_s, chunk in self._chunks if told_s >= now_s - seconds]
-        if not found:
-            return np.zeros(0, POINT)
-        points_: Points = np.concatenate(found)
-        return points_[points_["at_s"] >= now_s - seconds]
+        """The points that were told in the last so many seconds, shape (n,), in that order."""
+        found = [chunk.points for chunk in self._since(now_s - seconds)]
+        return np.concatenate(found) if found else np.zeros(0, POINT)
+
+    def pods(self, seconds: float, now_s: float) -> Pods:
+        """The name of the pod of each of these."""
+        found = [chunk.pods for chunk in self._since(now_s - seconds)]
+        return np.concatenate(found) if found else np.zeros(0, np.object_)
+
+    def _since(self, told_s: float) -> list[Chunk]:
+        return [chunk for chunk in self._chunks if chunk.told_s >= told_s]
 
 
-def _decode(queue: list[Told], maps: npt.NDArray[np.uint8]) -> Points:
+def _decode(queue: list[Told], maps: npt.NDArray[np.uint8], now_s: float) -> Chunk:
     size = _WIRE.itemsize
     counts = [len(told.body) // size for told in queue]
     read = np.frombuffer(b"".join(told.body[: count * size] for told, count in zip(queue, counts, strict=True)), _WIRE)
@@ -116,7 +129,6 @@ def _decode(queue: list[Told], maps: npt.NDArray[np.uint8]) -> Points:
 
     found = np.empty(len(read), POINT)
     found["at_s"] = np.repeat([told.at_s for told in queue], counts) - read["age_ms"] / 1000
-    found["pod"] = np.repeat(np.array([told.pod for told in queue], object), counts)
     for same in ("elapsed_us", "weight", "outcome"):
         found[same] = read[same]
     found["waited_us"] = np.minimum(read["waited_us"], read["elapsed_us"])
@@ -124,4 +136,4 @@ def _decode(queue: list[Told], maps: npt.NDArray[np.uint8]) -> Points:
     found["endpoint"] = number(0, read["endpoint"])
     found["error"] = np.where(read["error"] > 0, number(1, read["error"]).astype(np.int16), -1)
     found["dependency"] = np.where(read["dependency"] > 0, number(2, read["dependency"]).astype(np.int16), -1)
-    return found
+    return Chunk(now_s, found[-MOST:], np.repeat(np.array([told.pod for told in queue], object), counts)[-MOST:])

@@ -34,7 +34,7 @@ def percent(split: Split | None) -> dict[str, int]:
 
 def point(elapsed_s: float, waited_s: float = 0, cpu_s: float | None = None, dependency: int = -1, weight: int = 1) -> Any:
     cpu_us = UNKNOWN_CPU if cpu_s is None else round(cpu_s * 1e6)
-    return (1000.0, "pod-a", round(elapsed_s * 1e6), round(waited_s * 1e6), cpu_us, weight, 0, 2, dependency, -1)
+    return (1000.0, round(elapsed_s * 1e6), round(waited_s * 1e6), cpu_us, weight, 0, 2, dependency, -1)
 
 
 def points(*given_: Any) -> Points:
@@ -98,7 +98,7 @@ u32 = st.integers(0, 2**32 - 1)
     st.none() | st.just(divide(measured(cpu_us=100, held_us=300, waited_us={"a": 400}, told=0.8))),
 )
 def test_the_parts_of_points_add_up(told: list[tuple[int, int, int, int, int]], whole: Split | None) -> None:
-    made = points(*((0.0, "p", e, min(w, e), c, weight, 0, 2, d, -1) for e, w, c, weight, d in told))
+    made = points(*((0.0, e, min(w, e), c, weight, 0, 2, d, -1) for e, w, c, weight, d in told))
     split = divide_points(made, NAMES, whole)
     if split is None:
         assert not (made["weight"].astype(float) * made["elapsed_us"]).any()
