@@ -189,6 +189,8 @@ static PyObject *new_recorder(PyObject *module, PyObject *args) {
     self->failed = kept(failed);
     self->disable = kept(disable);
     self->used = 0;
+    self->cpu_asked_ns = 0;
+    self->cpu_left_out = 0;
     if (read_layout(&self->at, layout) < 0) {
         Py_DECREF(self);
         return NULL;

@@ -17,6 +17,8 @@
 enum { MAX_SLOTS = 4096 };
 
 #define CPU_UNKNOWN UINT64_MAX
+/* A thread's CPU time costs a system call, twice: it is taken of one request in so many, and of each that comes so long after. */
+enum { CPU_ONE_IN = 8, CPU_PAUSE_NS = 4000000 };
 
 /* Where things are in the file; filled from `layout` so that it is written down once. */
 typedef struct {
@@ -40,6 +42,8 @@ typedef struct {
     PyObject *get, *set;             /* of the context variable that says which request, or call, we are in */
     uint32_t free_slots[MAX_SLOTS];
     Py_ssize_t free_count, used;
+    uint64_t cpu_asked_ns;           /* when a request's CPU time was last begun to be taken, and how many begun since have none */
+    int cpu_left_out;
     struct Request *in_slot[MAX_SLOTS]; /* borrowed: a request takes itself out when it ends */
 } Recorder;
 

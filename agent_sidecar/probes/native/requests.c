@@ -244,6 +244,14 @@ PyType_Spec request_spec = {"_rollcall_native.Request", sizeof(Request), 0, Py_T
 
 /* --- what Recorder has of this */
 
+/* The CPU time of this thread, if it is to be taken of a request that begins now. */
+static uint64_t cpu_time(Recorder *self, uint64_t start_ns) {
+    if (start_ns - self->cpu_asked_ns < CPU_PAUSE_NS && ++self->cpu_left_out < CPU_ONE_IN) return CPU_UNKNOWN;
+    self->cpu_asked_ns = start_ns;
+    self->cpu_left_out = 0;
+    return clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 static PyObject *begin(Recorder *self, PyObject *method, int owns_thread) {
     PyObject *routes = PyDict_GetItem(self->methods, method); /* borrowed; a failure is as good as an unknown method */
     Request *request = PyObject_New(Request, request_type);
@@ -264,7 +272,7 @@ static PyObject *begin(Recorder *self, PyObject *method, int owns_thread) {
     request->thread = PyThread_get_thread_ident();
     request->slot = self->free_count > 0 ? (Py_ssize_t)self->free_slots[--self->free_count] : -1;
     request->start_ns = now_ns();
-    request->cpu_ns = owns_thread && !self->threads_shared ? clock_ns(CLOCK_THREAD_CPUTIME_ID) : CPU_UNKNOWN;
+    request->cpu_ns = owns_thread && !self->threads_shared ? cpu_time(self, request->start_ns) : CPU_UNKNOWN;
     if (request->slot < 0) {
         *u64_at(self, self->at.untracked) += 1;
     } else {

@@ -114,6 +114,17 @@ def test_a_request_of_a_thread_tells_its_cpu_time_and_one_of_a_task_does_not(rec
     assert [point.cpu_us for point in points[1:]] == [layout.CPU_UNKNOWN] * 2
 
 
+def test_of_a_busy_thread_the_cpu_time_of_some_requests_is_told(recorder: ModuleType, tmp_path: Path) -> None:
+    for _ in range(800):
+        recorder.begin("GET").finish()
+    time.sleep(0.005)
+    recorder.begin("GET").finish()
+    settle(recorder)
+    known = [point.cpu_us != layout.CPU_UNKNOWN for point in worker(tmp_path).points()]
+    assert 100 <= sum(known) < 400
+    assert (known[0], known[-1]) == (True, True)
+
+
 def test_a_failed_request_tells_its_error(recorder: ModuleType, tmp_path: Path) -> None:
     for status, crashed in ((200, False), (503, False), (None, True), (None, False)):
         request = recorder.begin("GET")
