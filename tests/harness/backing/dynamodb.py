@@ -53,6 +53,7 @@ class Table(BaseHTTPRequestHandler):
     """One connection; kept open between requests."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet: in two, the second may wait for the first one's acknowledgement
     capacity: ClassVar[Capacity] = Capacity()
     _own: http.client.HTTPConnection | None = None
 

@@ -15,6 +15,7 @@ class Payments(BaseHTTPRequestHandler):
     """One connection; kept open between requests."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet: in two, the second may wait for the first one's acknowledgement
     delay_s: ClassVar[float] = 0.005
 
     def do_GET(self) -> None:
