@@ -13,7 +13,7 @@ from rollcall.model.fleet import Fleet
 from rollcall.model.roll import MOST_FACTS_BYTES
 from rollcall.model.show import picture
 from rollcall.model.states import PodFacts
-from rollcall_agent.wire import facts, frames, report
+from rollcall_agent.wire import facts, frames, points, report
 from tests.unit.ingest.conftest import Agent, Identity, Ingest
 
 
@@ -215,3 +215,27 @@ async def test_a_hostile_neighbour_changes_nothing_of_ours(plain: Ingest) -> Non
     assert rows["GET /honest"] == 5 + 2**32 - 1, "its own requests it may claim"
     assert "GET /\ufffd[2J" in rows
     assert view.endpoints.folded.endpoints > 0
+
+
+async def test_points_are_taken_in_and_their_number_is_told(plain: Ingest) -> None:
+    agent = await plain.connect()
+    agent.hello(runtimes=["python", "otlp"])
+    assert (await agent.expect(frames.WELCOME))["points"] == 200
+    point = points.Point(0, 1, 5000, 1000, 1000, 0, 0, 0, 2)
+    agent.send(frames.encode(frames.POINTS, points.pack_points([point] * 7)))
+    agent.send(frames.encode_json(frames.EVENT, {"type": "sources", "sources": ["python", "accessLog"]}))
+    await agent.synced(1)
+    plain.roll.fold(plain.now_s, plain.now_s)
+    assert len(plain.fleet.signals.points) == 7
+    assert plain.fleet.sources.pods(plain.fleet.last.fresh) == {"python": 1, "accessLog": 1}
+    for number in range(3, 40):
+        plain.fleet.upsert(PodFacts(f"uid-{number}", f"newsfeed-{number}", "shop", running=True))
+    agent.report(seq=2, window_end_us=2**41, started=2**41, finished=2**41, flags=report.FLAG_FINAL)
+    await agent.expect(frames.ACK)
+    assert (await agent.expect(frames.WELCOME))["points"] == 16, "1000 over 40 pods, as a power of two"
+
+
+async def test_points_before_the_welcome_end_the_connection(plain: Ingest) -> None:
+    agent = await plain.connect()
+    agent.send(frames.encode(frames.POINTS, b""))
+    assert await agent.goodbye() == "BadFrame"
