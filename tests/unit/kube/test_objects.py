@@ -176,6 +176,8 @@ def test_resources_are_those_of_the_application() -> None:
     pod = msgspec.json.decode(raw, type=Pod)
     found = pod.facts()
     assert (found.cpu_request_millis, found.cpu_limit_millis, found.memory_limit_bytes) == (100, 1500, 64 * 2**20)
+    assert (found.image, found.workload, found.revision) == ("web", "Deployment/newsfeed", "7d9c")
+    assert pod.facts("missing").image is None
     odd = pod.facts("odd")
     assert (odd.cpu_request_millis, odd.cpu_limit_millis, odd.memory_limit_bytes) == (1, None, None)
     assert pod.facts("missing").cpu_request_millis is None
