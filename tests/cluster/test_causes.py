@@ -123,7 +123,7 @@ def test_f8_the_slow_tier_is_named(cluster: Cluster, live: LiveStream, load: Loa
     assert sum(picture["bottleneck"]["shares"].values()) == pytest.approx(1, abs=0.005)
     row = next(line for line in printed.splitlines() if line.startswith("postgresql orders"))
     assert re.search(r"2[45]\dms", row), printed
-    start(load, "/price=1", rate=20, seconds=16)
+    start(load, "/price=1", rate=8, seconds=20)
     picture = live.wait(lambda picture: named(picture, "cpu"), 25, "own code is named")
     time.sleep(4)
     measured("F8: share of own CPU of an endpoint that computes", f"{live.newest['bottleneck']['share']:.0%}")
