@@ -4,8 +4,8 @@
 
 Three processes per library (bare, with the native recorder, with that in Python) take turns, round by round, so that the
 machine's moods hit all alike; each makes its calls within a request. The table shows the CPU time of the calling process per
-call (waiting for the server costs none), as medians, and the added cost as the median of the rounds' differences. `nothing` is a
-function that does nothing behind the hook: the hook's own cost. Bound: 3 µs per call.
+call (waiting for the server costs none), as medians, and the added cost as the median of the rounds' differences. `nothing`
+is a function that does nothing behind the hook: the hook's own cost. Bound: 3 µs per call.
 """
 
 from __future__ import annotations
