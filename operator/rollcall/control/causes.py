@@ -16,6 +16,8 @@ from rollcall.model.crashes import ALARM_S
 from rollcall.model.picture import Picture
 
 SHOWN_FOR_S = 3600.0
+SETTLED_S = 9.0
+"""So much of the window of 10 s must have been seen before an absence says something."""
 LONGEST_MESSAGE = 1024
 STEP = 0.05
 """Parts of the time are told in such steps, because each different value is a write to etcd."""
@@ -37,8 +39,8 @@ def causes_of(picture: Picture, standing: Mapping[str, Any]) -> dict[str, Any]:
     """The status fields dependencies, throttled, crashes and bottleneck; `standing` is the status written last."""
     fields: dict[str, Any] = {
         "dependencies": _dependencies(picture.dependencies),
-        "throttled": [_throttled(each, standing.get("throttled", ())) for each in picture.throttled[:TOP]],
-        "crashes": _crashes(picture.crashes, picture.at),
+        "throttled": _throttled(picture, standing.get("throttled", ())),
+        "crashes": _crashes(picture, standing.get("crashes", ())),
     }
     if picture.bottleneck is not None:
         fields["bottleneck"] = _bottleneck(picture.bottleneck)
@@ -65,25 +67,40 @@ def rounded_share(share: float) -> str:
     return format_ratio(round(round(share / STEP) * STEP, 2))
 
 
-def _throttled(row: Throttled, standing: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A shortage that stands in the status already keeps its begin: another leader sees only its rest."""
-    known = next((e for e in standing if (e["dependency"], e["reason"]) == (row.dependency[:LONGEST_TEXT], row.reason)), None)
-    return {
-        "dependency": row.dependency[:LONGEST_TEXT],
-        "reason": row.reason,
-        "perSecond": rounded_rate(row.per_second),
-        "since": known["since"] if known is not None else _time(row.since),
-    }
+def _young(picture: Picture) -> bool:
+    """Whether this leader has begun a moment ago, so that what it does not see may be there all the same."""
+    return picture.traffic.window_seconds < SETTLED_S
 
 
-def _crashes(crashes: Crashes | None, at: float) -> list[dict[str, Any]]:
-    groups = [group for group in crashes.groups if at - group.last <= SHOWN_FOR_S] if crashes is not None else []
+def _throttled(picture: Picture, standing: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Shortages that stand in the status already keep their begin: another leader sees only their rest, at first nothing."""
+    begun = {(entry["dependency"], entry["reason"]): entry["since"] for entry in standing}
+    if not picture.throttled and _young(picture):
+        return [dict(entry) for entry in standing]
     found = []
-    for group in groups[:MOST_CRASHES]:
+    for row in picture.throttled[:TOP]:
+        name = row.dependency[:LONGEST_TEXT]
+        since = begun.get((name, row.reason)) or _time(row.since)
+        found.append({"dependency": name, "reason": row.reason, "perSecond": rounded_rate(row.per_second), "since": since})
+    return found
+
+
+def _crashes(picture: Picture, standing: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Kinds of the last hour, the newest first; also those that only an earlier leader has seen."""
+    found: dict[tuple[str | None, ...], dict[str, Any]] = {}
+    for group in picture.crashes.groups if picture.crashes is not None else ():
         named = {name: getattr(group, name) for name in ("signal", "module", "endpoint", "revision", "image")}
         entry = {name: text[:LONGEST_TEXT] for name, text in named.items() if text}
-        found.append(entry | {"count": group.count, "last": _time(group.last)})
-    return found
+        found[_kind(entry)] = entry | {"count": group.count, "last": _time(group.last)}
+    for known in standing:
+        found.setdefault(_kind(known), dict(known))
+    oldest = _time(picture.at - SHOWN_FOR_S)
+    newest = sorted((entry for entry in found.values() if entry["last"] >= oldest), key=lambda entry: entry["last"])
+    return newest[: -MOST_CRASHES - 1 : -1]
+
+
+def _kind(entry: Mapping[str, Any]) -> tuple[str | None, ...]:
+    return tuple(entry.get(name) for name in ("signal", "module", "endpoint", "revision"))
 
 
 def _bottleneck(bottleneck: Bottleneck) -> dict[str, str]:
@@ -102,27 +119,41 @@ def _clock(unix_s: float) -> str:
 # --- conditions
 
 
-def cause_conditions(picture: Picture) -> list[Condition]:
-    """DependencyThrottled and WorkersCrashing: True is bad."""
-    return [_throttling(picture), _crashing(picture)]
+def cause_conditions(picture: Picture, standing: Mapping[str, Any]) -> list[Condition]:
+    """DependencyThrottled and WorkersCrashing: True is bad. What an earlier leader saw, as `standing` says, is not forgotten."""
+    return [_throttling(picture, standing), _crashing(picture, standing)]
 
 
-def _throttling(picture: Picture) -> Condition:
+def _throttling(picture: Picture, standing: Mapping[str, Any]) -> Condition:
+    kind = "DependencyThrottled"
     if picture.throttled:
-        reason = _SHORTAGES[picture.throttled[0].reason]
-        return "DependencyThrottled", "True", reason, shortages(picture.throttled)
+        return kind, "True", _SHORTAGES[picture.throttled[0].reason], shortages(picture.throttled)
+    stands = _standing(kind, standing)
+    if stands is not None and _young(picture):
+        return stands
     if not picture.traffic.pods:
-        return "DependencyThrottled", "Unknown", "NothingTold", "no pod tells of its requests"
-    return "DependencyThrottled", "False", "NoShortage", "no dependency refuses or throttles calls"
+        return kind, "Unknown", "NothingTold", "no pod tells of its requests"
+    return kind, "False", "NoShortage", "no dependency refuses or throttles calls"
 
 
-def _crashing(picture: Picture) -> Condition:
-    crashes = picture.crashes
-    if crashes is not None and crashes.last is not None and picture.at - crashes.last <= ALARM_S:
-        return "WorkersCrashing", "True", crash_reason(crashes), crash_sentence(crashes)
+def _crashing(picture: Picture, standing: Mapping[str, Any]) -> Condition:
+    kind, crashes, since = "WorkersCrashing", picture.crashes, picture.at - ALARM_S
+    if crashes is not None and crashes.last is not None and crashes.last >= since:
+        return kind, "True", crash_reason(crashes), crash_sentence(crashes)
+    stands = _standing(kind, standing)
+    if stands is not None and any(entry["last"] >= _time(since) for entry in standing.get("crashes", ())):
+        return stands
     if not picture.traffic.pods:
-        return "WorkersCrashing", "Unknown", "NothingTold", "no pod tells of its workers"
-    return "WorkersCrashing", "False", "NoCrashes", f"no worker crashed in the last {ALARM_S / 60:.0f} minutes"
+        return kind, "Unknown", "NothingTold", "no pod tells of its workers"
+    return kind, "False", "NoCrashes", f"no worker crashed in the last {ALARM_S / 60:.0f} minutes"
+
+
+def _standing(kind: str, standing: Mapping[str, Any]) -> Condition | None:
+    """A condition that is true in the status written last."""
+    for known in standing.get("conditions", ()):
+        if known["type"] == kind and known["status"] == "True":
+            return kind, "True", known["reason"], known["message"]
+    return None
 
 
 def shortages(throttled: Sequence[Throttled]) -> str:

@@ -50,7 +50,7 @@ def status_of(picture: Picture, context: Context, standing: Mapping[str, Any]) -
         | {"departed": {"pods": context.departed_pods} | _totals(context.departed, whole=True)},
         "worst": [{"name": name, "reason": reason} for name, reason in context.worst],
         "takenBack": list(context.taken_back),
-        "conditions": _conditions(picture, context, standing.get("conditions", ())),
+        "conditions": _conditions(picture, context, standing),
         **signals_of(picture, standing),
         **causes_of(picture, standing),
     }
@@ -114,8 +114,8 @@ def _totals(totals: Totals, *, whole: bool = False) -> dict[str, int]:
     return result | {"durationMicroseconds": totals.duration_microseconds} if whole else result
 
 
-def _conditions(picture: Picture, context: Context, known: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    since = {(c["type"], c["status"]): c["lastTransitionTime"] for c in known}
+def _conditions(picture: Picture, context: Context, standing: Mapping[str, Any]) -> list[dict[str, Any]]:
+    since = {(c["type"], c["status"]): c["lastTransitionTime"] for c in standing.get("conditions", ())}
     return [
         {
             "type": kind,
@@ -125,7 +125,7 @@ def _conditions(picture: Picture, context: Context, known: Sequence[dict[str, An
             "observedGeneration": context.generation,
             "lastTransitionTime": since.get((kind, value), context.now),
         }
-        for kind, value, reason, message in _judgements(picture, context)
+        for kind, value, reason, message in [*_judgements(picture, context), *cause_conditions(picture, standing)]
     ]
 
 
@@ -149,5 +149,4 @@ def _judgements(picture: Picture, context: Context) -> list[tuple[str, str, str,
         ("Covered", *(covered if some else nothing)),
         ("Reporting", *(reporting if some else nothing)),
         ("Healthy", healthy, health.reason, health.message),
-        *cause_conditions(picture),
     ]

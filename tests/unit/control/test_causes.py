@@ -125,8 +125,30 @@ def test_a_shortage_keeps_its_begin() -> None:
     assert second["throttled"] == first["throttled"]
     assert essence(second) == essence(first)
     over = status_of(shown(), CONTEXT, second)
+    assert over["throttled"] == []
     third = status_of(shown(throttled=[shortage(since=AT + 90)]), CONTEXT, over)
     assert third["throttled"][0]["since"] == "2027-01-15T08:01:30Z"
+
+
+def test_another_leader_does_not_forget_what_stands() -> None:
+    """A moment ago it has begun: it has not heard of the shortage yet, and will never hear of the crash."""
+    before = status_of(shown(throttled=[shortage()], crashes=crashes()), CONTEXT, {})
+    young = shown(traffic=msgspec.structs.replace(TRAFFIC, window_seconds=4.0), at=AT + 10)
+    after = status_of(young, CONTEXT, before)
+    for name in ("throttled", "crashes"):
+        assert after[name] == before[name]
+    assert after["conditions"] == before["conditions"]
+    assert essence(after) == essence(before)
+    later = status_of(shown(at=AT + 100), CONTEXT, after)
+    assert (later["throttled"], later["crashes"]) == ([], before["crashes"])
+    states = {c["type"]: c["status"] for c in later["conditions"]}
+    assert (states["DependencyThrottled"], states["WorkersCrashing"]) == ("False", "True")
+    calm = status_of(shown(at=AT + 300), CONTEXT, later)
+    assert {c["type"]: c["status"] for c in calm["conditions"]}["WorkersCrashing"] == "False"
+    assert calm["crashes"] == before["crashes"]
+    another = status_of(shown(at=AT + 400, crashes=crashes(group(endpoint="GET /b", last=AT + 399))), CONTEXT, calm)
+    assert [entry["endpoint"] for entry in another["crashes"]] == ["GET /b", "GET /feed"]
+    assert status_of(shown(at=AT + 3700), CONTEXT, another)["crashes"] == [another["crashes"][0]]
 
 
 @pytest.mark.parametrize(
