@@ -120,7 +120,7 @@ def _clock(unix_s: float) -> str:
 
 
 def cause_conditions(picture: Picture, standing: Mapping[str, Any]) -> list[Condition]:
-    """DependencyThrottled and WorkersCrashing: True is bad. What an earlier leader saw, as `standing` says, is not forgotten."""
+    """DependencyThrottled and WorkersCrashing: True is bad. What an earlier leader saw (`standing`) is not forgotten."""
     return [_throttling(picture, standing), _crashing(picture, standing)]
 
 
