@@ -178,6 +178,7 @@ class _Server(ThreadingHTTPServer):
     """Says nothing of clients that leave."""
 
     daemon_threads = True
+    request_queue_size = 128
 
     def handle_error(self, *_: object) -> None:
         return
