@@ -14,9 +14,6 @@ final class Rare
     private const FLAG_FATAL = 1;
     private const FLAG_ABORTED = 2;
 
-    /** @var \Closure|null takes the place of the application's error handler while a step is told: there may be many */
-    private static $ignore = null;
-
     /** The agent's line, for the first request of a stream, to which the agent has said nothing yet: from the same file. */
     public static function visitorsFile(string $run): string
     {
@@ -74,24 +71,6 @@ final class Rare
         }
     }
 
-    /** Tell what the request is at, '' when that is over; only for `Steps`. */
-    public static function step(Request $request, string $text, int $sinceMicros): void
-    {
-        if ($request->stream === null) {
-            return;
-        }
-        \set_error_handler(self::$ignore ?? self::$ignore = static function (): bool {
-            return true;
-        });
-        try {
-            self::send($request->stream, $request, \pack('vCP', 9 + \strlen($text), 4, $sinceMicros) . $text);
-        } catch (\Throwable $error) {
-            // told to nobody
-        } finally {
-            \restore_error_handler();
-        }
-    }
-
     /**
      * Tell the end of the request, with what there is to say of it.
      *
@@ -100,12 +79,12 @@ final class Rare
      */
     public static function end(Request $request, $stream, int $micros, ?string $limit): void
     {
-        self::quietly(static function () use ($request, $stream, $micros): void {
+        self::quietly(static function () use ($request, $stream, $micros, $limit): void {
             self::sendEnd($request, $stream, $micros);
+            if ($limit !== null) {
+                \ini_set('memory_limit', $limit);
+            }
         });
-        if ($limit !== null) {
-            \ini_set('memory_limit', $limit);
-        }
     }
 
     /** Do something of ours, such that neither a warning nor an exception shows outside, whoever handles errors there. */
@@ -126,9 +105,6 @@ final class Rare
     /** @param resource $stream */
     private static function sendEnd(Request $request, $stream, int $micros): void
     {
-        if ($request->hasSteps) {
-            Steps::disarm();
-        }
         $error = \error_get_last();
         $failure = '';
         $route = '';
@@ -141,8 +117,10 @@ final class Rare
         if (\class_exists('WP', false) || \class_exists('Symfony\Component\HttpFoundation\Request', false)) {
             $route = self::route($request, $failure, $flags);
         }
-        // type, duration, status, flags
-        $message = \pack('vCPvC', 12 + \strlen($route), 2, $micros, (int) \http_response_code() ?: 200, $flags) . $route;
+        $message = Request::endMessage($micros, $flags, $route);
+        if ($request->hasSteps) {
+            $message = Steps::finish($failure) . $message;
+        }
         if ($failure !== '') {
             $message = self::message(3, $failure) . $message;
         }
@@ -168,7 +146,7 @@ final class Rare
         return \substr($method . ' ' . $found->route, 0, self::MAX_ENDPOINT_BYTES);
     }
 
-    private static function message(int $type, string $body): string
+    public static function message(int $type, string $body): string
     {
         return \pack('vC', \strlen($body) + 1, $type) . $body;
     }

@@ -12,10 +12,12 @@
  *
  * Messages, little-endian, `u16 length | u8 type | body`, length counting type and body, 8192 at most:
  *   1 BEGIN      u64 start (CLOCK_MONOTONIC, microseconds) | u32 process id | u64 hash of who asks, 0: not told | endpoint
- *   2 END        u64 duration (microseconds) | u16 status | u8 flags (1: a fatal error, 2: client gone) | endpoint, if another
+ *   2 END        u64 duration (microseconds) | u16 status | u8 flags (1: a fatal error, 2: client gone) | u32 CPU time that this
+ *                process has ever used (microseconds, the low bits; 0: not known) | endpoint, if another
  *   3 ERROR      name, message, function, file, line, with a NUL between them; before the END of its request
  *   4 STEP       u64 since (CLOCK_MONOTONIC, microseconds) | what the request is at; empty: not known any more
  *   5 RESOURCES  what the container's cgroup says (resources.php), whenever the agent has sent another line
+ *   6 CALLS      calls of dependencies (calls.php), before the END of their request
  * The agent's lines: `cookie NAME KEY\n` or `server NAME KEY\n`: visitors are known by that cookie or entry of $_SERVER, and
  * hashed with that key, in hex; `\n` when none are counted.
  *
@@ -41,6 +43,9 @@ if (!\class_exists(Request::class, false)) {
 
         /** @var self|null the request that this process is at: PHP would end it with its last user */
         private static $current = null;
+
+        /** @var \Closure|null takes the place of the application's error handler while something is sent */
+        private static $ignore = null;
 
         /** @var int nanoseconds */
         public $start;
@@ -118,19 +123,25 @@ if (!\class_exists(Request::class, false)) {
             $this->stream = null;
             $micros = (int) ((\hrtime(true) - $this->start) / 1000);
             if (
-                $this->error === null && !$this->hasSteps && \error_get_last() === null && !\class_exists('WP', false)
+                $this->error === null && \error_get_last() === null && !\class_exists('WP', false)
                 && !\class_exists('Symfony\Component\HttpFoundation\Request', false) // Laravel's requests are Symfony's
             ) {
-                // The way of nearly all requests: nothing that may emit a warning is called.
-                $flags = \connection_aborted() << 1;
-                $message = \pack('vCPvC', 12, 2, $micros, (int) \http_response_code() ?: 200, $flags);
-                try {
-                    if (\stream_socket_sendto($stream, $message) === 14) {
-                        return;
-                    }
-                } catch (\Throwable $error) {
-                    // switched off by disable_functions
+                // The way of nearly all requests: no handler of errors sees a failure, PHP itself keeps quiet, and forgets it.
+                $message = self::endMessage($micros, \connection_aborted() << 1, '');
+                if ($this->hasSteps) {
+                    $message = Steps::finish('') . $message;
                 }
+                \set_error_handler(null);
+                try {
+                    $isSent = @\stream_socket_sendto($stream, $message) === \strlen($message);
+                } catch (\Throwable $error) {
+                    $isSent = false; // switched off by disable_functions
+                }
+                \restore_error_handler();
+                if ($isSent) {
+                    return;
+                }
+                \error_clear_last();
             }
             $this->reserve = null;
             $limit = null;
@@ -146,12 +157,44 @@ if (!\class_exists(Request::class, false)) {
             Rare::end($this, $stream, $micros, $limit);
         }
 
+        /** The message END. */
+        public static function endMessage(int $micros, int $flags, string $route): string
+        {
+            $cpu = 0;
+            if (\function_exists('getrusage')) {
+                $used = \getrusage();
+                $cpu = ($used['ru_utime.tv_sec'] + $used['ru_stime.tv_sec']) * 1000000
+                    + $used['ru_utime.tv_usec'] + $used['ru_stime.tv_usec'];
+            }
+            $status = (int) \http_response_code() ?: 200;
+            return \pack('vCPvCV', 16 + \strlen($route), 2, $micros, $status, $flags, $cpu) . $route;
+        }
+
+        /**
+         * Send, such that neither a warning nor an exception shows outside, whoever handles errors there.
+         *
+         * @param resource $stream
+         */
+        public static function sendQuietly($stream, string $message): bool
+        {
+            \set_error_handler(self::$ignore ?? self::$ignore = static function (): bool {
+                return true;
+            });
+            try {
+                return \stream_socket_sendto($stream, $message) === \strlen($message);
+            } catch (\Throwable $error) {
+                return false; // switched off by disable_functions
+            } finally {
+                \restore_error_handler();
+            }
+        }
+
         /** There is no room to load what would look closer. */
         private static function endWithoutMemory($stream, int $micros, int $line): void
         {
             $failure = "fatal memory limit\0\0\0\0$line";
             $error = \pack('vC', 1 + \strlen($failure), 3) . $failure;
-            @\fwrite($stream, $error . \pack('vCPvC', 12, 2, $micros, (int) \http_response_code() ?: 200, 1));
+            self::sendQuietly($stream, $error . self::endMessage($micros, 1, ''));
         }
 
         /** False when something may have left a warning behind. */
@@ -190,7 +233,7 @@ if (!\class_exists(Request::class, false)) {
             $this->stream = $stream;
             $this->begin = $message;
             $this->reserve = \str_repeat('.', self::RESERVE_BYTES);
-            $sent = $isNew ? @\fwrite($stream, $message) : \stream_socket_sendto($stream, $message);
+            $sent = $isNew ? @\fwrite($stream, $message) : @\stream_socket_sendto($stream, $message);
             $isSent = $sent === $length + 2;
             if (!$isSent || $isAsked || \extension_loaded('uopz') || \extension_loaded('excimer')) {
                 require_once __DIR__ . '/rare.php';

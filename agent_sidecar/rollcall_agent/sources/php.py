@@ -17,11 +17,12 @@ from ..ledger import OTHER, Ledger
 from ..log import say
 from ..wire import facts, layout
 from .deaths import Crash, Death, crash_of
+from .php_calls import PhpCalls
 
-BEGIN, END, ERROR, STEP, RESOURCES = 1, 2, 3, 4, 5
+BEGIN, END, ERROR, STEP, RESOURCES, CALLS = 1, 2, 3, 4, 5, 6
 PREFIX = struct.Struct("<HB")
 BEGIN_BODY = struct.Struct("<QIQ")
-END_BODY = struct.Struct("<QHB")
+END_BODY = struct.Struct("<QHBI")
 STEP_BODY = struct.Struct("<Q")
 RESOURCES_BODY = struct.Struct("<5Q2I")
 FLAG_ERROR = 1
@@ -40,6 +41,7 @@ DEATH_AFTER_US = 300_000
 has not after so long is dead."""
 _MAX_ELAPSED_US = 7 * 86_400_000_000
 _MAX_NAMES = 1024
+_U32 = 0xFFFFFFFF
 _READ_BYTES = 65536
 _STEP_MASK = (1 << layout.STEP_BITS) - 1
 _ERROR_FIELDS = 5
@@ -60,6 +62,8 @@ class PhpSource:
 
     def __init__(self, ledger: Ledger, closed: Callable[[int], None], visitors_file: str) -> None:
         self._ledger = ledger
+        self._calls = PhpCalls(ledger)
+        self._cpu_us: dict[int, int] = {}
         self._crash_dir = os.path.dirname(ledger.path)
         self.deaths: list[Death] = []
         self._vanished: dict[tuple[int, int], tuple[int, Death]] = {}
@@ -156,6 +160,8 @@ class PhpSource:
         connection.close()
         self._mourn(number, now_us)
         self._lose_open(number)
+        self._calls.forget(number)
+        self._cpu_us.pop(number, None)
         self._closed(number)
 
     def _mourn(self, number: int, now_us: int) -> None:
@@ -240,6 +246,8 @@ class PhpSource:
             self._step(number, body, now_us)
         elif kind == ERROR:
             self._error(number, body)
+        elif kind == CALLS:
+            self._calls.take(number, body)
         elif kind == RESOURCES and len(body) >= RESOURCES_BODY.size:
             self._asked.discard(number)
             self._ledger.resources(*RESOURCES_BODY.unpack_from(body))
@@ -257,18 +265,34 @@ class PhpSource:
         return started_us, self._endpoint(name) if name else 0, worker
 
     def _end(self, number: int, begun: Begun | None, body: bytes, now_us: int) -> None:
-        duration_us, status, flags = END_BODY.unpack_from(body)
+        duration_us, status, flags, cpu_us = END_BODY.unpack_from(body)
         ledger = self._ledger
         name = body[END_BODY.size :]
-        known = ledger.slot(number)[1] if begun is None else begun[1]
+        started_us, known = ledger.slot(number) if begun is None else begun[:2]
         endpoint = self._endpoint(name) if name else known
+        elapsed_us = min(duration_us, _MAX_ELAPSED_US)
         status_class = status // 100 if 100 <= status < 600 else 0
         error = bool(flags & FLAG_ERROR) or status_class == 5
-        ledger.finished(endpoint, status_class, error, min(duration_us, _MAX_ELAPSED_US) * 1000)
+        ledger.finished(endpoint, status_class, error, elapsed_us * 1000)
         if begun is None:
             ledger.close_slot(number)
+        failure = 0
         if error or flags or number in self._failures:
-            self._note(number, status, flags, endpoint, now_us)
+            failure = self._note(number, status, flags, endpoint, now_us)
+        waited_us, dependency = self._calls.end(number, elapsed_us)
+        ended_us = min(started_us + elapsed_us, now_us) if started_us else now_us
+        outcome = status_class | layout.OUTCOME_ERROR if error else status_class
+        ledger.point(
+            ended_us, elapsed_us, waited_us, self._cpu(number, cpu_us, elapsed_us), endpoint, dependency, failure, outcome
+        )
+
+    def _cpu(self, number: int, cpu_us: int, elapsed_us: int) -> int:
+        """CPU time of the request that has ended: what its worker has used since the one before ended."""
+        before_us = self._cpu_us.get(number)
+        self._cpu_us[number] = cpu_us
+        if not cpu_us or not before_us:
+            return layout.CPU_UNKNOWN
+        return min((cpu_us - before_us) & _U32, elapsed_us)
 
     def _error(self, number: int, body: bytes) -> None:
         """Kept until the end of its request, which may tell another endpoint."""
@@ -276,23 +300,30 @@ class PhpSource:
         if len(fields) == _ERROR_FIELDS and fields[0].partition(" ")[0] in facts.ERROR_KINDS:
             self._failures[number] = fields
 
-    def _note(self, number: int, status: int, flags: int, endpoint: int, now_us: int) -> None:
-        """Count by its type what went wrong in a request that has ended."""
+    def _note(self, number: int, status: int, flags: int, endpoint: int, now_us: int) -> int:
+        """Count by its type what went wrong in a request that has ended; the index of what made it a failure, 0 without."""
         fields = self._failures.pop(number, None)
         kind = fields[0].partition(" ")[0] if fields else ""
+        failure = 0
         if fields:
-            self._count(fields, endpoint, now_us)
+            index = self._count(fields, endpoint, now_us)
+            failure = index if kind in facts.FAILURE_KINDS else 0
         if kind not in facts.FAILURE_KINDS:
             if flags & FLAG_ERROR:
-                self._count(["fatal error", "", "", "", "0"], endpoint, now_us)
+                failure = self._count(["fatal error", "", "", "", "0"], endpoint, now_us)
             elif 500 <= status < 600:
-                self._count([f"http {status}", "", "", "", "0"], endpoint, now_us)
+                failure = self._count([f"http {status}", "", "", "", "0"], endpoint, now_us)
         if flags & FLAG_ABORTED:
             self._ledger.error("abort client")
+        return failure
 
-    def _count(self, fields: list[str], endpoint: int, now_us: int) -> None:
+    def _count(self, fields: list[str], endpoint: int, now_us: int) -> int:
         name, message, function, file, line = fields
-        self._ledger.error(name)
+        index = self._ledger.error(name)
+        self._sample(name, message, function, file, line, endpoint, now_us)
+        return index
+
+    def _sample(self, name: str, message: str, function: str, file: str, line: str, endpoint: int, now_us: int) -> None:
         if now_us - self._sampled.get(name, -SAMPLE_EVERY_US) < SAMPLE_EVERY_US:
             return
         if len(self._sampled) >= _MAX_NAMES:

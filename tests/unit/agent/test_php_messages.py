@@ -29,8 +29,8 @@ def begin(started_us: int = NOW_US - 1000, name: bytes = b"GET /index.php", visi
     return message(1, struct.pack("<QIQ", started_us, 4711, visitor) + name)
 
 
-def end(status: int = 200, flags: int = 0, duration_us: int = 5000, name: bytes = b"") -> bytes:
-    return message(2, struct.pack("<QHB", duration_us, status, flags) + name)
+def end(status: int = 200, flags: int = 0, duration_us: int = 5000, name: bytes = b"", cpu_us: int = 0) -> bytes:
+    return message(2, struct.pack("<QHBI", duration_us, status, flags, cpu_us) + name)
 
 
 def error(name: str, text: str = "went wrong", function: str = "feed", file: str = "www/feed.php", line: str = "7") -> bytes:
@@ -181,6 +181,82 @@ def test_the_line_that_workers_are_told(tmp_path: Path, text: str | None, line: 
     if text is not None:
         file.write_text(text)
     assert visitors_line(str(file)) == line
+
+
+def calls(names: list[str], entries: list[tuple[int, int, int]]) -> bytes:
+    packed = b"".join(bytes([len(name)]) + name.encode() for name in names)
+    return message(6, bytes([len(names)]) + packed + b"".join(struct.pack("<BBI", *entry) for entry in entries))
+
+
+def dependencies(rig: Rig) -> dict[str, tuple[int, list[int], int, int]]:
+    """By name: calls, failed by reason, duration and waited in µs."""
+    memory = rig.ledger.memory
+    found = {}
+    for index in range(layout.CALL_COUNTERS.unpack_from(memory, layout.OFF_CALLS_WRITTEN)[2]):
+        at = layout.OFF_DEPENDENCIES + index * layout.DEPENDENCY.size
+        count, *failed, duration, waited, length, name = layout.DEPENDENCY.unpack_from(memory, at)
+        if count:
+            found[name[:length].decode()] = (count, failed, duration, waited)
+    return found
+
+
+def point(rig: Rig, number: int = 0) -> tuple[int, ...]:
+    found: tuple[int, ...] = layout.POINT.unpack_from(rig.ledger.memory, layout.OFF_POINTS + number * layout.POINT.size)
+    return found
+
+
+def test_calls_are_counted_at_once_and_waited_for_by_their_request(rig: Rig) -> None:
+    rig.stream.sendall(begin() + calls(["mysql orders", "redis cache"], [(0, 255, 700), (1, 255, 50), (0, 3, 300)]))
+    rig.counts()
+    assert dependencies(rig) == {
+        "mysql orders": (2, [0, 0, 0, 1, 0], 1000, 0),
+        "redis cache": (1, [0, 0, 0, 0, 0], 50, 0),
+    }
+    rig.stream.sendall(calls(["redis cache"], [(0, 1, 450)]) + end(503, duration_us=5000))
+    rig.counts()
+    assert dependencies(rig) == {
+        "mysql orders": (2, [0, 0, 0, 1, 0], 1000, 1000),
+        "redis cache": (2, [0, 1, 0, 0, 0], 500, 500),
+    }
+    failure = rig.ledger.error("http 503")
+    assert point(rig)[1:8] == (5000, 1500, layout.CPU_UNKNOWN, 1, rig.ledger.dependency("mysql orders"), failure, 5 + 8)
+
+
+def test_calls_side_by_side_are_waited_for_no_longer_than_their_request_takes(rig: Rig) -> None:
+    rig.stream.sendall(begin() + calls(["http a", "http b"], [(0, 255, 6000), (1, 255, 3000)]) + end(duration_us=3000))
+    rig.counts()
+    assert dependencies(rig) == {"http a": (1, [0] * 5, 6000, 2000), "http b": (1, [0] * 5, 3000, 1000)}
+    assert point(rig)[1:3] == (3000, 3000)
+    rig.stream.sendall(begin() + end(duration_us=10))
+    rig.counts()
+    assert point(rig, 1)[1:6] == (10, 0, layout.CPU_UNKNOWN, 1, 0)
+
+
+def test_the_cpu_time_of_a_request_is_what_its_worker_has_used_since_the_one_before(rig: Rig) -> None:
+    used = (2**32 - 1000, 500, 700, 0, 900, 20_000)  # the low bits; 0 where PHP does not tell
+    rig.stream.sendall(b"".join(begin() + end(cpu_us=cpu_us) for cpu_us in used))
+    rig.counts()
+    unknown = layout.CPU_UNKNOWN
+    assert [point(rig, number)[3] for number in range(len(used))] == [unknown, 1500, 200, unknown, unknown, 5000]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\1",
+        b"\1\5ab",
+        b"\2\1a\0",
+        b"\1\1a\1\xff\1\0\0\0",
+        b"\1\1a\0\5\1\0\0\0",
+        b"\0\0\xff\1\0\0\0",
+        b"\1\1a\0\xff\1\0",
+    ],
+)
+def test_calls_that_do_not_fit_the_format_are_none(rig: Rig, body: bytes) -> None:
+    rig.stream.sendall(begin() + message(6, body) + end())
+    assert rig.counts() == (1, 1, 0, 0)
+    assert dependencies(rig) == {}
 
 
 def test_a_step_is_that_of_the_request_in_flight(rig: Rig) -> None:

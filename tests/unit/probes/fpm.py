@@ -39,10 +39,10 @@ env[ROLLCALL_RUN]={run}
 assert FPM, "these tests run php-fpm: python -m tests.harness.packages installs it"
 
 
-def add_probe(scan: Path) -> None:
+def add_probe(scan: Path, probes: Path = PROBES) -> None:
     """Write the probe's configuration into a folder that PHP scans, with the place that the probe has here."""
     for file in (PROBES / "php/conf.d").glob("*.ini"):
-        (scan / file.name).write_text(file.read_text().replace("/rollcall/probes", str(PROBES)))
+        (scan / file.name).write_text(file.read_text().replace("/rollcall/probes", str(probes)))
 
 
 class Fpm:
@@ -59,6 +59,7 @@ class Fpm:
         extensions: tuple[str, ...] = (),
         workers: int = 2,
         opcache: bool = True,
+        probes: Path = PROBES,
     ) -> None:
         folder = pod.folder
         self.socket = folder / "fpm.sock"
@@ -68,7 +69,7 @@ class Fpm:
         lines = ["zend_extension=opcache", "opcache.enable=1"] if opcache else []
         (scan / "10-extensions.ini").write_text("\n".join([*lines, *(f"extension={name}" for name in extensions), scanned]))
         if probe:
-            add_probe(scan)
+            add_probe(scan, probes)
         (folder / "php.ini").write_text(ini)
         pool = POOL.format(folder=folder, run=pod.run, extra=extra, workers=workers)
         if os.geteuid() == 0:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -59,6 +61,30 @@ def test_answers_are_the_same_without_an_agent(pod: Pod) -> None:
     pod.stop(fpm.process)
     bare = Fpm(pod, probe=False, ini="display_errors=On\nhtml_errors=Off\n")
     assert with_probe == {mode: bare.get(mode) for mode in MODES}
+
+
+def end_streams(listener: socket.socket) -> None:
+    """All that have come so far."""
+    with contextlib.suppress(TimeoutError):
+        while True:
+            listener.accept()[0].close()
+
+
+def test_a_stream_that_is_full_or_has_ended_is_no_warning_of_the_application(pod: Pod) -> None:
+    """An error handler that prints would show it, and so would the page."""
+    fpm = Fpm(pod, workers=1, ini="display_errors=On\nhtml_errors=Off\nerror_reporting=-1\n")
+    expected = fpm.get("handler"), fpm.get("clean")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(pod.run / "php.sock"))
+        listener.listen(64)
+        for _ in range(400):  # nobody reads
+            assert (fpm.get("handler"), fpm.get("clean")) == expected
+        listener.settimeout(0.2)
+        with ThreadPoolExecutor(1) as pool:
+            hanging = pool.submit(fpm.get, "hang&us=1500000")
+            end_streams(listener)
+            assert not hanging.done(), "all streams have ended within the request"
+            assert hanging.result().endswith(b"\r\n\r\nwoke up")
 
 
 def test_the_agents_worker_may_die_at_any_time(pod: Pod, operator: FakeOperator) -> None:

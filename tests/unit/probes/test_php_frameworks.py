@@ -27,12 +27,14 @@ def agent(pod: Pod) -> Iterator[Listener]:
 class Site:
     """An application whose front controller gets every request."""
 
-    def __init__(self, pod: Pod, root: Path, *, probe: bool = True) -> None:
+    def __init__(self, pod: Pod, root: Path, *, probe: bool = True, uopz: bool = False) -> None:
         self._pod, self._root = pod, root
         var = pod.folder / "var"
         for name in ("framework/views", "framework/cache", "logs"):
             (var / name).mkdir(parents=True, exist_ok=True)
-        self.fpm = Fpm(pod, probe=probe, ini=INI, extensions=EXTENSIONS, extra=f"env[APP_VAR]={var}", workers=1)
+        extensions = (*(("uopz",) if uopz else ()), *EXTENSIONS)
+        ini = INI + ("uopz.exit=1\n" if uopz else "")
+        self.fpm = Fpm(pod, probe=probe, ini=ini, extensions=extensions, extra=f"env[APP_VAR]={var}", workers=1)
 
     def get(self, uri: str, script: str = "index.php", method: str = "GET") -> bytes:
         path, _, query = uri.partition("?")
@@ -88,12 +90,29 @@ def test_endpoint_and_error(pod: Pod, agent: Listener, name: str) -> None:
         assert (APPS / "laravel/routes/web.php").read_text().splitlines()[sample["line"] - 1].startswith("    throw")
 
 
+@pytest.mark.parametrize("name", ["symfony", "slim"])
+def test_with_uopz_exceptions_that_the_framework_answers_itself_are_told(pod: Pod, agent: Listener, name: str) -> None:
+    root, _, bad, _ = FRAMEWORKS[name]
+    site = Site(pod, root, uopz=True)
+    assert site.get("/feed/anna").endswith(b"feed of anna")
+    assert b"Status: 500" in site.get("/fail/bob")
+    if name == "symfony":
+        assert b"Status: 404" in site.get("/missing/bob")  # an exception as well, but no failure
+    agent.finished(4 if name == "symfony" else 3)
+    assert failures(agent) == {"exception DomainException": 1}
+    assert agent.file.totals.errors == 1
+    [sample] = [sample for sample in agent.samples if sample["error"] == "exception DomainException"]
+    assert (sample["endpoint"], sample["file"]) == (bad, "index.php")
+    assert "throw new DomainException" in (root / "index.php").read_text().splitlines()[sample["line"] - 1]
+
+
+@pytest.mark.parametrize("uopz", [False, True])
 @pytest.mark.parametrize("name", FRAMEWORKS)
-def test_answers_are_the_same_without_the_probe(pod: Pod, agent: Listener, name: str) -> None:
+def test_answers_are_the_same_without_the_probe(pod: Pod, agent: Listener, name: str, uopz: bool) -> None:
     root = FRAMEWORKS[name][0]
     answers = []
     for probe in (True, False):
-        site = Site(pod, root, probe=probe)
+        site = Site(pod, root, probe=probe, uopz=uopz)
         pages = [site.get(uri) for uri in ("/feed/anna", "/fail/anna", "/none", "/missing/anna", "/warn/anna")]
         answers.append([re.sub(rb"(?i)\r\ndate: [^\r]*", b"", page) for page in pages])
         pod.stop(site.fpm.process)

@@ -97,6 +97,15 @@ switch ($_GET['m'] ?? '') {
         sort($times);
         printf('%d', $times[10]);
         break;
+    case 'burst':
+        $pdo = (new Store())->pdo;
+        $statement = $pdo->prepare('select 1');
+        $start = hrtime(true);
+        for ($i = 0; $i < 5000; $i++) {
+            $statement->execute();
+        }
+        printf('%d', (hrtime(true) - $start) / 5000);
+        break;
     case 'throws':
         $own = new OwnPdo('sqlite::memory:');
         $found = [];
