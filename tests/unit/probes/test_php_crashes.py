@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from tests.unit.agent.fake_operator import FakeOperator
-from tests.unit.agent.fake_operator import FakeOperator
 from tests.unit.agent.pod import Pod, poll_until
 from tests.unit.probes.client import get
 from tests.unit.probes.fastcgi import call
@@ -79,21 +78,6 @@ def test_a_crash_in_an_extension_is_told_with_its_library(pod: Pod, agent: Liste
     agent.finished(21)
     assert agent.file.totals.lost == 1
     assert agent.source.deaths == [death]
-
-
-def test_the_operator_is_told_of_the_death_and_of_the_request_that_nobody_answers(
-    pod: Pod, operator: FakeOperator, broken: str
-) -> None:
-    pod.start_agent()
-    poll_until((pod.run / "php.sock").exists, "the agent listens")
-    fpm = Fpm(pod, scanned=loads(broken))
-    assert call(fpm.socket, SCRIPT, "way=null_pointer") == b""
-    operator.wait_for(lambda: operator.facts.unanswered == {(ENDPOINT, 11): 1}, "one request unanswered")
-    assert operator.facts.deaths == {11: 1}
-    [event] = [event for event in operator.events if event["type"] == "death"]
-    assert (event["runtime"], event["signal"], event["module"], event["address"]) == ("php", 11, broken, "0x0")
-    assert (event["endpoint"], event["unanswered"]) == (ENDPOINT, 1)
-    operator.wait_for_report(lost=1)
 
 
 def test_the_former_action_proceeds(pod: Pod, agent: Listener, broken: str) -> None:
