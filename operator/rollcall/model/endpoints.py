@@ -71,7 +71,9 @@ def _rows(top: Top, span_s: float | None) -> list[EndpointRow]:
     """`span_s` None: nothing is known of the window."""
     all_us = int(top.counts[:, _DURATION].sum())
     rows = []
-    for name, total, window, ranks in zip(top.names, top.totals.tolist(), top.counts.tolist(), top.quantiles(), strict=True):
+    timed = top.cells.sum(axis=1).tolist()  # a log that tells no times has its requests in no bucket
+    columns = top.names, top.totals.tolist(), top.counts.tolist(), top.quantiles(), timed
+    for name, total, window, ranks, known in zip(*columns, strict=True):
         requests, failures, duration_us, unanswered = window
         seen, ended = requests > 0 and span_s is not None, requests + unanswered
         p50, p95, p99 = ranks if seen else (None, None, None)
@@ -80,7 +82,7 @@ def _rows(top: Top, span_s: float | None) -> list[EndpointRow]:
                 endpoint=name,
                 requests_per_second=requests / span_s if span_s else None,
                 error_ratio=(failures + unanswered) / ended if ended > 0 and span_s is not None else None,
-                mean=duration_us / requests / 1e6 if seen else None,
+                mean=duration_us / known / 1e6 if seen and known else None,
                 p50=p50,
                 p95=p95,
                 p99=p99,

@@ -39,8 +39,10 @@ class Window:
         return (scalars["errors"] + scalars["lost"]) / self.ended if self.ended > 0 else None
 
     def mean_s(self) -> float | None:
-        """Mean response time in seconds; None when no request finished."""
-        return self.sums.scalars["duration_us"] / self.finished / 1e6 if self.finished > 0 else None
+        """Mean response time in seconds; None when no request finished of which it is known: some access logs tell no times,
+        and what they tell of is in no bucket."""
+        timed = int(self.sums.histogram.sum())
+        return self.sums.scalars["duration_us"] / timed / 1e6 if timed > 0 else None
 
 
 class Ring:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import pytest
 
 from rollcall.model.visitors import LONGEST_GAP_S, MOST_RANK, MOST_SIGHTED, PART_S, PARTS, VisitorCount, estimate
-from rollcall_agent.wire import facts
+from rollcall_agent.wire import facts, grid
 from tests.unit.model.tellers import Stage
 
 SEEDS = 40
@@ -141,7 +142,12 @@ def run_users(users: int, think_s: float, response_s: float, seconds: float, see
         told += [(facts.SIGHTING, 0, hashed & facts.MAX_VALUE, 0) for hashed in records if facts.is_sighted(hashed)]
         teller.tell(told, stage.now_s)
         finished += len(records)
-        cumulative = {"started": finished, "finished": finished, "duration_us": round(finished * response_s * 1e6)}
+        cumulative: dict[str, Any] = {
+            "started": finished,
+            "finished": finished,
+            "duration_us": round(finished * response_s * 1e6),
+        }
+        cumulative["histogram"] = [0] * (grid.BUCKETS - 1) + [finished]  # which bucket does not matter here
         stage.turn(teller, **cumulative)
     found = stage.picture().visitors
     if found is None:  # nobody was told of by registers here

@@ -8,8 +8,10 @@ from rollcall.model.rows import Sums
 from rollcall.model.windows import KEEP_S, WINDOW_S, Ring, Window
 
 
-def sums(finished: int, errors: int = 0, duration_us: int = 0) -> Sums:
-    return Sums({"finished": finished, "errors": errors, "duration_us": duration_us})
+def sums(finished: int, errors: int = 0, duration_us: int = 0, timed: int = 0) -> Sums:
+    found = Sums({"finished": finished, "errors": errors, "duration_us": duration_us})
+    found.histogram[100] = timed
+    return found
 
 
 def ring_of(*moments: tuple[float, int]) -> Ring:
@@ -61,5 +63,10 @@ def test_the_ring_is_bounded() -> None:
 def test_ratios_of_no_requests_are_unknown() -> None:
     idle = Window(10.0, sums(0))
     assert (idle.error_ratio(), idle.mean_s()) == (None, None)
-    busy = Window(10.0, sums(200, errors=3, duration_us=4_000_000))
+    busy = Window(10.0, sums(200, errors=3, duration_us=4_000_000, timed=200))
     assert (busy.error_ratio(), busy.mean_s()) == (0.015, 0.02)
+
+
+def test_requests_of_which_no_time_is_known_are_not_in_the_mean() -> None:
+    assert Window(10.0, sums(200)).mean_s() is None
+    assert Window(10.0, sums(200, duration_us=2_000_000, timed=100)).mean_s() == 0.02
