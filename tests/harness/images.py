@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from . import base_images, codec, context, native, packages, paths, wheels
+from . import base_images, codec, context, native, packages, paths, sdks, wheels
 from .commands import run, succeeds
 from .errors import HarnessError
 from .progress import step
@@ -51,6 +51,8 @@ IMAGES = {
         base="servers",
         wheels={"backing": lambda: wheels.listed("tests/harness/backing/requirements.txt")},
     ),
+    "catalog": Recipe("examples/catalog/Dockerfile", base="node", prepare=lambda: sdks.install_modules("catalog")),
+    "edge": Recipe("examples/edge/Dockerfile", base="php"),
     "load": Recipe("tests/harness/load/Dockerfile"),
 }
 

@@ -5,6 +5,8 @@ Nothing of them is in the repository, and nothing of ours runs in them: they are
 
 import fcntl
 import hashlib
+import json
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +24,18 @@ def node_modules(requirements: Sequence[str] = NODE) -> Path:
     quiet = ("--no-audit", "--no-fund", "--ignore-scripts")
     folder = _kept("Node", requirements, lambda fresh: run(["npm", "install", *quiet, "--prefix", fresh, *requirements]))
     return folder / "node_modules"
+
+
+def install_modules(sample: str) -> None:
+    """Fill build/node/`sample` with what the sample's package.json asks for: inside an image build there is no registry."""
+    asked = json.loads((paths.REPOSITORY / "examples" / sample / "package.json").read_text())["dependencies"]
+    requirements = [f"{name}@{version}" for name, version in sorted(asked.items())]
+    source, target = node_modules(requirements), paths.REPOSITORY / "build/node" / sample
+    mark = target / "from"
+    if not mark.exists() or mark.read_text() != str(source):
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target / "node_modules", symlinks=True)
+        mark.write_text(str(source))
 
 
 def java_agent(artifact: str = JAVA_AGENT) -> Path:

@@ -1,0 +1,149 @@
+"""One service of three tiers: pods with a probe, pods that trace themselves, and pods of which there is only a log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cluster.observe import LiveStream, until
+from tests.harness.cluster import Cluster
+from tests.harness.install import Rollcall
+from tests.harness.paths import REPOSITORY
+from tests.harness.truth import LoadPod, Truth, load_options
+
+pytestmark = pytest.mark.cluster
+TIERS = {"probed": ("newsfeed", "python"), "catalog": ("catalog", "otlp"), "edge": ("edge", "accessLog")}
+"""Deployment → the sample that it runs, and what tells of its requests."""
+MIXES = {
+    "probed": "/=6,/feed/{user}=3,/fail=1",
+    "catalog": "/=5,/goods/{user}=3,/reviews/{user}=2,/fail=1",
+    "edge": "/=5,/feed/{user}=3,/nothing=1",
+}
+
+
+def manifests(name: str, labels: dict[str, str]) -> list[dict[str, Any]]:
+    """A sample's Deployment, of one pod, and Service under another name, with more labels on its pods."""
+    sample, _ = TIERS[name]
+    documents = list(yaml.safe_load_all((REPOSITORY / "examples" / sample / "manifest.yaml").read_text()))
+    deployment, service = documents
+    for document in documents:
+        document["metadata"]["name"] = name
+    template = deployment["spec"]["template"]
+    template["metadata"]["labels"] = deployment["spec"]["selector"]["matchLabels"] = {"app": name}
+    template["metadata"]["labels"] = {"app": name, **labels}
+    deployment["spec"]["replicas"] = 1
+    service["spec"]["selector"] = {"app": name}
+    return documents
+
+
+def monitored(name: str, labels: dict[str, str], signals: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": "rollcall.dev/v1alpha1",
+        "kind": "MonitoredService",
+        "metadata": {"name": name, "namespace": "shop"},
+        "spec": {"selector": {"matchLabels": labels}, "signals": signals},
+    }
+
+
+def apply(cluster: Cluster, *documents: dict[str, Any]) -> None:
+    cluster.kubectl(
+        "-n", "shop", "apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})
+    )
+
+
+@pytest.fixture(scope="module")
+def samples(cluster: Cluster, shop: str) -> None:
+    for name in ("catalog", "edge"):
+        cluster.load(cluster.build(name))
+
+
+@pytest.fixture
+def tiers(cluster: Cluster, rollcall: Rollcall, shop: str, samples: None) -> Iterator[str]:
+    """The service `tiers`: a pod of each tier, serving."""
+    labels = {"tier-of": "tiers"}
+    signals = {"otlp": {"enabled": True}, "accessLog": {"format": "rollcall", "port": 5140}}
+    apply(cluster, monitored("tiers", labels, signals))
+    apply(cluster, *(document for name in TIERS for document in manifests(name, labels)))
+    rollcall.wait_for(shop, "tiers", lambda picture: picture["pods"]["serving"] == 3, "three pods serve", 120)
+    yield "tiers"
+    cluster.kubectl("-n", shop, "delete", "msvc/tiers", *(f"deploy/{name}" for name in TIERS), *(f"svc/{n}" for n in TIERS))
+
+
+def send(cluster: Cluster, shop: str) -> dict[str, Truth]:
+    """Load on all tiers at once; what each was sent."""
+    loads = {name: LoadPod(cluster, shop, f"load-{name}") for name in TIERS}
+    for name, load in loads.items():
+        load.start(*load_options(shop, service=name, rate=40, seconds=15, mix=MIXES[name]))
+    truths = {name: load.wait(90) for name, load in loads.items()}
+    for load in loads.values():
+        load.delete()
+    return truths
+
+
+def failures(truth: Truth) -> int:
+    return sum(count for status, count in truth.statuses.items() if int(status) >= 500)
+
+
+def test_the_total_is_the_sum_of_the_tiers_and_each_pod_says_what_it_is_known_from(
+    cluster: Cluster, shop: str, tiers: str, measured: Callable[[str, object], None]
+) -> None:
+    with LiveStream(cluster, shop, tiers) as live:
+        truths = send(cluster, shop)
+        sent = sum(truth.answered for truth in truths.values())
+        picture = live.wait(lambda seen: seen["totals"]["requests"] >= sent, 15, f"{sent} requests")
+        busy = max((seen for _, seen in live.samples), key=lambda seen: seen["traffic"]["pods"])
+        until(lambda: live.newest["at"] > picture["at"] + 2, 10, "nothing comes after")
+        picture = live.newest
+    pods = {entry["name"].partition("-")[0]: entry for entry in picture["roll"]}
+    assert {name: pods[name]["requests"] for name in TIERS} == {name: truth.answered for name, truth in truths.items()}
+    assert picture["totals"]["requests"] == sent
+    assert picture["totals"]["errors"] == sum(failures(truth) for truth in truths.values())
+    assert {name: pods[name]["sources"] for name in TIERS} == {name: [source] for name, (_, source) in TIERS.items()}
+    assert picture["sources"] == {"python": 1, "otlp": 1, "accessLog": 1}
+    assert pods["probed"]["inFlight"] is not None
+    assert pods["catalog"]["inFlight"] is pods["edge"]["inFlight"] is None, "unknown is not 0"
+    assert (busy["traffic"]["pods"], busy["traffic"]["inFlightPods"]) == (3, 1)
+    rows = {row["endpoint"]: row["requests"] for row in picture["endpoints"]["rows"]}
+    asked = {name: truth.endpoints for name, truth in truths.items()}
+    measured("requests of three tiers, sent / counted", f"{sent} / {picture['totals']['requests']} {asked}")
+    assert {"GET /goods/:id", "GET /reviews/:id", "GET /feed/<int:user>", "GET /feed/*", "GET /"} <= rows.keys()
+    found = {row["dependency"]: row["calls"] for row in picture["dependencies"]["rows"]}
+    assert found["http newsfeed"] == rows["GET /reviews/:id"] + rows["GET /feed/*"]
+
+
+@pytest.fixture
+def logged(cluster: Cluster, rollcall: Rollcall, shop: str, samples: None) -> Iterator[str]:
+    """The service `edge-file`: nginx that logs in its default format to a file, in a folder that the webhook mounts."""
+    labels = {"tier-of": "edge-file"}
+    signals = {"accessLog": {"format": "combined", "path": "/var/log/edge/access.log"}}
+    text = (REPOSITORY / "examples/edge/nginx.conf").read_text()
+    text = text.replace("access_log syslog:server=127.0.0.1:5140 rollcall;", "access_log /var/log/edge/access.log combined;")
+    deployment, service = manifests("edge", labels)
+    pod = deployment["spec"]["template"]["spec"]
+    pod["containers"][0]["volumeMounts"].append({"name": "conf", "mountPath": "/etc/edge"})
+    pod["volumes"].append({"name": "conf", "configMap": {"name": "edge"}})
+    configuration = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "edge"}, "data": {"nginx.conf": text}}
+    apply(cluster, monitored("edge-file", labels, signals), configuration)
+    apply(cluster, deployment, service)
+    rollcall.wait_for(shop, "edge-file", lambda picture: picture["pods"]["serving"] == 1, "it serves", 120)
+    yield "edge-file"
+    cluster.kubectl("-n", shop, "delete", "msvc/edge-file", "deploy/edge", "svc/edge", "cm/edge")
+
+
+def test_a_file_in_the_default_format_tells_of_requests_and_of_no_times(cluster: Cluster, shop: str, logged: str) -> None:
+    load = LoadPod(cluster, shop)
+    with LiveStream(cluster, shop, logged) as live:
+        load.start(*load_options(shop, service="edge", rate=40, seconds=10, mix=MIXES["edge"]))
+        busy = live.wait(lambda seen: (seen["traffic"]["requestsPerSecond"] or 0) > 20, 30, "traffic")
+        truth = load.wait(60)
+        picture = live.wait(lambda seen: seen["totals"]["requests"] >= truth.answered, 15, f"{truth.answered} requests")
+    load.delete()
+    assert picture["totals"]["requests"] == truth.answered
+    [pod] = picture["roll"]
+    assert (pod["sources"], pod["inFlight"], pod["p95"]) == (["accessLog"], None, None)
+    times = busy["traffic"]["responseTime"]
+    assert times == dict.fromkeys(times), "no time is known, which is not 0"
