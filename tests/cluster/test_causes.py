@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -20,7 +20,7 @@ from tests.cluster.observe import LiveStream, Picture, until
 from tests.harness.cluster import Cluster
 from tests.harness.install import Rollcall
 from tests.harness.paths import REPOSITORY
-from tests.harness.truth import LoadPod, load_options
+from tests.harness.truth import LoadPod, Truth, load_options
 
 pytestmark = pytest.mark.cluster
 Say = Callable[..., str]
@@ -76,8 +76,8 @@ def load(cluster: Cluster, orders: str) -> Iterator[LoadPod]:
     pod.delete()
 
 
-def start(load: LoadPod, mix: str, rate: float = 20, seconds: float = 120) -> None:
-    load.start(*load_options("shop", service="orders", rate=rate, seconds=seconds, mix=mix))
+def start(load: LoadPod, mix: str, rate: float = 20, seconds: float = 120, service: str = "orders") -> None:
+    load.start(*load_options("shop", service=service, rate=rate, seconds=seconds, mix=mix))
 
 
 def control(cluster: Cluster, what: str, value: int) -> None:
@@ -92,14 +92,14 @@ def dependency(picture: Picture, name: str) -> dict[str, Any] | None:
     return next((row for row in rows if row["dependency"] == name), None)
 
 
-def condition(cluster: Cluster, name: str) -> dict[str, Any]:
-    conditions = json.loads(cluster.kubectl("-n", "shop", "get", "msvc", "orders", "-o", "json"))["status"]["conditions"]
+def condition(cluster: Cluster, name: str, service: str = "orders") -> dict[str, Any]:
+    conditions = json.loads(cluster.kubectl("-n", "shop", "get", "msvc", service, "-o", "json"))["status"]["conditions"]
     return next(each for each in conditions if each["type"] == name)
 
 
-def events(cluster: Cluster, reason: str) -> list[dict[str, Any]]:
+def events(cluster: Cluster, reason: str, service: str = "orders") -> list[dict[str, Any]]:
     found = json.loads(cluster.kubectl("-n", "shop", "get", "events", "-o", "json"))["items"]
-    return [event for event in found if event["reason"] == reason]
+    return [event for event in found if event["reason"] == reason and event["involvedObject"]["name"] == service]
 
 
 def unix_s(text: str) -> float:
@@ -208,43 +208,90 @@ def test_f16_and_f17_a_release_that_crashes(
     release; and how many people never got an answer."""
     lost, since = live.newest["totals"]["lost"], time.time()
     cluster.kubectl("-n", orders, "set", "env", "deployment/orders", "CODEC=/srv/codec-2.so")
-    cluster.kubectl("-n", orders, "rollout", "status", "deployment/orders", "--timeout=120s")
-    live.wait(two_serve, 60, "only the new release serves")
-    revision = live.newest["roll"][0]["revision"]
-    start(load, "/print/{user}=1,/=2", rate=10, seconds=25)
-    live.wait(lambda picture: picture["crashes"] and picture["crashes"]["total"], 30, "a crash")
-    warned = until(lambda: events(cluster, "WorkersCrashing"), 10, "an Event")[0]
-    until(lambda: condition(cluster, "WorkersCrashing")["status"] == "True", 5, "a condition")
-    printed = say("F16: a library crashes after a rollout", "crashes", "orders")
-    truth = load.wait(80)
+    incident = Incident("orders", "web", "codec-2.so", "GET /print/<int:order>")
+    truth = crash(cluster, live, load, say, measured, incident, since, "/print/{user}=1,/=2")
     time.sleep(2)
     picture = rollcall.picture(orders, "orders")
-    sample = picture["crashes"]["samples"][0]
-    assert (sample["signal"], sample["endpoint"], sample["revision"]) == ("SIGSEGV", "GET /print/<int:order>", revision)
-    assert sample["module"].endswith("codec-2.so")
-    for word in ("SIGSEGV", "codec-2.so", "GET /print/<int:order>", revision):
-        assert word in printed, printed
-    assert "codec-2.so" in warned["message"]
-    ended = crash_times(cluster, orders, since)
-    late = [
-        min(at for at, seen in live.samples if seen["crashes"] and seen["crashes"]["total"] > n) - ended[n] for n in range(3)
-    ]
-    measured("F16: crashes seen after", ", ".join(f"{delay:.2f} s" for delay in late))
-    assert max(late) < 2.0
     unanswered = sum(truth.errors.values())
     measured("F17: requests without an answer, sent and told", f"{unanswered} and {picture['totals']['lost'] - lost}")
     assert unanswered > 0
     assert picture["totals"]["lost"] - lost == unanswered
-    row = next(each for each in picture["endpoints"]["rows"] if each["endpoint"] == "GET /print/<int:order>")
+    row = next(each for each in picture["endpoints"]["rows"] if each["endpoint"] == incident.endpoint)
     assert row["unanswered"] > 0
+
+
+def test_f16_an_extension_of_php_that_crashes(
+    cluster: Cluster, rollcall: Rollcall, orders: str, load: LoadPod, say: Say, measured: Measured
+) -> None:
+    """The same with php-fpm, where the application's server answers for the worker: 502."""
+    cluster.build("legacy")
+    folder = EXAMPLES / "legacy"
+    cluster.kubectl("-n", orders, "apply", "-f", folder / "monitoredservice.yaml", "-f", folder / "manifest.yaml")
+    cluster.kubectl("-n", orders, "rollout", "status", "deployment/legacy", "--timeout=120s")
+    rollcall.wait_for(orders, "legacy", two_serve, "two pods serve")
+    command = ["php-fpm8.2", "--nodaemonize", "--fpm-config", "/etc/legacy/php-fpm.conf"]
+    extension = ["-d", "extension=/srv/legacy/recode-2.so"]
+    patch = [{"op": "add", "path": "/spec/template/spec/containers/0/command", "value": command + extension}]
+    with LiveStream(cluster, orders, "legacy") as live:
+        lost, since = live.newest["totals"]["lost"], time.time()
+        cluster.kubectl("-n", orders, "patch", "deployment/legacy", "--type=json", "-p", json.dumps(patch))
+        incident = Incident("legacy", "php", "recode-2.so", "GET /recode.php")
+        mix = "/recode.php?number={user}=1,/index.php=2"
+        truth = crash(cluster, live, load, say, measured, incident, since, mix)
+        time.sleep(2)
+        told = live.newest["totals"]["lost"] - lost
+    measured(
+        "F17: requests that nginx answered for php-fpm with 502, and told as never answered",
+        f"{truth.statuses['502']} and {told}",
+    )
+    assert told == truth.statuses["502"] > 0
+
+
+class Incident(NamedTuple):
+    """Whose workers crash, in which container, in which library, at which endpoint."""
+
+    service: str
+    container: str
+    library: str
+    endpoint: str
+
+
+def crash(
+    cluster: Cluster, live: LiveStream, load: LoadPod, say: Say, measured: Measured, incident: Incident, since: float, mix: str
+) -> Truth:
+    """Let the rollout that has begun come to its end, send requests some of which crash, and read what is told of that."""
+    service, _, library, endpoint = incident
+    cluster.kubectl("-n", "shop", "rollout", "status", f"deployment/{service}", "--timeout=120s")
+    live.wait(two_serve, 60, "only the new release serves")
+    revision = live.newest["roll"][0]["revision"]
+    start(load, mix, rate=10, seconds=25, service=service)
+    live.wait(lambda picture: picture["crashes"] and picture["crashes"]["total"], 30, "a crash")
+    warned = until(lambda: events(cluster, "WorkersCrashing", service), 10, "an Event")[0]
+    until(lambda: condition(cluster, "WorkersCrashing", service)["status"] == "True", 5, "a condition")
+    printed = say(f"F16: a library crashes after a rollout ({service})", "crashes", service)
+    truth = load.wait(80)
+    picture = live.newest
+    sample = picture["crashes"]["samples"][0]
+    assert (sample["signal"], sample["endpoint"], sample["revision"]) == ("SIGSEGV", endpoint, revision)
+    assert sample["module"].endswith(library)
+    for word in ("SIGSEGV", library, endpoint, revision):
+        assert word in printed, printed
+    assert library in warned["message"]
     assert picture["crashes"]["revisions"]["newest"]["revision"] == revision
+    ended = crash_times(cluster, incident, since)
+    late = [
+        min(at for at, seen in live.samples if seen["crashes"] and seen["crashes"]["total"] > n) - ended[n] for n in range(3)
+    ]
+    measured(f"F16: crashes of {service} seen after", ", ".join(f"{delay:.2f} s" for delay in late))
+    assert max(late) < 2.0
+    return truth
 
 
-def crash_times(cluster: Cluster, namespace: str, since: float) -> list[float]:
-    """When gunicorn's masters saw workers die of SIGSEGV, Unix seconds, from `since` on."""
+def crash_times(cluster: Cluster, incident: Incident, since: float) -> list[float]:
+    """When the workers' masters saw them die of SIGSEGV, Unix seconds, from `since` on."""
     found = []
-    for pod in cluster.kubectl("-n", namespace, "get", "pods", "-l", "app=orders", "-o", "name").split():
-        log = cluster.kubectl("-n", namespace, "logs", "--timestamps", pod, "-c", "web")
+    for pod in cluster.kubectl("-n", "shop", "get", "pods", "-l", f"app={incident.service}", "-o", "name").split():
+        log = cluster.kubectl("-n", "shop", "logs", "--timestamps", pod, "-c", incident.container)
         found += [unix_s(line.split()[0][:26] + "+00:00") for line in log.splitlines() if "SIGSEGV" in line]
     assert found
     return sorted(at for at in found if at >= since)

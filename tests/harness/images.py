@@ -44,8 +44,8 @@ IMAGES = {
     "agent": Recipe("agent_sidecar/Dockerfile", prepare=native.ensure),
     "newsfeed": _listed("newsfeed"),
     "newsfeed-async": _listed("newsfeed-async"),
-    "legacy": Recipe("examples/legacy/Dockerfile", base="php"),
-    "orders": replace(_listed("orders"), prepare=codec.ensure),
+    "legacy": Recipe("examples/legacy/Dockerfile", base="php", prepare=codec.ensure_recode),
+    "orders": replace(_listed("orders"), prepare=codec.ensure_codec),
     "backing": Recipe(
         "tests/harness/backing/Dockerfile",
         base="servers",

@@ -20,6 +20,7 @@ _TOOLS = {
     "nsenter": "util-linux",
     "mount": "mount",
 }
+_C = {"cc": "gcc", "/usr/include/stdio.h": "libc6-dev"}
 _BUILD_TOOLS = {"buildah": "buildah", "debootstrap": "debootstrap"}
 _MODULES = "/usr/lib/php/20220829"
 _TEST_TOOLS = {
@@ -65,12 +66,17 @@ def ensure_build_tools() -> None:
 
 def ensure_compiler(header: Path) -> None:
     """Install what compiles the native part of the probe: a C compiler, and Python's headers, of which `header` is one."""
-    _ensure({"cc": "gcc", "/usr/include/stdio.h": "libc6-dev", str(header): "python3-dev"})
+    _ensure(_C | {str(header): "python3-dev"})
 
 
 def ensure_c_compiler() -> None:
     """Install what compiles C."""
-    _ensure({"cc": "gcc", "/usr/include/stdio.h": "libc6-dev"})
+    _ensure(_C)
+
+
+def ensure_php_headers() -> None:
+    """Install what compiles an extension of PHP."""
+    _ensure(_C | {"/usr/include/php/20220829/main/php.h": "php8.2-dev"})
 
 
 def ensure_uwsgi() -> None:
