@@ -28,9 +28,10 @@ def ensure(requirements: Sequence[str], python: str = "") -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            with step(f"environment with {', '.join(requirements)} (once)"):
+            with step(f"environment with {', '.join(requirements) or python} (once)"):
                 run([interpreter, "-m", "venv", folder])
-                run([found, "-m", "pip", "install", "-q", *requirements])
+                if requirements:
+                    run([found, "-m", "pip", "install", "-q", *requirements])
             (folder / "complete").touch()
     return found
 

@@ -41,7 +41,8 @@ class Noted:
 def noted(monkeypatch: pytest.MonkeyPatch) -> Noted:
     made = Noted()
     monkeypatch.setattr(recorder, "current", None)
-    monkeypatch.setattr(recorder, "begin", lambda _: made)
+    for name in ("begin", "begin_task"):
+        monkeypatch.setattr(recorder, name, lambda _: made)
     return made
 
 
@@ -176,7 +177,8 @@ def test_an_exception_in_the_body_is_noted_when_the_server_closes_it(noted: Note
 
 def test_a_request_is_counted_once_however_many_probes_it_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     begun = []
-    monkeypatch.setattr(recorder, "begin", lambda _: begun.append(1) or Noted())
+    for name in ("begin", "begin_task"):
+        monkeypatch.setattr(recorder, name, lambda _: begun.append(1) or Noted())
     inner = wsgi.wrap(answer([b"a"]))
     assert call(inner)[0] == [b"a"]
     assert len(begun) == 1
@@ -281,7 +283,8 @@ def test_other_scopes_pass_untouched(noted: Noted, kind: str) -> None:
 
 
 def test_a_probe_that_is_off_calls_the_application_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder, "begin", lambda _: None)
+    for name in ("begin", "begin_task"):
+        monkeypatch.setattr(recorder, name, lambda _: None)
     environ = {"REQUEST_METHOD": "GET"}
 
     def start_response() -> None:

@@ -1,6 +1,7 @@
 """aiohttp's client."""
 
 import asyncio
+import inspect
 
 import aiohttp
 
@@ -29,8 +30,9 @@ async def awaited(seen, base, name):
         await asyncio.sleep(0.1)
         task.cancel()
         await seen.awaited(name, lambda: task)  # says nothing of the dependency
-    async with aiohttp.ClientSession(base) as session:
-        await seen.awaited(name, lambda: status_of(session))
+    if "base_url" in inspect.signature(aiohttp.ClientSession).parameters:
+        async with aiohttp.ClientSession(base) as session:
+            await seen.awaited(name, lambda: status_of(session))
 
 
 async def status_of(session):

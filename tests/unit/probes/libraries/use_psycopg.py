@@ -22,7 +22,7 @@ def called(seen, url, refused):
     seen(NAME, lambda: cursor.execute("select name from items order by id").fetchall())
     seen(NAME, lambda: connection.execute("select count(*) from items").fetchone())
     seen(NAME, lambda: connection.cursor("named").execute("select 1").fetchone())
-    seen(NAME, lambda: OwnCursor(connection).execute("select 1").fetchone())
+    seen(NAME, lambda: OwnCursor(connection, row_factory=psycopg.rows.tuple_row).execute("select 1").fetchone())
     seen(NAME, lambda: cursor.execute("insert into items values (1, 'c')"), "error")
     connection.rollback()
     seen(NAME, lambda: cursor.execute("set statement_timeout = 100"))

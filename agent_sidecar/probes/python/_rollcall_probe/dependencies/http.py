@@ -72,7 +72,7 @@ def aiohttp(module) -> None:
 
     def name_of(session, args, kwargs):
         try:
-            url = session._build_url(args[1] if len(args) > 1 else kwargs["str_or_url"])
+            url = getattr(session, "_build_url", module.URL)(args[1] if len(args) > 1 else kwargs["str_or_url"])
         except (KeyError, TypeError, ValueError, AssertionError):
             return None  # no URL: the library says so
         return name_of_host(url.scheme, url.host, url.port)
