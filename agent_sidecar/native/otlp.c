@@ -17,6 +17,7 @@
 #define MOST_TEXT 256
 #define MOST_WANTED 64
 #define MOST_EXCEPTIONS 4
+#define MOST_SPANS 512 /* that are given at once: an export of 4 MiB would be 40 MiB of objects */
 
 enum { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
 enum { KIND_SERVER = 2, KIND_CONSUMER = 5, STATUS_ERROR = 2 };
@@ -249,32 +250,48 @@ static int take_span(Part part, const Wanted *wanted, PyObject *spans) {
     return outcome;
 }
 
-static int take_scope(Part part, const Wanted *wanted, PyObject *spans) {
+/* Give `take` the spans that have come together, and begin anew. */
+static int give(PyObject *take, PyObject *attributes, PyObject *spans) {
+    PyObject *given = PyList_GetSlice(spans, 0, PyList_Size(spans));
+    PyObject *result = given == NULL ? NULL : PyObject_CallFunctionObjArgs(take, attributes, given, NULL);
+    Py_XDECREF(given);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : PyList_SetSlice(spans, 0, PyList_Size(spans), NULL);
+}
+
+static int take_scope(Part part, const Wanted *wanted, PyObject *take, PyObject *attributes, PyObject *spans) {
     Field field;
     int found;
-    while ((found = next_field(&part, &field)) > 0)
-        if (field.number == 2 && field.wire == BYTES && take_span(field.body, wanted, spans) < 0) return -1;
+    while ((found = next_field(&part, &field)) > 0) {
+        if (field.number != 2 || field.wire != BYTES) continue;
+        if (take_span(field.body, wanted, spans) < 0) return -1;
+        if (PyList_Size(spans) >= MOST_SPANS && give(take, attributes, spans) < 0) return -1;
+    }
     return found;
 }
 
-/* Append (attributes of the resource, spans) to `list`. */
-static int take_resource(Part part, const Wanted *wanted, PyObject *list) {
+static int take_spans(Part part, const Wanted *wanted, PyObject *take, PyObject *attributes, PyObject *spans) {
     Field field;
-    Part resource = {NULL, NULL};
     int found;
-    PyObject *spans = PyList_New(0);
-    if (spans == NULL) return -1;
     while ((found = next_field(&part, &field)) > 0) {
-        if (field.wire != BYTES) continue;
-        if (field.number == 1) resource = field.body;
-        if (field.number == 2 && take_scope(field.body, wanted, spans) < 0) found = -1;
-        if (found < 0) break;
+        if (field.number == 2 && field.wire == BYTES) found = take_scope(field.body, wanted, take, attributes, spans);
+        if (found < 0) return -1;
     }
+    return found < 0 ? -1 : give(take, attributes, spans);
+}
+
+/* Give the attributes of a resource and its spans, which may come before it. */
+static int take_resource(Part part, const Wanted *wanted, PyObject *take) {
+    Field field;
+    Part resource = {NULL, NULL}, walk = part;
+    int found;
+    while ((found = next_field(&walk, &field)) > 0)
+        if (field.number == 1 && field.wire == BYTES) resource = field.body;
     PyObject *attributes = found < 0 ? NULL : attributes_of(resource, 1, wanted);
-    PyObject *pair = attributes == NULL ? NULL : Py_BuildValue("(NO)", attributes, spans);
-    Py_DECREF(spans);
-    int outcome = pair == NULL ? -1 : PyList_Append(list, pair);
-    Py_XDECREF(pair);
+    PyObject *spans = attributes == NULL ? NULL : PyList_New(0);
+    int outcome = spans == NULL ? -1 : take_spans(part, wanted, take, attributes, spans);
+    Py_XDECREF(spans);
+    Py_XDECREF(attributes);
     return outcome;
 }
 
@@ -294,24 +311,22 @@ static PyObject *traces(PyObject *module, PyObject *arguments) {
     (void)module;
     const char *body;
     Py_ssize_t size;
-    PyObject *names;
+    PyObject *names, *take;
     Wanted wanted;
-    if (!PyArg_ParseTuple(arguments, "y#O", &body, &size, &names) || fill_wanted(names, &wanted) < 0) return NULL;
+    if (!PyArg_ParseTuple(arguments, "y#OO", &body, &size, &names, &take) || fill_wanted(names, &wanted) < 0) return NULL;
     Part part = {(const uint8_t *)body, (const uint8_t *)body + size};
     Field field;
     int found;
-    PyObject *list = PyList_New(0);
-    if (list == NULL) return NULL;
     while ((found = next_field(&part, &field)) > 0) {
-        if (field.number == 1 && field.wire == BYTES) found = take_resource(field.body, &wanted, list);
+        if (field.number == 1 && field.wire == BYTES) found = take_resource(field.body, &wanted, take);
         if (found < 0) break;
     }
-    if (found < 0) Py_CLEAR(list);
-    return list;
+    if (found < 0) return NULL;
+    Py_RETURN_NONE;
 }
 
 static PyMethodDef methods[] = {
-    {"traces", traces, METH_VARARGS, "traces(body, wanted): see sources/otlp_protobuf.py; raises ValueError."},
+    {"traces", traces, METH_VARARGS, "traces(body, wanted, take): see sources/otlp_protobuf.py; raises ValueError."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -18,11 +18,11 @@ from ..log import say
 from . import otlp_json, otlp_points, otlp_protobuf
 from .otlp_http import MOST_BODY_BYTES, Answer, Headers, HttpError, HttpServer
 from .otlp_metrics import MetricCounter
-from .otlp_spans import CONSUMER, SERVER, Batch
+from .otlp_spans import CONSUMER, SERVER, Attributes, Span
 from .otlp_traces import TraceCounter
 
-MOST_JSON_BYTES = 2 << 20
-"""JSON becomes ten times as large while it is read."""
+MOST_JSON_BYTES = 1 << 20
+"""JSON becomes up to twenty times as large while it is read."""
 _PROTOBUF, _JSON = b"application/x-protobuf", b"application/json"
 
 
@@ -35,7 +35,7 @@ class OtlpSource:
         self._traces = TraceCounter(ledger)
         self._metrics = MetricCounter(ledger)
         self._read_traces = otlp_protobuf.decoder()
-        self._now_us = 0
+        self._now_us = self._rejected = 0
         self.probed: frozenset[str] = frozenset()
 
     @property
@@ -79,13 +79,14 @@ class OtlpSource:
             return _failure(404, kind, "there are /v1/traces, /v1/metrics and /v1/logs")
         if kind not in (_PROTOBUF, _JSON):
             return _failure(415, kind, "Content-Type must be application/x-protobuf or application/json")
-        rejected = 0
+        self._rejected = 0
         try:
             content = _plain(headers.get(b"content-encoding", b"identity").lower(), body)
             if kind == _JSON and len(content) > MOST_JSON_BYTES:
                 raise HttpError(413, f"JSON may have {MOST_JSON_BYTES} bytes: smaller batches, or protobuf")
             if path == b"/v1/traces":
-                rejected = self._take_traces(otlp_json.traces(content) if kind == _JSON else self._read_traces(content))
+                read = otlp_json.traces if kind == _JSON else self._read_traces
+                read(content, self._take_spans)
             elif path == b"/v1/metrics":
                 self._metrics.take(
                     otlp_points.from_json(content) if kind == _JSON else otlp_points.from_protobuf(content), self._now_us
@@ -95,14 +96,14 @@ class OtlpSource:
         except (ValueError, OverflowError) as error:
             say(f"OTLP: an export cannot be read: {error}", "otlp export")
             return _failure(400, kind, f"this is no {path.decode()} export: {error}")
-        return _success(kind, rejected)
+        return _success(kind, self._rejected)
 
-    def _take_traces(self, batch: Batch) -> int:
-        own = [pair for pair in batch if pair[0].get("telemetry.sdk.language") not in self.probed]
-        for resource, spans in own:
-            if any(span[0] in (SERVER, CONSUMER) for span in spans):
-                self._metrics.traced(resource)
-        return self._traces.count(own, self._now_us)
+    def _take_spans(self, resource: Attributes, spans: list[Span]) -> None:
+        if resource.get("telemetry.sdk.language") in self.probed:
+            return
+        if any(span[0] in (SERVER, CONSUMER) for span in spans):
+            self._metrics.traced(resource)
+        self._rejected += self._traces.count(spans, self._now_us)
 
 
 def _plain(encoding: bytes, body: bytes) -> bytes:

@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from .otlp_protobuf import MOST_EXCEPTIONS, MOST_TEXT
-from .otlp_spans import CONSUMER, SERVER, WANTED, Attributes, Batch, Span, Value
+from .otlp_spans import CONSUMER, SERVER, WANTED, Attributes, Span, Take, Value
 
 _WANTED = frozenset(WANTED)
 _KINDS = {f"SPAN_KIND_{name}": number for number, name in enumerate(("SERVER", "CLIENT", "PRODUCER", "CONSUMER"), 2)}
@@ -76,9 +76,8 @@ def _value(value: Any, in_array: bool = False) -> Value | None:
     return None
 
 
-def traces(body: bytes) -> Batch:
-    """(attributes of the resource, spans that count) of each resource of an ExportTraceServiceRequest."""
-    found: Batch = []
+def traces(body: bytes, take: Take) -> None:
+    """Give `take` the attributes of each resource of an ExportTraceServiceRequest and its spans that count."""
     for resource_spans in objects(document(body), "resourceSpans"):
         resource = resource_spans.get("resource")
         spans = [
@@ -87,8 +86,7 @@ def traces(body: bytes) -> Batch:
             for each in objects(scope, "spans")
             if (span := _span(each)) is not None
         ]
-        found.append((attributes(resource) if isinstance(resource, dict) else {}, spans))
-    return found
+        take(attributes(resource) if isinstance(resource, dict) else {}, spans)
 
 
 def _span(each: dict[str, Any]) -> Span | None:

@@ -15,11 +15,13 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .otlp_spans import WANTED, Attributes, Batch, Span, Value
+from .otlp_spans import WANTED, Attributes, Span, Take, Value
 
 MOST_TEXT = 256
 """Bytes of a text that are read."""
 MOST_EXCEPTIONS = 4
+MOST_SPANS = 512
+"""That are given at once: an export of 4 MiB would be 40 MiB of objects."""
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _SIZES = {_FIXED64: 8, _FIXED32: 4}
 _STATUS_ERROR = 2
@@ -43,8 +45,8 @@ def _c_library() -> str:
         return "musl"
 
 
-def decoder() -> Callable[[bytes], Batch]:
-    """The function that reads a trace export: native where there is one."""
+def decoder() -> Callable[[bytes, Take], None]:
+    """The function that reads a trace export, `traces` or its native counterpart where there is one."""
     if os.environ.get("ROLLCALL_NATIVE", "").lower() in ("off", "0", "false"):
         return traces
     try:
@@ -56,7 +58,7 @@ def decoder() -> Callable[[bytes], Batch]:
     except (ImportError, OSError):
         return traces
     read = module.traces
-    return lambda body: read(body, WANTED)
+    return lambda body, take: read(body, WANTED, take)
 
 
 def fields(data: bytes) -> Iterator[Field]:
@@ -154,18 +156,23 @@ def attributes(data: bytes, number: int) -> Attributes:
     return found
 
 
-def traces(body: bytes) -> Batch:
-    """(attributes of the resource, spans that count) of each resource of an ExportTraceServiceRequest."""
-    found: Batch = []
+def traces(body: bytes, take: Take) -> None:
+    """Give `take` the attributes of each resource of an ExportTraceServiceRequest and its spans that count, up to MOST_SPANS at
+    a time. What comes before something that cannot be read is given."""
     for resource_spans in parts(body, 1):
-        resource, spans = b"", []
-        for number, wire, _, content in fields(resource_spans):
-            if wire == _BYTES and number == 1:
-                resource = content
-            elif wire == _BYTES and number == 2:
-                spans += [span for each in parts(content, 2) if (span := _span(each)) is not None]
-        found.append((attributes(resource, 1), spans))
-    return found
+        resource = b""
+        for content in parts(resource_spans, 1):
+            resource = content
+        found, spans = attributes(resource, 1), []
+        for scope in parts(resource_spans, 2):
+            for each in parts(scope, 2):
+                span = _span(each)
+                if span is not None:
+                    spans.append(span)
+                    if len(spans) >= MOST_SPANS:
+                        take(found, spans)
+                        spans = []
+        take(found, spans)
 
 
 def _span(data: bytes) -> Span | None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 Value = str | bool | int | float
 Attributes = dict[str, Value]
 Span = tuple[int, bytes, bytes, bytes, str, int, int, bool, Attributes, Sequence[Attributes]]
 """kind, trace id, span id, parent's span id, name, start and end (ns of Unix time), whether its status is an error, those of
 its attributes that WANTED names, and the same of each event that is an exception."""
-Batch = list[tuple[Attributes, list[Span]]]
-"""(attributes of the resource, its spans of the kinds below) of one export."""
+Take = Callable[[Attributes, list[Span]], object]
+"""Called with the attributes of a resource and spans of it that are of the kinds below."""
 
 SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
 

@@ -13,7 +13,7 @@ from ..ledger import Ledger
 from ..redact import redact
 from ..wire import facts, layout
 from . import otlp_names as names
-from .otlp_spans import CLIENT, CONSUMER, PRODUCER, SERVER, Attributes, Batch, Span
+from .otlp_spans import CLIENT, CONSUMER, PRODUCER, SERVER, Attributes, Span
 
 MOST_KEPT = 8192
 """Calls that wait for their request; then the older half of them is forgotten."""
@@ -45,21 +45,20 @@ class TraceCounter:
         self.requests = 0
         """Requests that were counted by this process."""
 
-    def count(self, batch: Batch, now_us: int) -> int:
-        """Count an export; returns how many of its spans could not be: they end before they begin, or have no id."""
+    def count(self, spans: list[Span], now_us: int) -> int:
+        """Count spans of one export; returns how many could not be: they end before they begin, or have no id."""
         rejected = 0
         self._age(now_us / 1e6)
         requests = []
-        for _, spans in batch:
-            nested = {span[2] for span in spans if span[0] in (CLIENT, PRODUCER)}
-            for span in spans:
-                kind, trace, _, parent, _, start, end, _, _, _ = span
-                if not trace or not 0 < start <= end or end - start > _MAX_ELAPSED_NS:
-                    rejected += 1
-                elif kind in (SERVER, CONSUMER):
-                    requests.append(span)
-                elif parent not in nested:
-                    self._call(span)
+        nested = {span[2] for span in spans if span[0] in (CLIENT, PRODUCER)}
+        for span in spans:
+            kind, trace, _, parent, _, start, end, _, _, _ = span
+            if not trace or not 0 < start <= end or end - start > _MAX_ELAPSED_NS:
+                rejected += 1
+            elif kind in (SERVER, CONSUMER):
+                requests.append(span)
+            elif parent not in nested:
+                self._call(span)
         offset_us = time.time_ns() // 1000 - now_us
         for span in requests:
             self._request(span, now_us, offset_us)

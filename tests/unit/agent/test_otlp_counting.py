@@ -61,8 +61,8 @@ def call(begin: int, end: int, span: int, system: str, **more: Any) -> Span:
 def test_what_a_request_has_waited_for(ledger: Ledger, calls: list[Span], expected: dict[str, float]) -> None:
     """Together at most the time in which at least one was under way, within the request; also from an earlier export."""
     counter = TraceCounter(ledger)
-    counter.count([({}, calls)], 10**9)
-    counter.count([({}, [made(SERVER, 0, 100, 1)])], 10**9)
+    counter.count(calls, 10**9)
+    counter.count([made(SERVER, 0, 100, 1)], 10**9)
     for system, waited_ms in expected.items():
         assert row(ledger, f"service {system}")[2] == pytest.approx(waited_ms * 1000, abs=1)
 
@@ -71,7 +71,7 @@ def test_a_call_below_a_call_is_part_of_it(ledger: Ledger) -> None:
     inner = made(CLIENT, 11, 29, 3, 2, http_request_method="POST", server_address="dynamodb.example.com")
     outer = made(CLIENT, 10, 30, 2, 1, rpc_system="aws-api", rpc_service="DynamoDB")
     message = made(PRODUCER, 40, 41, 4, 1, messaging_system="kafka")
-    TraceCounter(ledger).count([({}, [inner, outer, message, made(SERVER, 0, 100, 1)])], 10**9)
+    TraceCounter(ledger).count([inner, outer, message, made(SERVER, 0, 100, 1)], 10**9)
     assert row(ledger, "dynamodb") == (1, 20_000, 20_000)
     assert row(ledger, "kafka") == (1, 1000, 1000)
     assert row(ledger, "http dynamodb.example.com")[0] == 0
@@ -81,10 +81,10 @@ def test_calls_wait_for_their_request_in_bounded_memory(ledger: Ledger) -> None:
     counter = TraceCounter(ledger)
     for number in range(3 * otlp_traces.MOST_KEPT):
         span = (CLIENT, number.to_bytes(16, "big"), b"s", b"", "", START, START + MS, False, {"peer.service": "a"}, ())
-        counter.count([({}, [span])], 10**9)
+        counter.count([span], 10**9)
     assert len(counter._calls) + len(counter._old) <= otlp_traces.MOST_KEPT + 2
     for _ in range(1000):
-        counter.count([({}, [call(0, 1, 2, "b")])], 10**9)
+        counter.count([call(0, 1, 2, "b")], 10**9)
     assert max(len(calls) for calls in counter._calls.values()) <= otlp_traces.MOST_CALLS
 
 
@@ -222,4 +222,6 @@ def test_json_says_what_protobuf_says_of_spans() -> None:
     [{"key":"exception.type","value":{"stringValue":"E"}}]}]},{"kind":1}]}]}]}"""
     attributes = {"http.response.status_code": 503, "db.system": "x"}
     span = (2, b"\x01\x02", b"\x03", b"", "GET", 5, 9, True, attributes, [{"exception.type": "E"}])
-    assert otlp_json.traces(text) == [({"service.name": "a"}, [span])]
+    found: list[Any] = []
+    otlp_json.traces(text, lambda resource, spans: found.append((resource, spans)))
+    assert found == [({"service.name": "a"}, [span])]

@@ -70,10 +70,25 @@ def _set(holder: Any, value: Any) -> None:
 
 
 def _outcome(decode: Any, data: bytes) -> tuple[str, str]:
+    given: list[Any] = []
     try:
-        return "read", repr(decode(data))  # by its text: a NaN is not equal to itself
+        decode(data, lambda *spans: given.append(spans))
     except ValueError as error:
-        return "refused", str(error)
+        return f"refused: {error}", repr(given)  # by its text: a NaN is not equal to itself
+    return "read", repr(given)
+
+
+def test_many_spans_are_given_some_at_a_time() -> None:
+    made = ExportTraceServiceRequest()
+    for _ in range(3):
+        resource = made.resource_spans.add()
+        for scope in (resource.scope_spans.add(), resource.scope_spans.add()):
+            for _ in range(400):
+                scope.spans.add(kind=3)  # type: ignore[arg-type]
+    for decode in (NATIVE, otlp_protobuf.traces):
+        sizes: list[int] = []
+        decode(made.SerializeToString(), lambda _, spans, sizes=sizes: sizes.append(len(spans)))  # type: ignore[misc]
+        assert sizes == [512, 288] * 3
 
 
 KEYS = st.sampled_from(
@@ -87,7 +102,7 @@ LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_fr
 
 @given(st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4)))
 def test_any_json_is_read_or_refused(value: Any) -> None:
-    for read in (otlp_json.traces, otlp_points.from_json):
+    for read in (lambda body: otlp_json.traces(body, lambda *_: None), otlp_points.from_json):
         try:
             read(json.dumps(value).encode())
         except (ValueError, OverflowError):
