@@ -44,7 +44,7 @@ test-cluster: native ## The tests against a real cluster
 
 .PHONY: accuracy
 accuracy: native ## Each signal against an independent truth, on the cluster; writes the table of docs/accuracy.md
-	@$(BIN)/python -m pytest -q tests/cluster/test_accuracy.py
+	@$(BIN)/python -m pytest -q tests/cluster/test_accuracy.py tests/cluster/test_accuracy_causes.py
 	@$(BIN)/python -m tests.harness.accuracy
 
 .PHONY: lint format generate

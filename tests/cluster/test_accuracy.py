@@ -1,25 +1,23 @@
 """Each signal against an independent truth: what the load generator sent, the application logged, the kernel accounts.
 
-`make accuracy` runs this file alone and writes its table to docs/accuracy.md.
+`make accuracy` runs this file and `test_accuracy_causes.py` alone, and writes their tables to docs/accuracy.md.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rollcall_agent.wire.grid import RELATIVE_ERROR
+from tests.cluster.accuracy_table import Table
 from tests.cluster.observe import LiveStream, core_api, processes_of
 from tests.harness.cluster import Cluster
 from tests.harness.install import Rollcall
-from tests.harness.paths import REPOSITORY
 from tests.harness.truth import ApplicationLog, LoadPod, Truth, load_options
 
 pytestmark = pytest.mark.cluster
@@ -33,57 +31,11 @@ CGROUPS = Path("/sys/fs/cgroup")
 Picture = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of the table. `error` and `bound` are in the unit that `bound_text` says."""
-
-    signal: str
-    truth: str
-    reported: str
-    error: float
-    bound: float
-    bound_text: str
-
-    def line(self) -> str:
-        shown = "0" if self.error == 0 else f"{self.error:.2%}"
-        return f"| {self.signal} | {self.truth} | {self.reported} | {shown} | {self.bound_text} |"
-
-
-class Table:
-    """All rows, checked as they come."""
-
-    def __init__(self) -> None:
-        self.rows: list[Row] = []
-        self.visited: Counter[str] = Counter()
-        """Different visitors that were sent to each service so far; each run has others."""
-
-    def exact(self, signal: str, truth: object, reported: object) -> None:
-        """A count."""
-        self.add(Row(signal, str(truth), str(reported), 0.0 if truth == reported else math.inf, 0.0, "exact"))
-
-    def within(self, signal: str, truth: float, reported: float, bound: float, unit: str, slack: float = 0.0) -> None:
-        """A measure with a relative bound; `slack` is what may be added to it in its own unit."""
-        error = abs(reported - truth) / truth
-        self.add(Row(signal, f"{truth:.4g} {unit}", f"{reported:.4g} {unit}", error, bound + slack / truth, f"≤ {bound:.1%}"))
-
-    def add(self, row: Row) -> None:
-        print(row.line())
-        self.rows.append(row)
-        assert row.error <= row.bound, row
-
-    def text(self) -> str:
-        lines = ["| Signal | Truth | Reported | Error | Bound |", "|---|---|---|---|---|", *(row.line() for row in self.rows)]
-        return "\n".join(lines) + "\n"
-
-
 @pytest.fixture(scope="module")
 def table() -> Iterator[Table]:
-    """The table; written to build/accuracy.md when all of its tests have run."""
     made = Table()
     yield made
-    path = REPOSITORY / "build/accuracy.md"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(made.text())
+    made.write("signals")
 
 
 def quiet(picture: Picture) -> bool:
@@ -208,8 +160,7 @@ def test_response_times_by_endpoint(
             title = f"{service}: {name} of `{endpoint}`"
             table.within(title, true_ms, shown[endpoint][name] * 1000, RELATIVE_ERROR, "ms", AROUND_US / 1000)
         share, seen = sum(raw) / whole_us, shown[endpoint]["share"]
-        difference = abs(share - seen)
-        table.add(Row(f"{service}: share of `{endpoint}`", f"{share:.1%}", f"{seen:.1%}", difference, 0.02, "≤ 2 points"))
+        table.share(f"{service}: share of `{endpoint}`", share, seen)
 
 
 def test_cpu_and_memory(cluster: Cluster, rollcall: Rollcall, shop: str, table: Table) -> None:

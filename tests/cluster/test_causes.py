@@ -17,34 +17,18 @@ import pytest
 
 from tests.cluster.conftest import two_serve
 from tests.cluster.observe import LiveStream, Picture, until
+from tests.cluster.orders import EXAMPLES, control, dependency, orders, start
 from tests.harness.cluster import Cluster
 from tests.harness.install import Rollcall
 from tests.harness.paths import REPOSITORY
-from tests.harness.truth import LoadPod, Truth, load_options
+from tests.harness.truth import LoadPod, Truth
 
 pytestmark = pytest.mark.cluster
+__all__ = ["orders"]
 Say = Callable[..., str]
 Measured = Callable[[str, object], None]
-EXAMPLES = REPOSITORY / "examples"
-CONTROL = {"delay": ("payments", 8081), "capacity": ("dynamodb", 8082)}
 FAST_MS, SLOW_MS = 5, 600
 PLENTY, SHORT = 1000, 30
-
-
-@pytest.fixture(scope="module")
-def orders(cluster: Cluster, rollcall: Rollcall) -> Iterator[str]:
-    """The namespace of `orders` and of all that it calls; two pods serve."""
-    for image in ("orders", "backing", "load"):
-        cluster.build(image)
-    cluster.kubectl("apply", "-f", EXAMPLES / "namespace.yaml")
-    cluster.kubectl("-n", "shop", "apply", "-f", REPOSITORY / "tests/harness/backing/manifest.yaml")
-    cluster.kubectl("-n", "shop", "wait", "pod/backing", "--for=condition=Ready", "--timeout=90s")
-    manifests = ("-f", EXAMPLES / "orders/monitoredservice.yaml", "-f", EXAMPLES / "orders/manifest.yaml")
-    cluster.kubectl("-n", "shop", "apply", *manifests)
-    cluster.kubectl("-n", "shop", "rollout", "status", "deployment/orders", "--timeout=120s")
-    rollcall.wait_for("shop", "orders", two_serve, "two pods serve")
-    yield "shop"
-    cluster.kubectl("delete", "namespace", "shop", "--wait=true", "--timeout=90s")
 
 
 @pytest.fixture(scope="module")
@@ -74,22 +58,6 @@ def load(cluster: Cluster, orders: str) -> Iterator[LoadPod]:
     pod = LoadPod(cluster, orders)
     yield pod
     pod.delete()
-
-
-def start(load: LoadPod, mix: str, rate: float = 20, seconds: float = 120, service: str = "orders") -> None:
-    load.start(*load_options("shop", service=service, rate=rate, seconds=seconds, mix=mix))
-
-
-def control(cluster: Cluster, what: str, value: int) -> None:
-    """Set the neighbour's delay (ms), or the table's capacity (reads a second)."""
-    container, port = CONTROL[what]
-    code = f"import urllib.request as u; u.urlopen(u.Request('http://127.0.0.1:{port}/{what}/{value}', method='PUT'))"
-    cluster.kubectl("-n", "shop", "exec", "backing", "-c", container, "--", "/opt/backing/bin/python", "-c", code)
-
-
-def dependency(picture: Picture, name: str) -> dict[str, Any] | None:
-    rows = (picture.get("dependencies") or {"rows": []})["rows"]
-    return next((row for row in rows if row["dependency"] == name), None)
 
 
 def condition(cluster: Cluster, name: str, service: str = "orders") -> dict[str, Any]:

@@ -32,6 +32,7 @@ class Capacity:
         self.per_second = 1000.0
         self._left, self._at_s = self.per_second, time.monotonic()
         self._refused_s = -PAUSE_S
+        self.refused = 0
         self._lock = threading.Lock()
 
     def take(self) -> bool:
@@ -43,6 +44,7 @@ class Capacity:
             if self._left >= 1:
                 self._left -= 1
                 return True
+            self.refused += 1
             if now_s - self._refused_s > PAUSE_S:
                 print(f"refused {time.time():.3f}", flush=True)
             self._refused_s = now_s
@@ -60,6 +62,7 @@ class Table(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         """Raise or lower the capacity."""
         Table.capacity.per_second = float(self.path.rpartition("/")[2])
+        print(f"so far {Table.capacity.refused} refused", flush=True)
         self._answer(200, b"{}")
 
     def do_POST(self) -> None:
