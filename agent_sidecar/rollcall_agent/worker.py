@@ -81,6 +81,7 @@ class Worker:
         self._told_longest = False
         self._php = self._open_php(given, f"{settings.state_dir}/{VISITORS_FILE}")
         self._php_paused_until = 0.0
+        self._php_seen = False
         self._told = ToldSources(given.receivers, self._epoll)
         self._sources: list[str] = []
         self._said_sources: list[str] = []
@@ -124,7 +125,7 @@ class Worker:
     def _find_sources(self) -> list[str]:
         """What tells of requests, as HELLO names it."""
         found = self._folder.runtimes()
-        return [*found, "php"] if self._php is not None and self._php.workers and "php" not in found else found
+        return [*found, "php"] if self._php_seen and "php" not in found else found
 
     def loop(self) -> int:
         """Turn until the end; returns the exit code."""
@@ -187,7 +188,7 @@ class Worker:
         if self._php is not None:
             self._php.read(now_us)
             if self._php.workers:
-                self._state.probe_seen = True
+                self._state.probe_seen = self._php_seen = True
             for death in self._php.deaths:
                 self._folder.count_death(death)
             self._php.deaths.clear()

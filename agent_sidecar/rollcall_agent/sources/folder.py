@@ -68,6 +68,7 @@ class WorkerFolder:
         """The same of workers that ended by a signal or with requests in flight."""
         self._ignored: set[str] = set()
         self._unremovable: set[str] = set()
+        self._seen: set[int] = set()
         self._finish_earlier_folds()
 
     def _finish_earlier_folds(self) -> None:
@@ -251,9 +252,12 @@ class WorkerFolder:
         return newest if newest is not None and newest[0] else None
 
     def runtimes(self) -> list[str]:
-        """What tells of requests at this moment: the runtimes of live workers, and what has told the agent of any."""
-        live = {file.runtime for file in self._live.values() if file.runtime not in layout.OWN_RUNTIMES or file.totals.finished}
-        return [name for runtime, name in RUNTIMES.items() if runtime in live]
+        """What tells of requests: the runtimes of workers, and what has told the agent of any. One that was seen stays, for
+        between the end of a worker and the start of the next there may be none."""
+        self._seen |= {
+            file.runtime for file in self._live.values() if file.runtime not in layout.OWN_RUNTIMES or file.totals.finished
+        }
+        return [name for runtime, name in RUNTIMES.items() if runtime in self._seen]
 
     def sum(self) -> tuple[Totals, InFlight]:
         """Totals since the epoch, dead workers included, and what is in flight now."""

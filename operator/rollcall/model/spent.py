@@ -57,7 +57,9 @@ class Spent:
         self._end_us[changed], self._duration_us[changed] = end_us[changed], duration_us
         seen, span_us, added_us = changed[follows], span_us[follows], np.minimum(added_us[follows], MOST_US)
         flags = reports["flags"][seen]
-        measured, listening = (flags & FLAG_RESOURCES) != 0, (flags & FLAG_LISTEN_QUEUE) != 0
+        measured = (flags & FLAG_RESOURCES) != 0
+        # Before its first request a pod starts: what waits then are probes of its readiness, and no requests.
+        listening = ((flags & FLAG_LISTEN_QUEUE) != 0) & (reports["finished"][seen] > 0)
         waiting = np.minimum(reports["listen_queue"][seen], MOST_WAITING).astype(np.int64)
         sums = Spending(
             response_us=int(added_us.sum()),

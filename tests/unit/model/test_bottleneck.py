@@ -221,6 +221,20 @@ def test_a_service_from_reports_facts_and_points() -> None:
     assert [each.dependency for each in found.dependencies] == ["postgresql orders"]
 
 
+def test_what_waits_at_a_pod_that_starts_is_no_queue_of_requests() -> None:
+    stage = Stage()
+    serves, starts = stage.pod("uid-a"), stage.pod("uid-b")
+    flags = report.FLAG_PROBE | report.FLAG_LISTEN_QUEUE
+    for _ in range(10):
+        serves.agent.answer([0.1] * 10)
+        serves.tell(serves.answered("GET /feed", [0.1] * 10), stage.now_s)
+        stage.report(starts, flags=flags, listen_queue=3)
+        stage.turn(serves, flags=flags)
+    found = stage.picture().bottleneck
+    assert found is not None
+    assert found.shares.queue == 0
+
+
 def test_throttling_from_reports() -> None:
     """A container with a tenth of a CPU and one worker that is always busy."""
     stage = Stage()
