@@ -17,6 +17,8 @@
 #define MOST_TEXT 256
 #define MOST_WANTED 64
 #define MOST_EXCEPTIONS 4
+#define MOST_SEEN 512
+#define MOST_SEEN_BYTES 1024
 #define MOST_SPANS 512 /* that are given at once: an export of 4 MiB would be 40 MiB of objects */
 
 enum { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
@@ -38,6 +40,7 @@ typedef struct {
     const char *text[MOST_WANTED];
     Py_ssize_t size[MOST_WANTED];
     PyObject *key[MOST_WANTED];
+    PyObject *seen; /* attributes by the bytes that they came in: most spans of an export are alike */
 } Wanted;
 
 static int malformed(const char *what) {
@@ -139,38 +142,77 @@ static PyObject *wanted_key(const Wanted *wanted, Part key) {
     return NULL;
 }
 
-/* Put a KeyValue into `into`, if its key is wanted. */
-static int take_attribute(Part part, const Wanted *wanted, PyObject *into) {
+typedef struct {
+    PyObject *name;
+    Part value;
+} Pair;
+
+/* Read a KeyValue: 1 if its key is wanted, 0 if not, -1 with an exception. */
+static int read_pair(Part part, const Wanted *wanted, Pair *pair) {
     Field field;
-    Part key = {NULL, NULL}, value = {NULL, NULL};
+    Part key = {NULL, NULL};
     int found;
+    pair->value = key;
     while ((found = next_field(&part, &field)) > 0) {
         if (field.wire != BYTES) continue;
         if (field.number == 1) key = field.body;
-        if (field.number == 2) value = field.body;
+        if (field.number == 2) pair->value = field.body;
     }
     if (found < 0) return -1;
-    PyObject *name = key.at != NULL && value.at != NULL ? wanted_key(wanted, key) : NULL;
-    if (name == NULL) return 0;
-    PyObject *object = value_of(value, 0);
-    if (object == NULL) return -1;
-    int outcome = object == Py_None ? 0 : PyDict_SetItem(into, name, object);
-    Py_DECREF(object);
-    return outcome;
+    pair->name = key.at != NULL && pair->value.at != NULL ? wanted_key(wanted, key) : NULL;
+    return pair->name != NULL;
 }
 
-/* All attributes in field `number` of a message. */
+static PyObject *dict_of(const Pair *pairs, Py_ssize_t count) {
+    PyObject *into = PyDict_New();
+    for (Py_ssize_t i = 0; into != NULL && i < count; i++) {
+        PyObject *object = value_of(pairs[i].value, 0);
+        if (object == NULL || (object != Py_None && PyDict_SetItem(into, pairs[i].name, object) < 0)) Py_CLEAR(into);
+        Py_XDECREF(object);
+    }
+    return into;
+}
+
+/* The same object for the same bytes, of what was given since it was last emptied. */
+static PyObject *seen_or_new(const Wanted *wanted, PyObject *bytes, const Pair *pairs, Py_ssize_t count) {
+    PyObject *known = PyDict_GetItemWithError(wanted->seen, bytes);
+    if (known != NULL || PyErr_Occurred()) {
+        Py_XINCREF(known);
+        return known;
+    }
+    PyObject *made = dict_of(pairs, count);
+    if (PyDict_Size(wanted->seen) >= MOST_SEEN) PyDict_Clear(wanted->seen);
+    if (made != NULL && PyDict_SetItem(wanted->seen, bytes, made) < 0) Py_CLEAR(made);
+    return made;
+}
+
+/* The attributes, of those that are wanted, in field `number` of a message; nobody changes what is returned. */
 static PyObject *attributes_of(Part part, uint64_t number, const Wanted *wanted) {
     Field field;
-    int found;
-    PyObject *into = PyDict_New();
-    if (into == NULL) return NULL;
+    Pair pairs[MOST_WANTED];
+    char bytes[MOST_SEEN_BYTES];
+    size_t used = 0;
+    Py_ssize_t count = 0;
+    int found, fits = 1;
     while ((found = next_field(&part, &field)) > 0) {
-        if (field.number == number && field.wire == BYTES) found = take_attribute(field.body, wanted, into);
-        if (found < 0) break;
+        if (field.number != number || field.wire != BYTES) continue;
+        int wants = read_pair(field.body, wanted, &pairs[count]);
+        if (wants < 0) return NULL;
+        if (!wants) continue;
+        size_t size = (size_t)(field.body.end - field.body.at);
+        fits = fits && size <= sizeof bytes - used;
+        if (fits) memcpy(bytes + used, field.body.at, size), used += size;
+        if (++count == MOST_WANTED) {
+            malformed("a span has too many attributes");
+            return NULL;
+        }
     }
-    if (found < 0) Py_CLEAR(into);
-    return into;
+    if (found < 0) return NULL;
+    if (!fits) return dict_of(pairs, count);
+    PyObject *key = PyBytes_FromStringAndSize(bytes, (Py_ssize_t)used);
+    PyObject *attributes = key == NULL ? NULL : seen_or_new(wanted, key, pairs, count);
+    Py_XDECREF(key);
+    return attributes;
 }
 
 /* The attributes of an event that is an exception; NULL without an error set where it is another. */
@@ -314,6 +356,7 @@ static PyObject *traces(PyObject *module, PyObject *arguments) {
     PyObject *names, *take;
     Wanted wanted;
     if (!PyArg_ParseTuple(arguments, "y#OO", &body, &size, &names, &take) || fill_wanted(names, &wanted) < 0) return NULL;
+    if ((wanted.seen = PyDict_New()) == NULL) return NULL;
     Part part = {(const uint8_t *)body, (const uint8_t *)body + size};
     Field field;
     int found;
@@ -321,6 +364,7 @@ static PyObject *traces(PyObject *module, PyObject *arguments) {
         if (field.number == 1 && field.wire == BYTES) found = take_resource(field.body, &wanted, take);
         if (found < 0) break;
     }
+    Py_DECREF(wanted.seen);
     if (found < 0) return NULL;
     Py_RETURN_NONE;
 }

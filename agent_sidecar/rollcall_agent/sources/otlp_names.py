@@ -19,6 +19,7 @@ _REASONS = (
 )
 """Parts of the names of exceptions, and of their messages, in lower case; the first that is found tells."""
 _GRPC_REASONS: dict[Value, int] = {4: _TIMEOUT, 8: _THROTTLED, "DEADLINE_EXCEEDED": _TIMEOUT, "RESOURCE_EXHAUSTED": _THROTTLED}
+_GRPC = "rpc.grpc.status_code"
 _GRPC_FINE = (0, "OK")
 _SYSTEMS = {"microsoft.sql_server": "mssql", "oracle.db": "oracle", "mariadb": "mysql", "aws.dynamodb": "dynamodb"}
 _PORTS = {"http": (80, 443), "redis": (6379,)}
@@ -136,15 +137,17 @@ def reason(span: Span) -> int | None:
     """Why a call failed, an index of `facts.REASONS`; None for one that went well. An answer of 4xx is no failure of the
     dependency, whatever the span's status says, but 429 is."""
     failed, found, exceptions = span[7], span[8], span[9]
+    if not failed and "http.response.status_code" not in found and "http.status_code" not in found and _GRPC not in found:
+        return None  # a call of a database that went well: most are
     code = status(found)
     if code == 429 or (code == 503 and "http.response.header.retry-after" in found):
         return _THROTTLED
     if 100 <= code < 500:
         return None
     if not failed and code < 500:
-        grpc = found.get("rpc.grpc.status_code", 0)
+        grpc = found.get(_GRPC, 0)
         return None if grpc in _GRPC_FINE else _GRPC_REASONS.get(grpc, _ERROR)
-    known = _GRPC_REASONS.get(found.get("rpc.grpc.status_code") or found.get("rpc.response.status_code") or 0)
+    known = _GRPC_REASONS.get(found.get(_GRPC) or found.get("rpc.response.status_code") or 0)
     if known is not None:
         return known
     words = [str(found.get("error.type", ""))]

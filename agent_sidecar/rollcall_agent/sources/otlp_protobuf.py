@@ -20,6 +20,8 @@ from .otlp_spans import WANTED, Attributes, Span, Take, Value
 MOST_TEXT = 256
 """Bytes of a text that are read."""
 MOST_EXCEPTIONS = 4
+MOST_ATTRIBUTES = 64
+"""Of those that are read: a span has each once."""
 MOST_SPANS = 512
 """That are given at once: an export of 4 MiB would be 40 MiB of objects."""
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -140,6 +142,7 @@ def signed(value: int) -> int:
 def attributes(data: bytes, number: int) -> Attributes:
     """The attributes, of those in WANTED, in field `number` of a message."""
     found: Attributes = {}
+    pairs: list[tuple[str, bytes]] = []
     for pair in parts(data, number):
         key: bytes | None = None
         content: bytes | None = None
@@ -150,9 +153,13 @@ def attributes(data: bytes, number: int) -> Attributes:
                 content = body
         name = _KEYS.get(key) if key is not None and content is not None else None
         if name is not None and content is not None:
-            value = _value(content)
-            if value is not None:
-                found[name] = value
+            pairs.append((name, content))
+            if len(pairs) == MOST_ATTRIBUTES:
+                raise ValueError("a span has too many attributes")
+    for name, content in pairs:
+        value = _value(content)
+        if value is not None:
+            found[name] = value
     return found
 
 

@@ -8,6 +8,7 @@ call whose parent is a call too (an HTTP request below one of the AWS SDK) is pa
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 from ..ledger import Ledger
 from ..redact import redact
@@ -50,6 +51,8 @@ class TraceCounter:
         rejected = 0
         self._age(now_us / 1e6)
         requests = []
+        # Most spans are alike: the native decoder gives one object for attributes that came in the same bytes.
+        targets: dict[int, int] = {}
         nested = {span[2] for span in spans if span[0] in (CLIENT, PRODUCER)}
         for span in spans:
             kind, trace, _, parent, _, start, end, _, _, _ = span
@@ -58,7 +61,7 @@ class TraceCounter:
             elif kind in (SERVER, CONSUMER):
                 requests.append(span)
             elif parent not in nested:
-                self._call(span)
+                self._call(span, targets)
         offset_us = time.time_ns() // 1000 - now_us
         for span in requests:
             self._request(span, now_us, offset_us)
@@ -73,12 +76,15 @@ class TraceCounter:
             self._turned_s, self._kept = now_s, 0
             self._old, self._calls = self._calls, {}
 
-    def _call(self, span: Span) -> None:
-        _, trace, _, _, _, start, end, _, found, _ = span
-        name = names.dependency(found)
-        index = self._dependencies.get(name)
+    def _call(self, span: Span, targets: dict[int, int]) -> None:
+        trace, start, end, found = span[1], span[5], span[6], span[8]
+        index = targets.get(id(found))
         if index is None:
-            index = _remember(self._dependencies, name, self._ledger.dependency(name))
+            name = names.dependency(found)
+            index = self._dependencies.get(name)
+            if index is None:
+                index = _remember(self._dependencies, name, self._ledger.dependency(name))
+            targets[id(found)] = index
         self._ledger.called(index, end - start, names.reason(span))
         self._kept += 1
         known = self._calls.get(trace)
@@ -109,23 +115,24 @@ class TraceCounter:
     def _waited(self, calls: list[Call], start: int, end: int) -> tuple[int, int]:
         """(µs that a request has waited, the dependency that took most of it): the time in which at least one of its calls was
         under way, divided among them in proportion to what each took of it."""
-        if len(calls) == 1:
-            index, begin, finish = calls[0]
-            waited_us = (min(finish, end) - begin) // 1000 if start <= begin <= end else 0
-            self._ledger.waited(index, waited_us)
-            return waited_us, index
         shares: dict[int, int] = {}
-        covered = reached = 0
-        for index, begin, finish in sorted(calls, key=_begin):
-            finish = min(finish, end)
+        covered, reached, ordered = 0, start, calls
+        if any(begin < end_before for (_, _, end_before), (_, begin, _) in pairwise(calls)):
+            ordered = sorted(calls, key=_begin)
+        for index, begin, finish in ordered:
+            if finish > end:
+                finish = end
             if begin < start or finish <= begin:
                 continue  # what has begun before is rather the call that this request answers
             shares[index] = shares.get(index, 0) + finish - begin
             if finish > reached:
-                covered += finish - max(begin, reached)
+                covered += finish - (begin if begin > reached else reached)
                 reached = finish
         if not covered:
             return 0, 0
+        if len(shares) == 1:
+            self._ledger.waited(index := next(iter(shares)), covered // 1000)
+            return covered // 1000, index
         whole = sum(shares.values())
         for index, share in shares.items():
             self._ledger.waited(index, share * covered // whole // 1000)
