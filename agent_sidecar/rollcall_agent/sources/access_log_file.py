@@ -19,6 +19,9 @@ MOST_BYTES = 16 << 20
 """A file of ours is emptied above this."""
 BLOCK_BYTES = 256 << 10
 BLOCKS_PER_TURN = 4
+LAST_TURNS = 4
+"""A file that was renamed or removed is read until it has brought nothing for so many turns: its server goes on writing there
+until it is told to open the new one."""
 MOST_LINE_BYTES = 64 << 10
 Take = Callable[[bytes], None]
 IsLine = Callable[[bytes], bool]
@@ -42,6 +45,7 @@ class LogFile:
         self._begun = any(known)
         self._skip = max(0, counted() - base) if known.rstrip(b"\0") == identity else 0
         self._fd = -1
+        self._turns_left = LAST_TURNS
 
     def read(self, take: Take, is_line: IsLine) -> None:
         """Give each new line to `take`, which counts it if `is_line` says that it is one."""
@@ -105,6 +109,7 @@ class LogFile:
                 elif is_line(line):
                     self._skip -= 1  # an earlier process of ours has counted it
             self._keep(self._inode, self._offset + end)
+            self._turns_left = LAST_TURNS
             if len(block) < BLOCK_BYTES:
                 return True
         return False
@@ -118,10 +123,13 @@ class LogFile:
             os.truncate(self._path, 0)
             self._keep(self._inode, 0)
         try:
-            if os.stat(self._path).st_ino != self._inode:
-                self._close()
+            replaced = os.stat(self._path).st_ino != self._inode
         except FileNotFoundError:
+            replaced = True
+        self._turns_left = self._turns_left - 1 if replaced else LAST_TURNS
+        if not self._turns_left:
             self._close()
+            self._keep(0, 0)  # a new file may get the number of the old one
 
     def _keep(self, inode: int, offset: int) -> None:
         self._inode, self._offset = inode, offset
@@ -133,3 +141,4 @@ class LogFile:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+            self._turns_left = LAST_TURNS
