@@ -165,6 +165,8 @@ def test_a_full_manifest_is_kept_as_it_is(api: Cluster) -> None:
         "signals": {
             "python": {"enabled": False, "pythonPath": "/srv/lib"},
             "php": {"enabled": False},
+            "otlp": {"enabled": True, "port": 14318},
+            "accessLog": {"format": "combined", "path": "/var/log/edge/access.log"},
             "visitors": {"from": "header:X-User"},
         },
         "objectives": {"p95": "1m30s", "errors": "0.1%", "bands": ["250ms", "1.5s", "1m"]},
