@@ -151,6 +151,7 @@ class _Answers(BaseHTTPRequestHandler):
     """`/status/503`, with `?retry` and a header Retry-After; `/slow/0.5` takes half a second; `/moved` leads to the former."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer in one segment, without waiting for an acknowledgement in between
 
     def do_GET(self) -> None:
         kind, _, rest = self.path[1:].partition("/")
