@@ -34,6 +34,14 @@ def poll_until(condition: Callable[[], Any], what: str, timeout_s: float = 15.0)
     return value
 
 
+def _runs(pid: int) -> bool:
+    """Whether the process still holds what it has opened."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 class Pod:
     """Everything is ended, by process id, when the context ends."""
 
@@ -72,6 +80,8 @@ class Pod:
         for pid in children:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        # A php-fpm does not start while a worker of the one before still holds the socket; and nobody here is told of its end.
+        poll_until(lambda: not any(_runs(pid) for pid in children), "the children have ended")
 
     def start(self, command: list[str], cwd: Path | None = None, **env: str) -> subprocess.Popen[bytes]:
         """Start a process in the pod; its output goes to `<folder>/<n>.log`."""

@@ -77,9 +77,10 @@ class Fpm:
         (folder / "pool.conf").write_text(pool)
         command = [FPM, "-R", "-F", "-c", str(folder / "php.ini"), "-y", str(folder / "pool.conf")]
         self.process: subprocess.Popen[bytes] = pod.start(command, PHP_INI_SCAN_DIR=str(scan))
-        poll_until(self._answers, "php-fpm answers")
+        poll_until(lambda: self._answers(folder / "fpm-error.log"), "php-fpm answers")
 
-    def _answers(self) -> bool:
+    def _answers(self, log: Path) -> bool:
+        assert self.process.poll() is None, log.read_text()
         try:
             return b"fine" in call(self.socket, PAGE, "m=ok")
         except OSError:
