@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -145,7 +146,7 @@ def test_what_a_request_waited_and_its_point(pod: Pod, agent: Listener, ports: C
     )
     assert (waited, error, outcome) == (waited_us, 0, 2)
     assert elapsed > waited
-    assert 0 < cpu < elapsed - 250_000
+    assert cpu == layout.CPU_UNKNOWN or cpu < elapsed - 250_000
     assert (agent.ledger.dependency_name(dependency), agent.ledger.endpoint_name(endpoint)) == (name, "GET /calls.php")
     assert ended > elapsed
 
@@ -191,7 +192,9 @@ def test_a_connection_that_fails_is_a_failed_call(pod: Pod, agent: Listener, mod
 
 def test_a_great_many_calls_are_counted_before_their_request_ends(pod: Pod, agent: Listener) -> None:
     fpm = Fpm(pod, workers=1, **UOPZ)
-    call(fpm.socket, PAGE, f"m=sqlite&n=2000&folder={pod.folder}")
+    with ThreadPoolExecutor(1) as pool:  # on a busy machine they are told for longer than the stream has room unread
+        called = pool.submit(call, fpm.socket, PAGE, f"m=sqlite&n=2000&folder={pod.folder}")
+        agent.until(called.done, "an answer")
     agent.finished(2)
     assert counts(agent) == {"sqlite feed.db": (2001, {"error": 1}), "sqlite :memory:": (2000, {})}
 
