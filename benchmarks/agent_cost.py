@@ -106,7 +106,7 @@ def php_load(run: str) -> None:
         visitor = (number % VISITORS + 1) * 0x9E3779B97F4A7C15 % 2**64  # spread as hashes are
         stream.sendall(struct.pack("<HBQIQ", 21 + len(name), 1, time.monotonic_ns() // 1000, 7, visitor) + name)
         time.sleep(min(0.005, 0.5 / RATE))
-        stream.sendall(struct.pack("<HBQHBI", 16, 2, 5000, 200, 0, number // PHP_STREAMS * 1000 + 1))
+        stream.sendall(struct.pack("<HBQHBI", 16, 2, 5000, 200, 0, 1000 if number % 8 == 0 else 0xFFFFFFFF))
         number += 1
         due += 1 / RATE
         time.sleep(max(0.0, due - time.monotonic()))

@@ -13,20 +13,7 @@ namespace Rollcall\Probe;
 
 final class Hooks
 {
-    /** Hooked when the request begins. `+` before a function: told before and after, else before only. */
-    private const FIRST = [
-        'sleep' => ['' => ['+sleep', '+usleep', '+time_nanosleep']],
-        'lock' => ['' => ['flock', 'sem_acquire']],
-        'http' => ['' => ['curl_init', 'file_get_contents', 'fsockopen', 'stream_socket_client']],
-        'db' => [
-            'PDO' => ['__construct'],
-            'mysqli' => ['__construct', 'real_connect'],
-            '' => ['mysqli_connect', 'mysqli_init', 'mysqli_real_connect', 'pg_connect', 'pg_pconnect'],
-        ],
-        'cache' => ['Redis' => ['connect', 'pconnect'], 'Memcached' => ['__construct']],
-        'framework' => ['' => ['set_exception_handler', 'ob_start']], // what Symfony and Slim call first when they serve
-    ];
-    /** Hooked when the class on the left, or an extension's function, has been used. */
+    /** Hooked when the class on the left, or an extension's function, has been used. `+`: told before and after, else before only. */
     private const THEN = [
         'PDO' => [
             'db' => [
@@ -84,9 +71,31 @@ final class Hooks
     /** @var string the body of ERROR for the exception that a framework took last */
     private static $caught = '';
 
+    /**
+     * Hook what opens something, and what waits without that. With uopz, each call of a function costs much more, that of
+     * `function_exists` but when the name is written in it, where opcache knows the answer: hence no loop.
+     */
     public static function arm(): void
     {
-        self::hook(self::FIRST);
+        \function_exists('sleep') && \uopz_set_return('sleep', self::aroundFunction('sleep', 'sleep'), true);
+        \function_exists('usleep') && \uopz_set_return('usleep', self::aroundFunction('sleep', 'usleep'), true);
+        \function_exists('time_nanosleep') && \uopz_set_return('time_nanosleep', self::aroundFunction('sleep', 'time_nanosleep'), true);
+        \function_exists('flock') && \uopz_set_hook('flock', self::entry('lock', '', 'flock'));
+        \function_exists('sem_acquire') && \uopz_set_hook('sem_acquire', self::entry('lock', '', 'sem_acquire'));
+        \function_exists('curl_init') && \uopz_set_hook('curl_init', self::entry('http', '', 'curl_init'));
+        \function_exists('file_get_contents') && \uopz_set_hook('file_get_contents', self::entry('http', '', 'file_get_contents'));
+        \function_exists('fsockopen') && \uopz_set_hook('fsockopen', self::entry('http', '', 'fsockopen'));
+        \function_exists('stream_socket_client') && \uopz_set_hook('stream_socket_client', self::entry('http', '', 'stream_socket_client'));
+        \function_exists('set_exception_handler') && \uopz_set_hook('set_exception_handler', self::entry('framework', '', 'set_exception_handler'));
+        \function_exists('ob_start') && \uopz_set_hook('ob_start', self::entry('framework', '', 'ob_start'));
+        if (\extension_loaded('mysqli')) {
+            self::hookMethods('db', 'mysqli', ['__construct', 'real_connect']);
+            self::hookFunctions('db', ['mysqli_connect', 'mysqli_init', 'mysqli_real_connect']);
+        }
+        \extension_loaded('pdo') && \uopz_set_hook('PDO', '__construct', self::entry('db', 'PDO', '__construct'));
+        \extension_loaded('pgsql') && self::hookFunctions('db', ['pg_connect', 'pg_pconnect']);
+        \extension_loaded('redis') && self::hookMethods('cache', 'Redis', ['connect', 'pconnect']);
+        \extension_loaded('memcached') && self::hookMethods('cache', 'Memcached', ['__construct']);
     }
 
     /** The messages CALLS and, of an exception that a framework answered with a 5xx, ERROR; $failure is what else is known. */
@@ -108,25 +117,37 @@ final class Hooks
     {
         foreach ($functions as $kind => $classes) {
             foreach ($classes as $class => $names) {
-                if ($class !== '' && !\class_exists($class, false)) {
-                    continue;
+                if ($class === '') {
+                    self::hookFunctions($kind, $names);
+                } elseif (\class_exists($class, false)) {
+                    self::hookMethods($kind, $class, $names);
                 }
-                foreach ($names as $name) {
-                    $isAround = $name[0] === '+';
-                    $name = $isAround ? \substr($name, 1) : $name;
-                    if ($class === '' ? !\function_exists($name) : !\method_exists($class, $name)) {
-                        continue;
-                    }
-                    $target = $class === '' ? [$name] : [$class, $name];
-                    if ($isAround) {
-                        $target[] = $class === '' ? self::aroundFunction($kind, $name) : self::aroundMethod($kind, $class, $name);
-                        $target[] = true;
-                        \uopz_set_return(...$target);
-                    } else {
-                        $target[] = self::entry($kind, $class, $name);
-                        \uopz_set_hook(...$target);
-                    }
+            }
+        }
+    }
+
+    private static function hookFunctions(string $kind, array $names): void
+    {
+        foreach ($names as $name) {
+            if ($name[0] !== '+') {
+                if (\function_exists($name)) {
+                    \uopz_set_hook($name, self::entry($kind, '', $name));
                 }
+            } elseif (\function_exists($name = \substr($name, 1))) {
+                \uopz_set_return($name, self::aroundFunction($kind, $name), true);
+            }
+        }
+    }
+
+    private static function hookMethods(string $kind, string $class, array $names): void
+    {
+        foreach ($names as $name) {
+            if ($name[0] !== '+') {
+                if (\method_exists($class, $name)) {
+                    \uopz_set_hook($class, $name, self::entry($kind, $class, $name));
+                }
+            } elseif (\method_exists($class, $name = \substr($name, 1))) {
+                \uopz_set_return($class, $name, self::aroundMethod($kind, $class, $name), true);
             }
         }
     }

@@ -11,6 +11,7 @@ namespace Rollcall\Probe;
 final class Rare
 {
     private const MAX_ENDPOINT_BYTES = 126;
+    private const KEY_BYTES = 64;
     private const FLAG_FATAL = 1;
     private const FLAG_ABORTED = 2;
 
@@ -19,14 +20,15 @@ final class Rare
     {
         $file = $run . '/agent/visitors';
         $text = \is_file($file) ? (string) @\file_get_contents($file, false, null, 0, 512) : '';
-        if (!\preg_match('~^(?:(cookie):([!-\~]+)|(header):([!-\~]+)|(clientIP))\n((?:[0-9a-f]{2})+)\n~', $text, $found)) {
-            return "\n";
+        if (!\preg_match('~^(?:(cookie):([!-\~]+)|(header):([!-\~]+)|(clientIP))\n((?:[0-9a-f]{2}){1,64})\n~', $text, $found)) {
+            return '-';
         }
+        $key = \str_pad(\hex2bin($found[6]), self::KEY_BYTES, "\0");
         if ($found[1] !== '') {
-            return "cookie $found[2] $found[6]\n";
+            return "c$key$found[2]\n";
         }
         $name = $found[5] === '' ? 'HTTP_' . \strtoupper(\strtr($found[4], '-', '_')) : 'REMOTE_ADDR';
-        return "server $name $found[6]\n";
+        return "s$key$name\n";
     }
 
     /**
@@ -36,13 +38,15 @@ final class Rare
      */
     public static function lastLine($stream, string $lines): string
     {
-        $end = (int) \strrpos($lines, "\n");
-        $start = $end === 0 ? false : \strrpos($lines, "\n", $end - \strlen($lines) - 1);
-        if ($start === false) {
-            return \substr($lines, 0, $end + 1);
+        $last = $next = 0;
+        while (isset($lines[$next + 1 + self::KEY_BYTES]) && ($end = \strpos($lines, "\n", $next + 1 + self::KEY_BYTES)) !== false) {
+            $last = $next;
+            $next = $end + 1;
         }
-        \stream_socket_recvfrom($stream, $start + 1);
-        return \substr($lines, $start + 1, $end - $start);
+        if ($last > 0) {
+            \stream_socket_recvfrom($stream, $last);
+        }
+        return \substr($lines, $last, $next - $last);
     }
 
     /** The request has begun: tell it again if that was not to be sent, arm the steps, answer the agent. */
@@ -117,7 +121,7 @@ final class Rare
         if (\class_exists('WP', false) || \class_exists('Symfony\Component\HttpFoundation\Request', false)) {
             $route = self::route($request, $failure, $flags);
         }
-        $message = Request::endMessage($micros, $flags, $route);
+        $message = $request->endMessage($micros, $flags, $route);
         if ($request->hasSteps) {
             $message = Steps::finish($failure) . $message;
         }

@@ -12,37 +12,34 @@
  *
  * Messages, little-endian, `u16 length | u8 type | body`, length counting type and body, 8192 at most:
  *   1 BEGIN      u64 start (CLOCK_MONOTONIC, microseconds) | u32 process id | u64 hash of who asks, 0: not told | endpoint
- *   2 END        u64 duration (microseconds) | u16 status | u8 flags (1: a fatal error, 2: client gone) | u32 CPU time that this
- *                process has ever used (microseconds, the low bits; 0: not known) | endpoint, if another
+ *   2 END        u64 duration (microseconds) | u16 status | u8 flags (1: a fatal error, 2: client gone) | u32 CPU time that it
+ *                used (microseconds; all ones: not known) | endpoint, if another
  *   3 ERROR      name, message, function, file, line, with a NUL between them; before the END of its request
  *   4 STEP       u64 since (CLOCK_MONOTONIC, microseconds) | what the request is at; empty: not known any more
  *   5 RESOURCES  what the container's cgroup says (resources.php), whenever the agent has sent another line
  *   6 CALLS      calls of dependencies (calls.php), before the END of their request
- * The agent's lines: `cookie NAME KEY\n` or `server NAME KEY\n`: visitors are known by that cookie or entry of $_SERVER, and
- * hashed with that key, in hex; `\n` when none are counted.
+ * The agent's lines: `u8 c, s or - | key, 64 bytes | name | \n`: visitors are known by the cookie (c) or the entry of $_SERVER (s) of
+ * that name, and hashed with that key; `-` when none are counted.
  *
  * For PHP everything is new in each request: it loads each file, looks up each function and each property that code touches.
- * That is most of what the probe costs: hence one file, locals, few calls, and everything rare in files of its own (rare.php).
+ * That is most of what the probe costs: hence one file, few methods, locals, few calls, names of classes in lower case, which PHP
+ * has not to convert, and everything rare in files of its own (rare.php).
  */
 
 declare(strict_types=1);
 
 namespace Rollcall\Probe;
 
-if (!\class_exists(Request::class, false)) {
+if (!\class_exists('rollcall\probe\request', false)) {
     final class Request
     {
         private const MAX_ENDPOINT_BYTES = 126;
         private const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'CONNECT'];
-        private const RESERVE_BYTES = 2048;
-        private const MAX_LINES_BYTES = 1024;
+        private const MAX_LINES_BYTES = 2048;
+        private const KEY_BYTES = 64;
         private const MAX_VISITOR_BYTES = 4096;
-
-        /** @var string|null what the configuration had in front of every script before rollcall.ini: it still has to run */
-        public static $prepended = null;
-
-        /** @var self|null the request that this process is at: PHP would end it with its last user */
-        private static $current = null;
+        private const CPU_ONE_IN = 8;
+        private const CPU_UNKNOWN = 0xffffffff;
 
         /** @var \Closure|null takes the place of the application's error handler while something is sent */
         private static $ignore = null;
@@ -51,10 +48,10 @@ if (!\class_exists(Request::class, false)) {
         public $start;
 
         /** @var string the shared folder */
-        public $run = '/rollcall/run';
+        public $run;
 
         /** @var resource|null null: nobody is told anything, or not any more */
-        public $stream = null;
+        public $stream;
 
         /** @var string the message BEGIN, which another stream would need again */
         public $begin;
@@ -65,30 +62,39 @@ if (!\class_exists(Request::class, false)) {
         /** @var bool */
         public $hasSteps = false;
 
-        /** @var string|null memory to work in when the script has used up its own */
+        /** @var int|null CPU time that this process had used when the request began; null: not asked */
+        private $cpu = null;
+
+        /** @var string|null memory to work in when the script has used up its own: PHP keeps all the room that it read into */
         private $reserve;
 
         /** Begin the request, unless the environment cannot do it. */
-        public static function begin(): void
+        public static function begin(array $server): void
         {
-            $start = \function_exists('hrtime') ? \hrtime(true) : 0;
-            $prepended = \function_exists('get_cfg_var') ? \get_cfg_var('rollcall.prepended') : false;
-            if ($prepended !== false && $prepended !== '') {
-                self::$prepended = self::resolved($prepended);
-            }
-            if ($start === 0 || \PHP_SAPI === 'cli' || \PHP_SAPI === 'phpdbg' || \PHP_INT_SIZE !== 8) {
+            if (\PHP_SAPI === 'cli' || \PHP_SAPI === 'phpdbg' || \PHP_INT_SIZE !== 8 || !\function_exists('hrtime')) {
                 return;
             }
             if (!\function_exists('stream_socket_client') || !\function_exists('stream_set_blocking')) {
                 return; // switched off by disable_functions
             }
-            self::$current = $request = new self();
-            $request->start = $start;
+            $start = \hrtime(true);
             try {
-                // The application has no error handler yet: `@` is enough, and costs less than one of our own.
-                if (!$request->sendBegin($_SERVER)) {
-                    \error_clear_last();
+                // Of the pool's configuration: no header of a request is called so. Elsewhere it may be in the process's environment.
+                $run = $server['ROLLCALL_RUN'] ?? (\PHP_SAPI === 'fpm-fcgi' ? '' : \getenv('ROLLCALL_RUN'));
+                if (!\is_string($run) || $run === '') {
+                    $run = '/rollcall/run';
                 }
+                // The application has no error handler yet: `@` is enough, and costs less than one of our own.
+                $flags = \STREAM_CLIENT_CONNECT | \STREAM_CLIENT_PERSISTENT;
+                $stream = @\stream_socket_client("unix://$run/php.sock", $number, $text, 0.2, $flags);
+                if ($stream === false) {
+                    \error_clear_last();
+                    return;
+                }
+                $request = new self();
+                $request->start = $start;
+                $request->run = $run;
+                $request->sendBegin($stream, $server, (int) ($start / 1000));
                 if ($request->stream !== null) {
                     \register_shutdown_function([$request, 'atShutdown']);
                 }
@@ -97,24 +103,21 @@ if (!\class_exists(Request::class, false)) {
             }
         }
 
-        /** Registered first, so called first: queue up again behind the shutdown functions of the application. */
+        /**
+         * Registered first, so called first. PHP lets go of the request behind the shutdown functions of the application, which ends
+         * it; but after a fatal error it calls no destructor any more, so that `end` has to queue up with those functions.
+         */
         public function atShutdown(): void
         {
             $error = \error_get_last();
             if ($error !== null) {
                 $this->error = $error;
+                \register_shutdown_function([$this, '__destruct']);
             }
-            \register_shutdown_function([$this, 'end']);
-        }
-
-        /** Only reached without `end` when a shutdown function of the application called exit(). */
-        public function __destruct()
-        {
-            $this->end();
         }
 
         /** The request has ended. Later calls do nothing. */
-        public function end(): void
+        public function __destruct()
         {
             $stream = $this->stream;
             if ($stream === null) {
@@ -123,11 +126,15 @@ if (!\class_exists(Request::class, false)) {
             $this->stream = null;
             $micros = (int) ((\hrtime(true) - $this->start) / 1000);
             if (
-                $this->error === null && \error_get_last() === null && !\class_exists('WP', false)
-                && !\class_exists('Symfony\Component\HttpFoundation\Request', false) // Laravel's requests are Symfony's
+                $this->error === null && \error_get_last() === null && !\class_exists('wp', false)
+                && !\class_exists('symfony\component\httpfoundation\request', false) // Laravel's requests are Symfony's
             ) {
                 // The way of nearly all requests: no handler of errors sees a failure, PHP itself keeps quiet, and forgets it.
-                $message = self::endMessage($micros, \connection_aborted() << 1, '');
+                $cpu = $this->cpu === null ? self::CPU_UNKNOWN : $this->cpuMicros();
+                $status = \http_response_code() ?: 200;
+                // Few and large numbers for its fields, which takes less time: the duration is below 2 ** 40.
+                $fields = $status << 24 | \connection_aborted() << 41 | $cpu << 48;
+                $message = \pack('PPv', 16 | 2 << 16 | $micros << 24, $fields, $cpu >> 16);
                 if ($this->hasSteps) {
                     $message = Steps::finish('') . $message;
                 }
@@ -149,7 +156,7 @@ if (!\class_exists(Request::class, false)) {
             if ($error !== null && \strncmp($error['message'], 'Allowed memory size', 19) === 0) {
                 $limit = @\ini_set('memory_limit', '-1');
                 if ($limit === false) {
-                    self::endWithoutMemory($stream, $micros, $error['line']);
+                    $this->endWithoutMemory($stream, $micros, $error['line']);
                     return;
                 }
             }
@@ -158,16 +165,19 @@ if (!\class_exists(Request::class, false)) {
         }
 
         /** The message END. */
-        public static function endMessage(int $micros, int $flags, string $route): string
+        public function endMessage(int $micros, int $flags, string $route): string
         {
-            $cpu = 0;
-            if (\function_exists('getrusage')) {
-                $used = \getrusage();
-                $cpu = ($used['ru_utime.tv_sec'] + $used['ru_stime.tv_sec']) * 1000000
-                    + $used['ru_utime.tv_usec'] + $used['ru_stime.tv_usec'];
-            }
-            $status = (int) \http_response_code() ?: 200;
+            $cpu = $this->cpu === null ? self::CPU_UNKNOWN : $this->cpuMicros();
+            $status = \http_response_code() ?: 200;
             return \pack('vCPvCV', 16 + \strlen($route), 2, $micros, $status, $flags, $cpu) . $route;
+        }
+
+        /** CPU time that this process has used since the request began. */
+        private function cpuMicros(): int
+        {
+            $used = \getrusage();
+            return ($used['ru_utime.tv_sec'] + $used['ru_stime.tv_sec']) * 1000000
+                + $used['ru_utime.tv_usec'] + $used['ru_stime.tv_usec'] - $this->cpu;
         }
 
         /**
@@ -190,27 +200,19 @@ if (!\class_exists(Request::class, false)) {
         }
 
         /** There is no room to load what would look closer. */
-        private static function endWithoutMemory($stream, int $micros, int $line): void
+        private function endWithoutMemory($stream, int $micros, int $line): void
         {
             $failure = "fatal memory limit\0\0\0\0$line";
             $error = \pack('vC', 1 + \strlen($failure), 3) . $failure;
-            self::sendQuietly($stream, $error . self::endMessage($micros, 1, ''));
+            self::sendQuietly($stream, $error . $this->endMessage($micros, 1, ''));
         }
 
-        /** False when something may have left a warning behind. */
-        private function sendBegin(array $server): bool
+        /** @param resource $stream */
+        private function sendBegin($stream, array $server, int $micros): void
         {
-            // Of the pool's configuration: no header of a request is called so. Elsewhere it may be in the process's environment.
-            $run = $server['ROLLCALL_RUN'] ?? (\PHP_SAPI === 'fpm-fcgi' ? '' : \getenv('ROLLCALL_RUN'));
-            if (\is_string($run) && $run !== '') {
-                $this->run = $run;
-            } else {
-                $run = $this->run;
-            }
-            $flags = \STREAM_CLIENT_CONNECT | \STREAM_CLIENT_PERSISTENT;
-            $stream = @\stream_socket_client("unix://$run/php.sock", $number, $text, 0.2, $flags);
-            if ($stream === false) {
-                return false;
+            if ($micros % self::CPU_ONE_IN === 0 && \function_exists('getrusage')) {
+                $this->cpu = 0;
+                $this->cpu = $this->cpuMicros(); // here and at the end: as much as a sixth of all the rest
             }
             $isNew = \ftell($stream) === 0; // nothing was ever written
             if ($isNew) {
@@ -218,28 +220,28 @@ if (!\class_exists(Request::class, false)) {
                 \stream_set_write_buffer($stream, 0);
             }
             // The agent's last line is left where it is, for the next request; another behind it is new.
-            $line = (string) \stream_socket_recvfrom($stream, self::MAX_LINES_BYTES, \STREAM_PEEK);
-            $end = \strpos($line, "\n");
+            $line = $this->reserve = (string) \stream_socket_recvfrom($stream, self::MAX_LINES_BYTES, \STREAM_PEEK);
+            $end = isset($line[self::KEY_BYTES + 1]) ? \strpos($line, "\n", self::KEY_BYTES + 1) : false;
             $isAsked = isset($line[$end + 1]);
             if ($end === false || $isAsked) {
                 require_once __DIR__ . '/rare.php';
-                $line = $end === false ? Rare::visitorsFile($run) : Rare::lastLine($stream, $line);
+                $line = $end === false ? Rare::visitorsFile($this->run) : Rare::lastLine($stream, $line);
             }
-            $visitor = isset($line[9]) ? self::visitor($server, $line) : '';
+            $visitor = $line[0] !== '-' && \function_exists('hash_hmac') ? self::visitor($server, $line) : '';
             $endpoint = self::endpoint($server);
             $length = 21 + \strlen($endpoint);
             $pid = \function_exists('getmypid') ? (int) \getmypid() : 0;
-            $message = \pack('vCPVa8', $length, 1, (int) ($this->start / 1000), $pid, $visitor) . $endpoint;
             $this->stream = $stream;
-            $this->begin = $message;
-            $this->reserve = \str_repeat('.', self::RESERVE_BYTES);
+            $message = $this->begin = \pack('vCPVa8', $length, 1, $micros, $pid, $visitor) . $endpoint;
             $sent = $isNew ? @\fwrite($stream, $message) : @\stream_socket_sendto($stream, $message);
             $isSent = $sent === $length + 2;
             if (!$isSent || $isAsked || \extension_loaded('uopz') || \extension_loaded('excimer')) {
                 require_once __DIR__ . '/rare.php';
                 Rare::begun($this, $isSent, $isAsked);
             }
-            return $isSent && !$isNew;
+            if (!$isSent || $isNew) {
+                \error_clear_last();
+            }
         }
 
         /** Method and script: never the path that was asked for, which is unbounded and may hold personal data. */
@@ -264,12 +266,8 @@ if (!\class_exists(Request::class, false)) {
         /** The hash of who asks, by the agent's line; '' when he does not tell. */
         private static function visitor(array $server, string $line): string
         {
-            $words = \explode(' ', $line);
-            if (!isset($words[2]) || !\function_exists('hash_hmac')) {
-                return '';
-            }
-            $name = $words[1];
-            if ($words[0] === 'server') {
+            $name = \substr($line, 1 + self::KEY_BYTES, -1);
+            if ($line[0] === 's') {
                 $visitor = $server[$name] ?? '';
             } else {
                 // Not $_COOKIE: other languages' probes in the same service hash the raw bytes.
@@ -285,18 +283,20 @@ if (!\class_exists(Request::class, false)) {
             if ($visitor === '' || !\is_string($visitor) || isset($visitor[self::MAX_VISITOR_BYTES])) {
                 return '';
             }
-            return \hash_hmac('sha256', $visitor, \hex2bin(\substr($words[2], 0, -1)), true);
+            return \hash_hmac('sha256', $visitor, \substr($line, 1, self::KEY_BYTES), true);
         }
 
-        private static function resolved(string $name): ?string
+        /** What the configuration had in front of every script before rollcall.ini: it still has to run. */
+        public static function prepended(): ?string
         {
+            $name = (string) \get_cfg_var('rollcall.prepended');
             $file = @\stream_resolve_include_path($name);
             return $file === false || $file === __FILE__ || \strtolower($name) === 'none' ? null : $file;
         }
     }
 
-    Request::begin();
-    if (Request::$prepended !== null) {
-        require Request::$prepended;
+    Request::begin($_SERVER);
+    if (\function_exists('get_cfg_var') && (string) \get_cfg_var('rollcall.prepended') !== '' && Request::prepended() !== null) {
+        require Request::prepended();
     }
 }

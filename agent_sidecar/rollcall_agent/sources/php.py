@@ -30,7 +30,8 @@ FLAG_ABORTED = 2
 MAX_MESSAGE_BYTES = 8192
 """Largest `length`, which counts type and body."""
 ASK_EVERY_US = 1_000_000
-NO_VISITORS = b"\n"
+KEY_BYTES = 64
+NO_VISITORS = b"-" + bytes(KEY_BYTES) + b"\n"
 """The line down a worker's stream when no visitors are counted, else how they are known and hashed (see `visitors_line`). A
 worker leaves the last line unread, so that its next requests find it again; one that finds another behind it answers with
 RESOURCES."""
@@ -63,7 +64,6 @@ class PhpSource:
     def __init__(self, ledger: Ledger, closed: Callable[[int], None], visitors_file: str) -> None:
         self._ledger = ledger
         self._calls = PhpCalls(ledger)
-        self._cpu_us: dict[int, int] = {}
         self._crash_dir = os.path.dirname(ledger.path)
         self.deaths: list[Death] = []
         self._vanished: dict[tuple[int, int], tuple[int, Death]] = {}
@@ -161,7 +161,6 @@ class PhpSource:
         self._mourn(number, now_us)
         self._lose_open(number)
         self._calls.forget(number)
-        self._cpu_us.pop(number, None)
         self._closed(number)
 
     def _mourn(self, number: int, now_us: int) -> None:
@@ -282,17 +281,9 @@ class PhpSource:
         waited_us, dependency = self._calls.end(number, elapsed_us)
         ended_us = min(started_us + elapsed_us, now_us) if started_us else now_us
         outcome = status_class | layout.OUTCOME_ERROR if error else status_class
-        ledger.point(
-            ended_us, elapsed_us, waited_us, self._cpu(number, cpu_us, elapsed_us), endpoint, dependency, failure, outcome
-        )
-
-    def _cpu(self, number: int, cpu_us: int, elapsed_us: int) -> int:
-        """CPU time of the request that has ended: what its worker has used since the one before ended."""
-        before_us = self._cpu_us.get(number)
-        self._cpu_us[number] = cpu_us
-        if not cpu_us or not before_us:
-            return layout.CPU_UNKNOWN
-        return min((cpu_us - before_us) & _U32, elapsed_us)
+        if cpu_us != layout.CPU_UNKNOWN:
+            cpu_us = min(cpu_us, elapsed_us)
+        ledger.point(ended_us, elapsed_us, waited_us, cpu_us, endpoint, dependency, failure, outcome)
 
     def _error(self, number: int, body: bytes) -> None:
         """Kept until the end of its request, which may tell another endpoint."""
@@ -357,17 +348,19 @@ class PhpSource:
 
 
 def visitors_line(visitors_file: str) -> bytes:
-    """What the workers are told of visitors: `cookie NAME KEY` or `server NAME KEY`, a cookie or an entry of $_SERVER, and the
-    key to hash it with, in hex; NO_VISITORS when none are counted."""
+    """What the workers are told of visitors: `c` (a cookie) or `s` (an entry of $_SERVER), the key to hash it with, filled
+    up as HMAC would, its name, and a line feed; NO_VISITORS when none are counted."""
     try:
         with open(visitors_file, encoding="ascii") as file:
-            source, key = file.read(512).split()
-        bytes.fromhex(key)
+            source, hex_key = file.read(512).split()
+        key = bytes.fromhex(hex_key)
     except (OSError, ValueError):
+        return NO_VISITORS
+    if len(key) > KEY_BYTES:
         return NO_VISITORS
     kind, _, name = source.partition(":")
     if kind == "header":
-        kind, name = "server", "HTTP_" + name.upper().replace("-", "_")
+        name = "HTTP_" + name.upper().replace("-", "_")
     elif kind == "clientIP":
-        kind, name = "server", "REMOTE_ADDR"
-    return f"{kind} {name} {key}\n".encode()
+        name = "REMOTE_ADDR"
+    return b"%c%s%s\n" % (b"c" if kind == "cookie" else b"s", key.ljust(KEY_BYTES, b"\0"), name.encode())

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from rollcall_agent.sources.php import KEY_BYTES
+from rollcall_agent.wire import layout
 from rollcall_agent.wire.facts import visitor_hash
 from tests.unit.agent.pod import Pod
 from tests.unit.probes.fpm import PROBES, Fpm, Listener
@@ -50,6 +52,22 @@ def test_a_visitor_is_told_as_a_keyed_hash(
     assert agent.visits == ([] if identifier is None else [visitor_hash(KEY, identifier)])
 
 
+def test_of_one_request_in_eight_the_cpu_time_is_told(pod: Pod, agent: Listener) -> None:
+    fpm = Fpm(pod, workers=1)
+    for number in range(2, 402):
+        fpm.get("ok")
+        if number % 50 == 0:
+            agent.read()
+    agent.finished(401)
+    points = [
+        layout.POINT.unpack_from(agent.ledger.memory, layout.OFF_POINTS + index * layout.POINT.size) for index in range(401)
+    ]
+    told = [(elapsed, cpu) for _, elapsed, _, cpu, *_ in points if cpu != layout.CPU_UNKNOWN]
+    assert 15 < len(told) < 120
+    assert all(cpu <= elapsed for elapsed, cpu in told)
+    assert any(cpu > 0 for _, cpu in told)
+
+
 def test_who_asks_does_not_leave_the_php_process(pod: Pod) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(pod.run / "php.sock"))
@@ -59,7 +77,7 @@ def test_who_asks_does_not_leave_the_php_process(pod: Pod) -> None:
         fpm = Fpm(pod, workers=1)
         stream, _ = listener.accept()
         with stream:
-            stream.sendall(f"cookie sid {KEY.hex()}\n".encode())
+            stream.sendall(b"c%s%s\n" % (KEY.ljust(KEY_BYTES, b"\0"), b"sid"))
             fpm.get("ok", **COOKIE)
             told = stream.recv(65536)
     assert visitor_hash(KEY, b"anna%2B1").to_bytes(8, "little") in told
