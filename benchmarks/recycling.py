@@ -29,9 +29,10 @@ from tests.unit.probes.fpm import PAGE, Fpm  # noqa: E402
 APPS = ROOT / "tests/unit/probes/apps"
 KINDS = ("gunicorn", "php-fpm")
 SAMPLE_S = 10.0
-MASTERS = 4
-"""gunicorn's arbiter sleeps between two workers that it starts: one alone replaces five a second."""
-CLIENTS = 16
+MASTERS = 8
+"""gunicorn's arbiter sleeps between two workers that it starts: one alone replaces some three a second."""
+WORKERS = 5
+CLIENTS = 32
 """Per server: while workers are replaced, some requests wait."""
 
 
@@ -51,7 +52,7 @@ class Side:
         if kind == "gunicorn":
             self._ports = [free_port() for _ in range(MASTERS)]
             for port in self._ports:
-                options = ["-w10", "--preload", f"--max-requests={per_worker}", "--log-level=critical", f"-b127.0.0.1:{port}"]
+                options = [f"-w{WORKERS}", "--preload", f"--max-requests={per_worker}", "--log-level=critical", f"-b127.0.0.1:{port}"]
                 self.pod.start_application([sys.executable, "-m", "gunicorn", *options, "flask_app:app"], port, APPS)
         else:
             self._fpm = Fpm(self.pod, extra=f"pm.max_requests={per_worker}", workers=6)
