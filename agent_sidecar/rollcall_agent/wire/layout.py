@@ -156,8 +156,8 @@ OFF_POINTS = OFF_CALLS + 4 * CALLS
 POINTS = 1024
 POINT = struct.Struct("<QIIIHHHBBI")
 """One finished request, round and round: ended_us by CLOCK_MONOTONIC, elapsed_us, waited_us (for dependencies), cpu_us (of its
-thread; CPU_UNKNOWN where one thread serves many requests), endpoint, the dependency that it waited for longest (0 = none),
-index in the table of errors (0 = none known), outcome as in a slot, 0, 0."""
+thread or process; CPU_UNKNOWN for most, because asking the kernel costs more than all the rest), endpoint, the dependency
+that it waited for longest (0 = none), index in the table of errors (0 = none known), outcome as in a slot, 0, 0."""
 CPU_UNKNOWN = 0xFFFFFFFF
 
 OFF_CRASH = OFF_POINTS + POINTS * POINT.size
