@@ -21,7 +21,9 @@ from rollcall.kube.client import MERGE_PATCH, Client, KubeError
 from rollcall.model.roll import Roll
 from rollcall.serve.publisher import Publisher
 
-FOLD_S = 0.25
+FOLD_S, QUICK_FOLD_S = 0.25, 0.1
+QUICK_WHILE_S = 0.002
+"""While folds take no longer than this, they are made more often: a step in traffic is then seen up to 0.15 s sooner."""
 PUBLISH_S = 5.0
 SYNC_WITHIN_S = 10.0
 LABEL_WITHIN_S = 2.0
@@ -143,8 +145,9 @@ class Term:
             started_s = time.monotonic()
             self._roll.fold(started_s, time.time())
             self._publisher.turn()
-            self._observe_fold(time.monotonic() - started_s)
-            due_s = max(due_s + FOLD_S, started_s)
+            took_s = time.monotonic() - started_s
+            self._observe_fold(took_s)
+            due_s = max(due_s + (QUICK_FOLD_S if took_s <= QUICK_WHILE_S else FOLD_S), started_s)
             await asyncio.sleep(due_s - time.monotonic())
 
     async def _publish(self) -> None:

@@ -1,6 +1,6 @@
 """One service: its pods as the Kubernetes API lists them, its rows as agents fill them, its windows, its picture.
 
-Pods come and go by `upsert` and `remove` alone; a report never creates or removes one. `fold` runs four times a second
+Pods come and go by `upsert` and `remove` alone; a report never creates or removes one. `fold` runs four to ten times a second
 and is the only place that looks at all rows; everything else reads what it left.
 """
 
@@ -299,7 +299,7 @@ class Fleet:
             if pod.facts.running and (pod.row is None or pod.row >= len(known) or not known[pod.row])
         ]
 
-    # --- four times a second
+    # --- at each fold
 
     def fold(self, now_s: float, unix_s: float) -> None:
         """Bring everything that is derived up to date."""

@@ -1,6 +1,6 @@
 """FACTS of all pods of one service: taken in as they come, decoded together at the fold.
 
-A body is appended to a queue and nothing else; four times a second all of them are joined and read as one matrix of records,
+A body is appended to a queue and nothing else; at each fold all of them are joined and read as one matrix of records,
 whose ids are looked up in the table of names of their pod's row. Whatever a pod sends is bounded: records of unknown kinds, and
 values out of range, are skipped; ids that were not defined are `other`; a queue that grows too long is decoded at once.
 """

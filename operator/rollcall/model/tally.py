@@ -1,5 +1,5 @@
 """Pods by state. A fold looks only at pods for which something may have changed: in a fleet of 10,000 that are a few, and
-looking at all of them four times a second would cost more than taking in their reports.
+looking at all of them several times a second would cost more than taking in their reports.
 
 A pod's state follows from its facts, from whether its last report is fresh, and, until it has reported, from the time. So a pod
 is looked at again when its facts changed, when its row became fresh or stale, and in each fold while it is awaited.
