@@ -52,7 +52,8 @@ class Side:
         if kind == "gunicorn":
             self._ports = [free_port() for _ in range(MASTERS)]
             for port in self._ports:
-                options = [f"-w{WORKERS}", "--preload", f"--max-requests={per_worker}", "--log-level=critical", f"-b127.0.0.1:{port}"]
+                options = [f"-w{WORKERS}", "--preload", f"--max-requests={per_worker}", "--log-level=critical"]
+                options.append(f"-b127.0.0.1:{port}")
                 self.pod.start_application([sys.executable, "-m", "gunicorn", *options, "flask_app:app"], port, APPS)
         else:
             self._fpm = Fpm(self.pod, extra=f"pm.max_requests={per_worker}", workers=6)
