@@ -156,6 +156,8 @@ class Counts(RuleBasedStateMachine):
         self.sessions[uid].accept(body, self.now_s)
         if newest is not None:
             self.sessions[uid].newest = newest
+        else:
+            self.said[uid] = body  # the first that this connection has said
         if self._listed(uid):
             self._count(uid, body)
 
