@@ -5,6 +5,7 @@ The application owns the files: nothing in them is trusted.
 
 from __future__ import annotations
 
+import os
 from typing import Any, NamedTuple
 
 from ..wire import layout
@@ -38,6 +39,14 @@ def crash_of(content: bytes) -> Crash | None:
     if not 0 < signal < _SIGNALS:
         return None
     return Crash(signal, code, at_us, address, instruction, offset, caller_offset, _path(module), _path(caller))
+
+
+def take_crash(path: str) -> Crash | None:
+    """What a PHP worker's handler has left in a file, which is removed; raises OSError when that cannot be had."""
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        crash = crash_of(file.read(layout.CRASH.size))
+    os.unlink(path)
+    return crash
 
 
 def _path(field: bytes) -> str:

@@ -16,7 +16,7 @@ from ..log import say
 from ..state import State
 from ..totals import Totals
 from ..wire import layout, points
-from .deaths import Death, crash_of
+from .deaths import Death, take_crash
 from .harvest import Harvest
 from .longest import longest
 from .points import choose
@@ -129,9 +129,7 @@ class WorkerFolder:
                 path = os.path.join(folder, name)
                 if now_s - os.lstat(path).st_mtime < ORPHAN_S:
                     continue
-                with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-                    crash = crash_of(file.read(layout.CRASH.size))
-                os.unlink(path)
+                crash = take_crash(path)
                 if crash is not None:
                     pid = name[: -len(layout.CRASH_SUFFIX)]
                     self.count_death(Death("php", int(pid) if pid.isdecimal() else 0, crash, 0, "", 0, ""))

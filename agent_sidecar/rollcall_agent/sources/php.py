@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from ..ledger import OTHER, Ledger
 from ..log import say
 from ..wire import facts, layout
-from .deaths import Crash, Death, crash_of
+from .deaths import Crash, Death, take_crash
 from .php_calls import PhpCalls
 
 BEGIN, END, ERROR, STEP, RESOURCES, CALLS = 1, 2, 3, 4, 5, 6
@@ -184,15 +184,11 @@ class PhpSource:
                 self.deaths.append(death)
 
     def _take_crash(self, worker: int) -> Crash | None:
-        """A worker's `<pid>.crash`, which is removed; None when there is none. The application owns it: nothing is trusted."""
-        path = f"{self._crash_dir}/{worker}{layout.CRASH_SUFFIX}"
+        """A worker's `<pid>.crash`; None when there is none."""
         try:
-            with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-                crash = crash_of(file.read(layout.CRASH.size))
-            os.unlink(path)
+            return take_crash(f"{self._crash_dir}/{worker}{layout.CRASH_SUFFIX}")
         except OSError:
             return None
-        return crash
 
     def _lose_open(self, number: int) -> None:
         if self._ledger.slot(number)[0]:
