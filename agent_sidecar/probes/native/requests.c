@@ -105,11 +105,20 @@ static uint32_t tell_failure(Request *self, Recorder *recorder, int status, int 
     return (uint32_t)index;
 }
 
+/* The CPU time of the request that ends now: unknown if it was not taken, or another thread ends it (whose time would that be?).
+   The two clocks are read one after the other: a thread has not run for longer than it lived. */
+static uint64_t cpu_since(Request *self, uint64_t elapsed_ns) {
+    if (self->cpu_ns == CPU_UNKNOWN || PyThread_get_thread_ident() != self->thread) return CPU_UNKNOWN;
+    uint64_t cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - self->cpu_ns;
+    return cpu_ns < elapsed_ns ? cpu_ns : elapsed_ns;
+}
+
 static void end(Request *self, int crashed) {
     Recorder *recorder = self->recorder;
     if (recorder == NULL) return;
     uint64_t ended_ns = now_ns();
     uint64_t elapsed_ns = ended_ns > self->start_ns ? ended_ns - self->start_ns : 1;
+    uint64_t cpu_ns = cpu_since(self, elapsed_ns);
     int status = status_of(self->status);
     int failed = crashed || status >= 500;
     int status_class = status / 100;
@@ -125,9 +134,6 @@ static void end(Request *self, int crashed) {
             PyErr_Clear();
         }
     }
-    uint64_t cpu_ns = self->cpu_ns;
-    if (cpu_ns != CPU_UNKNOWN) /* ended by another thread: whose time would that be? */
-        cpu_ns = PyThread_get_thread_ident() == self->thread ? clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_ns : CPU_UNKNOWN;
     self->recorder = NULL; /* from here on the request has ended, whatever Python code runs */
     volatile uint64_t *settling = u64_at(recorder, recorder->at.settling);
     *settling += 1;

@@ -238,7 +238,9 @@ class Request:
             elapsed_ns = self.elapsed_ns = monotonic_ns() - self.start_ns or 1
             if self.cpu_ns is not None:
                 # Ended by another thread: whose time would that be?
-                self.cpu_ns = thread_time_ns() - self.cpu_ns if get_ident() == self.thread else None
+                own = get_ident() == self.thread
+                # The two clocks are read one after the other: a thread has not run for longer than it lived.
+                self.cpu_ns = min(thread_time_ns() - self.cpu_ns, elapsed_ns) if own else None
             if not self.endpoint:
                 self.name("other")
             if self.calls:
