@@ -14,7 +14,11 @@ from rollcall.api.quantities import QuantityError, parse_quantity
 from rollcall.inject import names
 from rollcall.inject.containers import Application, choose
 from rollcall.inject.workloads import REVISION_LABELS, workload_name
-from rollcall.model.states import PodFacts
+from rollcall.model.states import AgentContainer, PodFacts
+
+OURS = (names.PROBES_CONTAINER, names.AGENT_CONTAINER)
+MOST_MESSAGE = 200
+"""Of a kubelet's message so many characters are kept."""
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -57,9 +61,17 @@ class Terminated(msgspec.Struct, frozen=True, rename="camel"):
     container_id: str = msgspec.field(name="containerID", default="")
 
 
+class Waiting(msgspec.Struct, frozen=True):
+    """`state.waiting` of a container: why it does not run."""
+
+    reason: str = ""
+    message: str = ""
+
+
 class ContainerState(msgspec.Struct, frozen=True):
     """`state` and `lastState` of a container."""
 
+    waiting: Waiting | None = None
     running: Running | None = None
     terminated: Terminated | None = None
 
@@ -116,7 +128,9 @@ class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
     """Of the status."""
 
     phase: str = ""
+    pod_ip: str | None = msgspec.field(name="podIP", default=None)
     conditions: list[Condition] = []
+    init_container_statuses: list[ContainerStatus] = []
     container_statuses: list[ContainerStatus] = []
 
 
@@ -153,6 +167,19 @@ class Pod(msgspec.Struct, frozen=True):
                 return container.image
         return None
 
+    @property
+    def agent(self) -> AgentContainer:
+        """Our containers as the kubelet sees them: the probes' while it waits, else the agent's."""
+        ours = {c.name: c for c in (*self.status.init_container_statuses, *self.status.container_statuses) if c.name in OURS}
+        waiting = next((c.state.waiting for c in ours.values() if c.state.waiting is not None and c.state.waiting.reason), None)
+        agent = ours.get(names.AGENT_CONTAINER)
+        return AgentContainer(
+            running=agent is not None and agent.state.running is not None,
+            restarts=agent.restart_count if agent is not None else 0,
+            waiting=sys.intern(waiting.reason) if waiting is not None else None,
+            message=waiting.message[:MOST_MESSAGE] if waiting is not None else "",
+        )
+
     def facts(self, container: str | None = None, oom_kills: int = 0) -> PodFacts:
         """What the model wants to know. `container` is the service's spec.container; who watches counts `oom_kills`."""
         meta, containers = self.metadata, self.status.container_statuses
@@ -182,6 +209,8 @@ class Pod(msgspec.Struct, frozen=True):
             cpu_limit_millis=_amount(resources.limits, "cpu", 1000),
             memory_limit_bytes=_amount(resources.limits, "memory", 1),
             oom_kills=oom_kills,
+            ip=self.status.pod_ip,
+            agent=self.agent,
         )
 
 

@@ -37,6 +37,16 @@ class BareReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class AgentContainer:
+    """Our containers in a pod, as the kubelet sees them; `waiting` is its reason why one of them does not run, if it gives one."""
+
+    running: bool = False
+    restarts: int = 0
+    waiting: str | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PodFacts:
     """What the Kubernetes API says of a pod. Times are Unix seconds, None where the API has none (yet)."""
 
@@ -66,6 +76,8 @@ class PodFacts:
     memory_limit_bytes: int | None = None
     """Requests and limits of the application's container; None where it has none."""
     oom_kills: int = 0
+    ip: str | None = None
+    agent: AgentContainer = AgentContainer()
 
 
 @dataclass(frozen=True, slots=True)
