@@ -38,7 +38,7 @@ class BareReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AgentContainer:
-    """Our containers in a pod, as the kubelet sees them; `waiting` is its reason why one of them does not run, if it gives one."""
+    """Our containers in a pod, as the kubelet sees them; `waiting` is its reason why one of them does not run."""
 
     running: bool = False
     restarts: int = 0
