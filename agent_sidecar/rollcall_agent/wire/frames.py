@@ -57,6 +57,12 @@ def decode_json(body: bytes) -> Dict[str, Any]:
     return value
 
 
+def check_length(length: int, most: int = MAX_FRAME_BYTES) -> None:
+    """Raise FrameError where a frame that is not whole yet says of itself what cannot be."""
+    if not 1 <= length <= most:
+        raise FrameError(f"frame length {length} is outside 1..{most}")
+
+
 class Decoder:
     """Cuts a byte stream into frames; holds at most one incomplete frame, so memory is bounded by `max_frame_bytes`."""
 
@@ -86,6 +92,4 @@ class Decoder:
         """Keep the beginning of a frame for what comes next, unless its length is impossible."""
         self._rest = rest
         if len(rest) >= LENGTH.size:
-            (length,) = LENGTH.unpack_from(rest)
-            if not 1 <= length <= self.max_frame_bytes:
-                raise FrameError(f"frame length {length} is outside 1..{self.max_frame_bytes}")
+            check_length(LENGTH.unpack_from(rest)[0], self.max_frame_bytes)

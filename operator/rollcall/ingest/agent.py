@@ -1,7 +1,7 @@
 """One agent's connection: HELLO, identity, then reports into rows; nothing that it sends can harm another connection.
 
-The hot path is `data_received` with one REPORT in it: a length check and a copy. Everything else (HELLO, limits, errors) is
-rare and may cost more.
+The hot path is `data_received` with FACTS and a REPORT in it: length checks and copies. Everything else (HELLO, limits, errors)
+is rare and may cost more. Frames are cut here and not by `frames.Decoder`, which makes a list of them first.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ SMALLEST_REPORT = 64
 _SEQ = struct.Struct("<Q")
 _ACK = struct.Struct("<IBQQ")
 """An acknowledgement as a whole frame: prefix and body."""
+_ACK_LENGTH = _ACK.size - frames.LENGTH.size
 _FLAGS = report.offset("flags")
+_prefix, _HEAD, _LENGTH = frames.PREFIX.unpack_from, frames.PREFIX.size, frames.LENGTH.size
 _log = logging.getLogger(__name__)
 
 
@@ -84,11 +86,22 @@ class Terms(NamedTuple):
 class AgentConnection(asyncio.Protocol):
     """See the module's docstring."""
 
-    __slots__ = ("_acked_s", "_deadline", "_decoder", "_door", "_greeted", "_greeting", "_session", "_told", "_transport")
+    __slots__ = (
+        "_acked_s",
+        "_deadline",
+        "_door",
+        "_greeted",
+        "_greeting",
+        "_rest",
+        "_session",
+        "_told",
+        "_told_for",
+        "_transport",
+    )
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._decoder = frames.Decoder()
+        self._rest = b""
         self._transport: asyncio.Transport | None = None
         self._session: Session | None = None
         self._greeting: asyncio.Task[None] | None = None
@@ -96,6 +109,8 @@ class AgentConnection(asyncio.Protocol):
         self._acked_s = float("-inf")
         self._greeted = False
         self._told: Terms | None = None
+        self._told_for: object = None
+        """What these terms follow from, as `Session.standing`."""
 
     # --- asyncio.Protocol
 
@@ -120,17 +135,36 @@ class AgentConnection(asyncio.Protocol):
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
-        now_s = self._door.now_s()
+        if self._rest:
+            data = self._rest + data
+        now_s, at, size = self._door.now_s(), 0, len(data)
         try:
-            for kind, body in self._decoder.feed(data):
+            while size - at >= _HEAD:
+                length, kind = _prefix(data, at)
+                end = at + _LENGTH + length
+                if end > size or not 1 <= length <= frames.MAX_FRAME_BYTES:
+                    break
+                body = data[at + _HEAD : end]
+                at = end
                 if kind == frames.REPORT:
                     self._report(body, now_s)
                 elif kind == frames.FACTS:
                     self._facts(body, now_s)
                 else:
                     self._rare(kind, body)
+            self._keep(data, at)
         except frames.FrameError as error:
             self.reject("BadFrame", str(error))
+
+    def _keep(self, data: bytes, at: int) -> None:
+        """Keep the beginning of a frame for what comes next, unless its length is impossible; nearly never: whole frames come
+        in one piece."""
+        if at == len(data):
+            self._rest = b""
+            return
+        self._rest = data[at:]
+        if len(self._rest) >= _LENGTH:
+            frames.check_length(frames.LENGTH.unpack_from(data, at)[0])
 
     # --- frames
 
@@ -142,8 +176,7 @@ class AgentConnection(asyncio.Protocol):
         counters = self._door.counters
         counters.reports += 1
         counters.bytes += size
-        final = size > _FLAGS and body[_FLAGS] & report.FLAG_FINAL
-        if final or now_s - self._acked_s >= ACK_EVERY_S or session.changed:
+        if now_s - self._acked_s >= ACK_EVERY_S or session.changed or (size > _FLAGS and body[_FLAGS] & report.FLAG_FINAL):
             self._acked_s = now_s
             self._acknowledge(session, *_SEQ.unpack_from(body))
 
@@ -151,12 +184,16 @@ class AgentConnection(asyncio.Protocol):
         """Say what is in the model, and look again: services may have come, gone or changed."""
         session.changed = False
         taken, told = session.taken, self._told
-        self._send(_ACK.pack(_ACK.size - frames.LENGTH.size, frames.ACK, seq, taken or 0))
+        self._send(_ACK.pack(_ACK_LENGTH, frames.ACK, seq, taken or 0))
         forgotten = session.forgotten() if taken == 0 and told is not None and told.facts else None
         if forgotten is not None:
             self.reject(*forgotten)
-        elif told != self._terms(session, taken):
-            self._welcome(session)
+            return
+        standing = session.standing()
+        if told is None or standing != self._told_for or told.facts is (taken is None):
+            self._told_for = standing
+            if told != self._terms(session, taken):
+                self._welcome(session)
 
     def _facts(self, body: bytes, now_s: float) -> None:
         session = self._identified("FACTS")

@@ -209,8 +209,12 @@ class Fleet:
 
     def taken(self, uid: str) -> int:
         """The highest number of a pod's FACTS that was taken in; 0 when nothing is known of its epoch."""
-        pod = self._heard(uid)
-        return pod.taken if pod is not None else 0
+        return self.taken_of(uid) or 0
+
+    def taken_of(self, uid: str) -> int | None:
+        """The same; None when the pod has no row."""
+        pod = self.pods.get(uid) or self._gone.get(uid)
+        return pod.taken if pod is not None and pod.row is not None else None
 
     def bind(self, uid: str, defined: Iterable[tuple[int, int, str]], taken: int, now_s: float) -> None:
         """A connection speaks for an attached pod: its names, and the number up to which another service has its facts."""

@@ -166,7 +166,16 @@ class Session:
     @property
     def taken(self) -> int | None:
         """The highest number of FACTS that is in the model, 0 for none; None while no service lists the pod."""
-        return max((fleet.taken(self.uid) for fleet in self.fleets if fleet.attached(self.uid)), default=None)
+        most: int | None = None
+        for fleet in self.fleets:
+            taken = fleet.taken_of(self.uid)
+            if taken is not None and (most is None or taken > most):
+                most = taken
+        return most
+
+    def standing(self) -> list[tuple[object, int, bool]]:
+        """What all that WELCOME says follows from, in a form that costs little to make and to compare."""
+        return [(fleet.settings, len(fleet.pods), self.uid in fleet.probe_off) for fleet in self.fleets]
 
     @property
     def bands_ms(self) -> tuple[int, ...]:
