@@ -1,5 +1,5 @@
 """Simulated agents, as a process of `ingest.py`: each says HELLO, is welcomed, and sends two reports a second as an agent does,
-its FACTS before the report in one piece.
+its FACTS before the report and its POINTS behind it in one piece.
 
 The first second is a warm-up that is not measured: the first report of an agent that was connected for a while before it (here
 because thousands of others were connected meanwhile) is taken in as of the past, which costs more, once.
@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT / "agent_sidecar")]
 
 import uvloop  # noqa: E402
 
-from rollcall_agent.wire import facts, frames, grid, report  # noqa: E402
+from rollcall_agent.wire import facts, frames, grid, points, report  # noqa: E402
 
 NUMBER = struct.Struct("<Q")
 HEAD = struct.Struct("<QQQQ")
@@ -36,14 +36,19 @@ TICK_S = 0.01
 BATCH = 100
 WELCOMED_WITHIN_S = 120
 ENDPOINTS = 50
+POINT = points.Point(100, 2, 20_000, 10_000, 5_000, 1, 1, 0, 2)
 
 
 class Agent(asyncio.Protocol):
-    """One simulated agent: says HELLO, counts itself as welcomed, then sends when told."""
+    """One simulated agent: says HELLO, counts itself as welcomed, then sends when told. Where it has dependencies, each request
+    has waited for one, and it tells as many points as it is asked for."""
 
-    def __init__(self, number: int, welcomed: Callable[[], None], requests: int) -> None:
+    def __init__(self, number: int, welcomed: Callable[[], None], requests: int, dependencies: int = 0) -> None:
         self.number = number
-        self.facts = bytearray(frames.encode(frames.FACTS, facts_of(number, requests))) if requests else bytearray()
+        told = facts_of(number, requests, dependencies) if requests else None
+        self.facts = bytearray(frames.encode(frames.FACTS, told)) if told is not None else bytearray()
+        self.dependencies = dependencies
+        self.points = b""
         self.seq = 0
         self.paused = False
         self._welcomed: Callable[[], None] | None = welcomed
@@ -58,9 +63,18 @@ class Agent(asyncio.Protocol):
         if self._welcomed is not None:
             self._welcomed()
             self._welcomed = None
-            if self.facts:
-                names = ((index, f"GET /page/{index}") for index in range(1, ENDPOINTS + 1))
-                self.transport.write(frames.encode(frames.DEFINE, facts.pack_names(facts.ENDPOINT_NAMES, names)))
+            self.define()
+            told = json.loads(data[frames.PREFIX.size :])["points"] if self.dependencies else 0
+            self.points = frames.encode(frames.POINTS, points.pack_points([POINT] * told)) if told else b""
+
+    def define(self) -> None:
+        """Name what FACTS are about."""
+        if self.facts:
+            names = ((index, f"GET /page/{index}") for index in range(1, ENDPOINTS + 1))
+            self.transport.write(frames.encode(frames.DEFINE, facts.pack_names(facts.ENDPOINT_NAMES, names)))
+        if self.dependencies:
+            names = ((index, f"http host-{index}") for index in range(1, self.dependencies + 1))
+            self.transport.write(frames.encode(frames.DEFINE, facts.pack_names(facts.DEPENDENCY_NAMES, names)))
 
     def pause_writing(self) -> None:
         self.paused = True
@@ -75,11 +89,12 @@ class Agent(asyncio.Protocol):
         HEAD.pack_into(self.body, frames.PREFIX.size, *head)
         if self.facts:
             NUMBER.pack_into(self.facts, frames.PREFIX.size, self.seq)
-        self.transport.write(bytes(self.facts) + bytes(self.body))
+        self.transport.write(b"".join((self.facts, self.body, self.points)))
 
 
-def facts_of(number: int, requests: int) -> bytes:
-    """FACTS of so many requests: spread over endpoints and over two powers of two of response times."""
+def facts_of(number: int, requests: int, dependencies: int = 0) -> bytes:
+    """FACTS of so many requests: spread over endpoints and over two powers of two of response times; with dependencies, each
+    has called one of them for half of its time."""
     records: Counter[tuple[int, int, int]] = Counter()
     middle = grid.bucket_of_ns(20_000_000)
     for request in range(requests):
@@ -87,6 +102,12 @@ def facts_of(number: int, requests: int) -> bytes:
         records[facts.REQUESTS, endpoint, 0] += 1
         records[facts.DURATION, endpoint, 0] += 20_000
         records[facts.CELL, endpoint, middle + (number + request * 5) % 32 - 16] += 1
+        if dependencies:
+            called = 1 + request * 3 % dependencies
+            records[facts.CALLS, called, 0] += 1
+            records[facts.CALL_DURATION, called, 0] += 10_000
+            records[facts.WAITED, called, 0] += 10_000
+            records[facts.CALL_CELL, called, middle + (number + request * 5) % 32 - 32] += 1
     return facts.pack_facts(1, 0, ((kind, index, argument, value) for (kind, index, argument), value in records.items()))
 
 
@@ -99,28 +120,29 @@ def histogram(number: int) -> tuple[int, ...]:
     return tuple(counts)
 
 
-def load(port: int, connections: int, seconds: float, requests: int, *, tls: ssl.SSLContext | None, saturated: bool) -> None:
+def load(given: argparse.Namespace, tls: ssl.SSLContext | None) -> None:
     """Connect, send for a second, say what was sent; wait for a line, send for so many seconds, say what was sent in all; wait
     for the end of input."""
 
     async def run() -> None:
-        agents = await connected(port, connections, requests, tls)
+        agents = await connected(given, tls)
         await send_evenly(agents, WARM_UP_S)
         say_sent(agents)
         sys.stdin.readline()
-        await (send_all_the_time(agents, seconds) if saturated else send_evenly(agents, seconds))
+        await (send_all_the_time(agents, given.seconds) if given.saturated else send_evenly(agents, given.seconds))
         say_sent(agents)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
 
     uvloop.run(run())
 
 
-async def connected(port: int, connections: int, requests: int, tls: ssl.SSLContext | None) -> list[Agent]:
+async def connected(given: argparse.Namespace, tls: ssl.SSLContext | None) -> list[Agent]:
     """Agents that were welcomed."""
     loop = asyncio.get_running_loop()
     welcomed = asyncio.Semaphore(0)
-    agents = [Agent(number, welcomed.release, requests) for number in range(connections)]
-    for start in range(0, connections, BATCH):
+    port = given.port
+    agents = [Agent(number, welcomed.release, given.facts, given.dependencies) for number in range(given.connections)]
+    for start in range(0, given.connections, BATCH):
         batch = agents[start : start + BATCH]
         name = NAME if tls else None
         await asyncio.gather(
@@ -163,11 +185,12 @@ def main() -> None:
     parser.add_argument("--connections", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--facts", type=int, default=0, help="requests that each agent tells of with each report")
+    parser.add_argument("--dependencies", type=int, default=0, help="dependencies that requests call; points are told too then")
     parser.add_argument("--authority", type=Path, help="speak TLS with a server that this certificate vouches for")
     parser.add_argument("--saturated", action="store_true", help="send as fast as reports are taken")
     given = parser.parse_args()
     tls = ssl.create_default_context(cafile=str(given.authority)) if given.authority else None
-    load(given.port, given.connections, given.seconds, given.facts, tls=tls, saturated=given.saturated)
+    load(given, tls)
 
 
 if __name__ == "__main__":
