@@ -43,6 +43,10 @@ test-unit: native ## The tests that need no cluster, in a minute
 test-cluster: native ## The tests against a real cluster
 	@$(BIN)/python -m pytest -q tests/cluster
 
+.PHONY: fuzz
+fuzz: native ## Property tests with new examples, many of them
+	@ROLLCALL_FUZZ=1 $(BIN)/python -m pytest -q $(BESIDE) tests/unit/wire tests/unit/model tests/unit/agent tests/unit/ingest
+
 .PHONY: accuracy
 accuracy: native ## Each signal against an independent truth, on the cluster; writes the table of docs/accuracy.md
 	@$(BIN)/python -m pytest -q tests/cluster/test_accuracy.py tests/cluster/test_accuracy_causes.py

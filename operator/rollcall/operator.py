@@ -26,6 +26,7 @@ from rollcall.api.monitoredservice import API_VERSION, GROUP, KIND, PLURAL, VERS
 from rollcall.control.announcements import Announcer
 from rollcall.control.bundle import Bundle
 from rollcall.control.certificates import CertificateKeeper, CertificateStoreError, dns_names
+from rollcall.control.coverage import Coverage
 from rollcall.control.handlers import quieten, registry_for
 from rollcall.control.kubelets import KubeletPoller
 from rollcall.control.services import Services
@@ -33,6 +34,7 @@ from rollcall.control.status import StatusWriter
 from rollcall.control.takeback import Judge
 from rollcall.control.term import LeaderLabel, Term
 from rollcall.control.visitors import VisitorKeys, VisitorSecretError
+from rollcall.control.why import Explainer
 from rollcall.facts import ProcessFacts
 from rollcall.ingest.agent import Door
 from rollcall.ingest.server import IngestServer
@@ -78,6 +80,8 @@ class Operator:
         self._metrics = OperatorMetrics(self._door, self._publisher)
         self._visitors = VisitorKeys(SecretStore(client, settings.namespace, f"{settings.name}-visitors"))
         self._services = Services(client, self._roll, self._namespaces_changed, self._visitors.key)
+        self._coverage = Coverage(self._services, self._roll, self._door.strangers)
+        self._explainer = Explainer(client, self._services, self._coverage)
         self._facts = ProcessFacts()
         self._keeper = CertificateKeeper(
             SecretStore(client, settings.namespace, f"{settings.name}-certs"), dns_names(settings.name, settings.namespace)
@@ -165,6 +169,7 @@ class Operator:
             StatusWriter(self._client, self._services, self._metrics.status_writes),
             Judge(self._client, self._services, settings.agent.image),
             Announcer(self._client, self._services),
+            self._coverage,
             KubeletPoller(self._kubelets, self._services) if self._kubelets is not None else None,
             self._bundle,
             LeaderLabel(self._client, settings.namespace, settings.pod_name),
@@ -180,7 +185,7 @@ class Operator:
         webhook = make_webhook_app(
             self._services.of_namespace, self._inject_settings, self._metrics, lambda: not self.not_ready()
         )
-        live = make_live_app(self._publisher, live_access.Access(self._reviews), self._facts.read)
+        live = make_live_app(self._publisher, live_access.Access(self._reviews), self._facts.read, self._explainer.why)
         metrics = make_metrics_app(self._metrics, self.not_ready)
         runners = [
             await _serve(webhook, ports.webhook, self._keeper.new_context()),

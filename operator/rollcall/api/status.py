@@ -253,6 +253,9 @@ class MonitoredServiceStatus(Part):
     imbalance: Imbalance | None = Field(default=None, description="Whether the load is even over the pods.")
     totals: Totals | None = Field(default=None, description="Counts of all pods there ever were.")
     bare: dict[str, Int32] | None = Field(default=None, description="Running pods without an agent: how many for which reason.")
+    gaps: dict[str, Int32] | None = Field(
+        default=None, description="Pods with an agent that do not report, or tell of no request: how many for which reason."
+    )
     worst: tuple[WorstPod, ...] = Field(
         default=(),
         max_length=WORST_PODS,

@@ -14,6 +14,7 @@ from rollcall.cli.cost import run_cost
 from rollcall.cli.inject import inject_command
 from rollcall.cli.parts import HELP, run_part
 from rollcall.cli.top import path_of, run_top
+from rollcall.cli.why import run_why
 
 app = typer.Typer(
     name="rollcall",
@@ -70,6 +71,22 @@ def cost(
     """What monitoring itself uses: CPU and memory of agents and operator."""
     caller: Caller = identify(Target(context, kubeconfig, namespace, operator_namespace, operator_name))
     run_cost(caller, None if all_namespaces else caller.target.namespace)
+
+
+@app.command()
+def why(
+    pod: Annotated[str, typer.Argument(help="A pod, also one that no MonitoredService selects.")],
+    namespace: Namespace = None,
+    output: Annotated[str, typer.Option("--output", "-o", help="table or json.")] = "table",
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    operator_namespace: OperatorNamespace = "rollcall-system",
+    operator_name: OperatorName = "rollcall",
+) -> None:
+    """Why a pod is in its state: why it is bare, silent or not monitored, and what to do about it."""
+    _check_output(output)
+    caller = identify(Target(context, kubeconfig, namespace, operator_namespace, operator_name))
+    run_why(caller, pod, output=output)
 
 
 app.command(name="inject")(inject_command)

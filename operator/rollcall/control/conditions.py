@@ -14,6 +14,7 @@ from rollcall.api.durations import format_duration_ms
 from rollcall.api.percentages import format_ratio
 from rollcall.control.causes import cause_conditions, causes_of
 from rollcall.control.signals import rounded_count, rounded_rate, signals_of
+from rollcall.model.coverage import Gap
 from rollcall.model.health import HealthState
 from rollcall.model.picture import Picture, Totals
 from rollcall.model.states import PodState
@@ -56,6 +57,8 @@ def status_of(picture: Picture, context: Context, standing: Mapping[str, Any]) -
     }
     if picture.bare:  # an empty object, applied over a filled one, would become null
         status["bare"] = picture.bare
+    if picture.gaps:
+        status["gaps"] = picture.gaps
     if picture.coverage is not None:
         status["coverage"] = format_ratio(picture.coverage)
     return status
@@ -140,7 +143,8 @@ def _judgements(picture: Picture, context: Context) -> list[tuple[str, str, str,
         if not counts.bare
         else ("False", "BarePods", f"bare pods: {bare}")
     )
-    silent = f"{counts.silent} of {counts.total} pods do not report"
+    gaps = ", ".join(f"{count} {reason}" for reason, count in sorted(picture.gaps.items()) if reason != Gap.PROBE_INACTIVE)
+    silent = f"{counts.silent} of {counts.total} pods do not report{f': {gaps}' if gaps else ''}"
     reporting = ("True", "AllAgentsReport", "every agent reports") if not counts.silent else ("False", "SilentPods", silent)
     nothing = ("Unknown", "NoPods", "no pod is running")
     return [

@@ -12,6 +12,7 @@ import aiohttp
 
 from rollcall.control.announcements import Announcer
 from rollcall.control.bundle import Bundle
+from rollcall.control.coverage import Coverage
 from rollcall.control.kubelets import KubeletPoller
 from rollcall.control.services import Services
 from rollcall.control.status import StatusWriter
@@ -68,6 +69,7 @@ class Term:
         status: StatusWriter,
         judge: Judge,
         announcer: Announcer,
+        coverage: Coverage,
         kubelets: KubeletPoller | None,
         bundle: Bundle,
         label: LeaderLabel,
@@ -81,6 +83,7 @@ class Term:
         self._status = status
         self._judge = judge
         self._announcer = announcer
+        self._coverage = coverage
         self._kubelets = kubelets
         self._bundle = bundle
         self._label = label
@@ -106,7 +109,14 @@ class Term:
 
     async def _serve(self) -> None:
         await self._begin()
-        jobs = [self._fold(), self._status.run(), self._judge.run(), self._announcer.run(), self._publish()]
+        jobs = [
+            self._fold(),
+            self._status.run(),
+            self._judge.run(),
+            self._announcer.run(),
+            self._coverage.run(),
+            self._publish(),
+        ]
         if self._kubelets is not None:
             jobs.append(self._kubelets.run())
         work = [asyncio.create_task(job) for job in jobs]

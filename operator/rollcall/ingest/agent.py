@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, cast
 
+from rollcall.ingest.strangers import Strangers
 from rollcall.model.roll import Roll, Session
 from rollcall_agent.wire import WIRE_VERSION, frames, report
 
@@ -71,6 +72,10 @@ class Door:
     """The connection of each pod, by UID."""
     closed: tuple[str, str] | None = None
     """While closed, the code and message for connections whose handshake had begun before."""
+    strangers: Strangers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.strangers = Strangers(self.now_s)
 
 
 class Terms(NamedTuple):
@@ -294,6 +299,8 @@ class AgentConnection(asyncio.Protocol):
     def reject(self, code: str, message: str) -> None:
         """Say why and close."""
         self._door.counters.rejected[code] = self._door.counters.rejected.get(code, 0) + 1
+        if self._session is None and self._transport is not None:
+            self._door.strangers.note(_address(self._transport), code)
         self._send(frames.encode_json(frames.GOODBYE, {"code": code, "message": message}))
         self._close()
 
@@ -307,6 +314,12 @@ class AgentConnection(asyncio.Protocol):
     def _close(self) -> None:
         if self._transport is not None:
             self._transport.close()
+
+
+def _address(transport: asyncio.Transport) -> str:
+    """The peer's IP address, as Kubernetes writes it; empty when the connection has none any more."""
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]).removeprefix("::ffff:") if peer else ""
 
 
 def _object(body: bytes) -> dict[str, object] | None:

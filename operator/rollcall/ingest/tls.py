@@ -38,6 +38,10 @@ class Sealed:
         """Whether the connection is at its end."""
         return self._outside.closing
 
+    def get_extra_info(self, name: str) -> Any:
+        """What the connection says of itself, such as `peername`."""
+        return self._outside.about(name)
+
 
 class TlsConnection(asyncio.Protocol):
     """The server's side of one connection; `inside` makes the protocol that hears what was decrypted, once hands are shaken."""
@@ -56,6 +60,10 @@ class TlsConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._timer = asyncio.get_running_loop().call_later(HANDSHAKE_S, self._abort)
+
+    def about(self, name: str) -> Any:
+        """What the connection outside says of itself; None when there is none any more."""
+        return None if self._transport is None else self._transport.get_extra_info(name)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closing = True

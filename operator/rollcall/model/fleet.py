@@ -87,6 +87,8 @@ class Fleet:
         self.probe_off: set[str] = set()
         """UIDs of pods whose agents are told to disarm the probes: injection took itself back, or tries whether it must."""
         self.pods: dict[str, Pod] = {}
+        self.gaps: dict[str, int] = {}
+        """How many pods have which gap in their coverage; looked at once a second."""
         self.rows = Rows()
         self.pace = Pace()
         self.generations = Generations()

@@ -202,7 +202,7 @@ class AgentCost(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class PodPicture(msgspec.Struct, frozen=True, rename="camel"):
-    """One pod."""
+    """One pod; `reason` says why it is bare, does not report, or tells of no request."""
 
     name: str
     uid: str
@@ -251,6 +251,9 @@ class Picture(msgspec.Struct, frozen=True, rename="camel"):
     totals: Totals
     bands_ms: list[int]
     bare: dict[str, int]
+    """Running pods without an agent: how many for which reason."""
+    gaps: dict[str, int]
+    """Pods with an agent that do not report, or tell of no request: how many for which reason."""
     roll: list[PodPicture] | None = None
     """Every pod, by name; left out where a summary is asked for."""
     endpoints: Endpoints | None = None

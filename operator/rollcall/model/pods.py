@@ -65,7 +65,7 @@ def _pod(fleet: Fleet, pod: Pod, columns: _Columns) -> PodPicture:
         uid=facts.uid,
         node=facts.node,
         state=pod.state.value,
-        reason=pod.reason,
+        reason=pod.reason or pod.gap,
         ready=facts.ready,
         restarts=facts.restarts,
         created_at=facts.created_at,

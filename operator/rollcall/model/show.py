@@ -32,6 +32,7 @@ def picture(fleet: Fleet, *, with_roll: bool, with_lists: bool | None = None) ->
         totals=fleet.totals(),
         bands_ms=list(fleet.settings.bands_ms),
         bare=last.bare,
+        gaps=fleet.gaps,
         roll=pods.roll(fleet) if with_roll else None,
         endpoints=signals.endpoints.picture(last.at_s, live=last.tells) if lists else None,
         errors=signals.errors.picture(last.at_s, last.unix_s, live=last.tells, with_lists=lists),

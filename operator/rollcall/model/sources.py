@@ -38,6 +38,10 @@ class Sources:
             self._of_row = np.concatenate([self._of_row, np.zeros(row + 1, np.uint8)])
         self._of_row[row] = bits
 
+    def any(self, row: int | None) -> bool:
+        """Whether anything tells of the requests of a row's pod."""
+        return row is not None and row < len(self._of_row) and bool(self._of_row[row])
+
     def names(self, rows: int) -> list[list[str]]:
         """The sources of the pods of so many rows."""
         known = [_NAMES[bits] for bits in self._of_row[:rows].tolist()]

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .coverage import Gap
 from .rows import Rows
 from .states import SILENT_AFTER_S, PodFacts, PodState, ServiceFacts, bare_reason, state_of
 
@@ -35,6 +36,8 @@ class Pod:
     epoch: str | None = None
     state: PodState = PodState.PENDING
     reason: str | None = None
+    gap: Gap | None = None
+    """Why it does not report, or tells of no request, though it has an agent; looked at once a second."""
     counted: bool = False
     gone_since_s: float | None = None
     bound: bool = False

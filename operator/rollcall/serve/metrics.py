@@ -53,6 +53,11 @@ class ServiceCollector(Collector):
         bare = GaugeMetricFamily(
             "rollcall_service_bare_pods", "Running pods without an agent, by reason", labels=(*SERVICE, "reason")
         )
+        gaps = GaugeMetricFamily(
+            "rollcall_service_gap_pods",
+            "Pods with an agent that do not report, or tell of no request, by reason",
+            labels=(*SERVICE, "reason"),
+        )
         coverage = GaugeMetricFamily(
             "rollcall_service_coverage_ratio", "Reporting pods / pods that should report", labels=SERVICE
         )
@@ -67,11 +72,13 @@ class ServiceCollector(Collector):
                 desired.add_metric(who, fleet.desired)
             for reason, count in last.bare.items():
                 bare.add_metric((*who, reason), count)
+            for reason, count in fleet.gaps.items():
+                gaps.add_metric((*who, reason), count)
             if last.coverage is not None:
                 coverage.add_metric(who, last.coverage)
             for state_of_health in HealthState:
                 health.add_metric((*who, state_of_health.value), float(last.health.state is state_of_health))
-        yield from (pods, desired, bare, coverage, health)
+        yield from (pods, desired, bare, gaps, coverage, health)
 
     def _traffic(self, fleets: Iterable[Fleet]) -> Iterator[Metric]:
         rate = GaugeMetricFamily(

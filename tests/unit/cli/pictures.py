@@ -146,6 +146,6 @@ def picture(roll: list[PodPicture] | None = None, **changes: Any) -> dict[str, A
         "health": Judgement(HealthState.HEALTHY, "AsExpected", "objectives are met"),
         "pods": PodCounts(desired=len(pods), total=len(pods), **counts), "coverage": 1.0 if pods else None,
         "traffic": traffic if pods else nothing, "totals": Totals(5000, 6, 1, 9), "bands_ms": [1000, 3000, 8000],
-        "bare": {}, "roll": roll, "endpoints": None, "errors": Errors(None, [], []), "longest": [],
+        "bare": {}, "gaps": {}, "roll": roll, "endpoints": None, "errors": Errors(None, [], []), "longest": [],
     }  # fmt: skip
     return dict(msgspec.json.decode(msgspec.json.encode(Picture(**(given | changes)))))

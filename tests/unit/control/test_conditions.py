@@ -50,7 +50,7 @@ def picture(**changes: Any) -> Picture:
     given: dict[str, Any] = {
         "namespace": "shop", "name": "newsfeed", "at": 5.0, "health": Judgement(HealthState.HEALTHY, "AsExpected", "fine"),
         "pods": counts(serving=6, desired=6), "coverage": 1.0, "traffic": traffic, "totals": Totals(5000, 6, 1, 9),
-        "bands_ms": [1000, 3000, 8000], "bare": {}, "roll": [],
+        "bands_ms": [1000, 3000, 8000], "bare": {}, "gaps": {}, "roll": [],
     }  # fmt: skip
     return Picture(**(given | changes))
 

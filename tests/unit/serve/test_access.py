@@ -25,6 +25,10 @@ from tests.unit.serve.conftest import Live, Rights
 NAME = "rollcall-api.rollcall-system.svc"
 
 
+async def nobody(namespace: str, pod: str) -> None:
+    """There are no pods here."""
+
+
 def issue(subject: list[tuple[Any, str]], signer: Any = None, issuer: x509.Name | None = None) -> tuple[x509.Certificate, Any]:
     """A certificate, self-signed CA when no signer is given."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -78,7 +82,7 @@ async def test_a_client_certificate_of_the_cluster_is_its_subject(live: Live, tm
 
     callers: list[User] = []
     rights = Rights(may=lambda user, *_: callers.append(user) or True)  # type: ignore[func-returns-value]
-    app = make_live_app(live.publisher, Access(rights), dict)  # type: ignore[arg-type]
+    app = make_live_app(live.publisher, Access(rights), dict, nobody)  # type: ignore[arg-type]
     server = TestServer(app, scheme="https")
     await server.start_server(ssl=server_tls)
     url = f"https://127.0.0.1:{server.port}/v1/services"

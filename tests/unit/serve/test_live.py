@@ -11,6 +11,7 @@ import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
+from rollcall.kube.client import KubeError
 from rollcall.serve.access import Access
 from rollcall.serve.live import make_live_app
 from rollcall_agent.wire import facts as wire
@@ -23,13 +24,22 @@ PATHS = [
     "/v1/services/stream",
     "/v1/services/shop/newsfeed",
     "/v1/services/shop/newsfeed/stream",
+    "/v1/why/shop/newsfeed-7c9-x2",
     "/v1/operator",
 ]
+ANSWER = {"pod": "newsfeed-7c9-x2", "sentence": "newsfeed-7c9-x2 is serving"}
+
+
+async def answer(namespace: str, pod: str) -> object:
+    """What the operator would say of pods: it knows one, and cannot ask for another."""
+    if pod == "away":
+        raise KubeError(500, "InternalError", "etcd is away")
+    return ANSWER if (namespace, pod) == ("shop", ANSWER["pod"]) else None
 
 
 @pytest.fixture
 async def http(live: Live, rights: Rights) -> AsyncIterator[TestClient[Any, Any]]:
-    app = make_live_app(live.publisher, Access(rights), lambda: dict(FACTS))  # type: ignore[arg-type]
+    app = make_live_app(live.publisher, Access(rights), lambda: dict(FACTS), answer)  # type: ignore[arg-type]
     async with TestClient(TestServer(app)) as client:
         yield client
 
@@ -79,6 +89,7 @@ async def test_strangers_are_refused_everywhere(http: TestClient[Any, Any], righ
         ("/v1/services/bank/ledger", 'in namespace "bank"'),
         ("/v1/services/bank/ledger/stream", 'in namespace "bank"'),
         ("/v1/services/bank/nothing", 'in namespace "bank"'),
+        ("/v1/why/bank/ledger-1", 'in namespace "bank"'),
     ],
 )
 async def test_without_the_right_the_missing_right_is_named(
@@ -94,11 +105,29 @@ async def test_without_the_right_the_missing_right_is_named(
     assert (await http.get("/v1/services/shop/newsfeed", headers=ALICE)).status == 200
 
 
+async def test_why_a_pod_is_as_it_is(http: TestClient[Any, Any]) -> None:
+    response = await http.get("/v1/why/shop/newsfeed-7c9-x2", headers=ALICE)
+    assert (response.status, await response.json()) == (200, ANSWER)
+    response = await http.get("/v1/why/shop/away", headers=ALICE)
+    assert response.status == 503
+    assert "could not be asked" in await sentence(response)
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/why/shop/..%2F..%2Fsecrets%2Fkey", "/v1/why/shop/A%20B", "/v1/why/..%2Fx/a", "/v1/why/shop/-a"]
+)
+async def test_what_is_no_name_is_asked_of_nobody(http: TestClient[Any, Any], path: str) -> None:
+    response = await http.get(path, headers=ALICE)
+    assert response.status in (400, 404)
+    assert response.status == 404 or "names as Kubernetes has them" in await sentence(response)
+
+
 @pytest.mark.parametrize(
     ("path", "words"),
     [
         ("/v1/services/shop/nothing", 'no MonitoredService "nothing" in namespace "shop"'),
         ("/v1/services/shop/nothing/stream", 'no MonitoredService "nothing" in namespace "shop"'),
+        ("/v1/why/shop/nobody", 'there is no pod "nobody" in namespace "shop"'),
         ("/v2/services", "/v2/services: Not Found; try /v1/services"),
         ("/", "try /v1/services"),
     ],

@@ -67,6 +67,7 @@ def busy(live: Live) -> None:
     live.fleets["newsfeed"].desired = 4
     bare = live.fleets["newsfeed"].pods["uid-a"].facts
     live.fleets["newsfeed"].upsert(type(bare)("uid-b", "pod-b", "shop", running=True))
+    live.fleets["newsfeed"].gaps = {"ImagePull": 2}
     live.turn(0.1)
 
 
@@ -135,6 +136,7 @@ async def test_service_series(page: Page, live: Live) -> None:
     assert of(samples, "rollcall_service_requests_per_second", **shop) == 6
     assert of(samples, "rollcall_service_desired_pods", **shop) == 4
     assert of(samples, "rollcall_service_bare_pods", reason="WebhookUnavailable", **shop) == 1
+    assert of(samples, "rollcall_service_gap_pods", reason="ImagePull", **shop) == 2
     assert of(samples, "rollcall_service_coverage_ratio", **shop) == 0.5
     bands = {labels["band"]: value for labels, value in samples["rollcall_service_requests_in_flight"]}
     assert bands == {"0-1s": 1, "1s-3s": 1, "3s-8s": 1, "8s-": 0}

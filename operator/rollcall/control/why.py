@@ -1,0 +1,134 @@
+"""`rollcall why POD`: what state a pod is in, the reason in a sentence, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from rollcall.control.coverage import Coverage
+from rollcall.inject.decide import EXPLANATIONS, Reason
+from rollcall.kube.client import Client, KubeError
+from rollcall.kube.objects import Pod as Object
+from rollcall.model import coverage, states
+from rollcall.model.states import BareReason, PodState
+from rollcall.model.tally import Pod
+
+if TYPE_CHECKING:
+    from rollcall.control.services import Services
+    from rollcall.control.watch import ServiceWatch
+
+NOT_FOUND = 404
+_BARE: Mapping[str, str] = {
+    **{reason.value: text for reason, text in EXPLANATIONS.items()},
+    BareReason.NAMESPACE_NOT_ENABLED: "its namespace does not have the label rollcall.dev/inject=enabled",
+    BareReason.CREATED_BEFORE: "it is older than its MonitoredService",
+    BareReason.WEBHOOK_UNAVAILABLE: "the webhook did not answer when it was created",
+}
+_REMEDIES: Mapping[str, str] = {
+    **{str(reason): text for reason, text in states.REMEDIES.items()},
+    **{str(gap): text for gap, text in coverage.REMEDIES.items()},
+    Reason.TAKEN_BACK: (
+        "see `kubectl describe msvc`; after a fix, set the annotation rollcall.dev/retry-injection of the MonitoredService to "
+        "another value, or install another agent"
+    ),
+    Reason.NO_CONTAINER: "name the application's container in spec.container of the MonitoredService, then restart the pod",
+    Reason.NAME_TAKEN: "rename what the pod calls rollcall-probes, rollcall-agent or a volume of ours, or mounts at our paths",
+    Reason.NEVER_FINISHES: "a cluster of Kubernetes 1.29 or later can, with spec.injection.sidecar Auto or Native",
+    Reason.NO_ROOM: "make spec.resources of the pod larger by spec.injection.resources of the MonitoredService",
+    Reason.FAILED: "`kubectl logs` of the operator has the cause; please report it",
+    Reason.WINDOWS: "there is no agent for Windows",
+    Reason.MIRROR_POD: "static pods cannot be monitored",
+}
+
+
+class Answer(msgspec.Struct, frozen=True, rename="camel"):
+    """`state` is None for a pod that no service lists, `reason` None where nothing is wrong. `services` lists it, the one it
+    belongs to first. The sentence has no full stop; `remedy` is empty where there is nothing to do."""
+
+    namespace: str
+    pod: str
+    services: list[str]
+    state: str | None
+    reason: str | None
+    sentence: str
+    remedy: str = ""
+
+
+class Explainer:
+    """Answers for any pod of the cluster; one that is on no roll is asked for at the API server, once per question."""
+
+    def __init__(self, client: Client, services: Services, coverage: Coverage) -> None:
+        self._client = client
+        self._services = services
+        self._coverage = coverage
+
+    async def why(self, namespace: str, name: str) -> Answer | None:
+        """What is to be said of a pod; None when there is none of this name. Raises KubeError as the client does."""
+        found = [
+            (watch, pod)
+            for watch in self._services
+            if watch.service.namespace == namespace
+            for pod in watch.fleet.pods.values()
+            if pod.facts.name == name
+        ]
+        if not found:
+            return await self._unlisted(namespace, name)
+        found.sort(key=lambda each: (each[0].service.metadata.creation_timestamp, each[0].service.name))
+        watch, pod = found[0]
+        reason = pod.reason or (pod.gap.value if pod.gap else None)
+        rivals = [other.service.name for other, _ in found[1:]]
+        text = self._sentence(watch, pod)
+        if rivals:
+            text += (
+                f"; it belongs to {watch.service.name}, the oldest of the services that select it (also {', '.join(rivals)})"
+            )
+        remedy = _REMEDIES.get(reason or "", "").replace("POD", name).replace("NAMESPACE", namespace)
+        return Answer(namespace, name, [watch.service.name, *rivals], pod.state.value, reason, f"{name} {text}", remedy)
+
+    def _sentence(self, watch: ServiceWatch, pod: Pod) -> str:
+        heard = self._coverage.heard(watch.fleet, pod)
+        if pod.gap is not None:
+            return f"is {pod.state}: {coverage.sentence(pod.facts, pod.gap, heard)}"
+        age = (
+            f"its last report is {heard.report_age_s:.1f} s old"
+            if heard.report_age_s is not None
+            else "it has not reported yet"
+        )
+        match pod.state:
+            case PodState.BARE:
+                return f"is bare, without an agent: {_BARE.get(pod.reason or '', pod.reason)}"
+            case PodState.PENDING:
+                where = f"on {pod.facts.node}" if pod.facts.node else "and has no node yet"
+                return f"is pending {where}: {'it has just started' if pod.facts.running else 'its containers do not run yet'}"
+            case PodState.LEAVING:
+                return f"is being deleted; {age}"
+            case PodState.SILENT:
+                return f"is silent: {age}, and why is not known yet"
+            case PodState.UNREADY:
+                return f"reports, but is not Ready, so no Service sends it requests; {age}"
+            case PodState.SERVING:
+                return f"is serving; {age}"
+
+    async def _unlisted(self, namespace: str, name: str) -> Answer | None:
+        try:
+            manifest = await self._client.request("GET", f"/api/v1/namespaces/{namespace}/pods/{name}")
+        except KubeError as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
+        pod = msgspec.convert(manifest, Object, strict=False)
+        if pod.status.phase in ("Succeeded", "Failed"):
+            text = f"has finished ({pod.status.phase}); pods that have are on no roll"
+            return Answer(namespace, name, [], None, "Finished", f"{name} {text}")
+        labels = ", ".join(f"{key}={value}" for key, value in sorted(pod.metadata.labels.items())) or "none"
+        others = [watch for watch in self._services if watch.service.namespace == namespace]
+        if not others:
+            text = f"is not monitored: there is no MonitoredService in namespace {namespace}"
+            remedy = f"apply one whose spec.selector matches its labels ({labels}); docs/monitoredservice.md shows the shortest"
+        else:
+            text = f"is not monitored: its labels are {labels}, and no MonitoredService of the namespace selects them"
+            names = ", ".join(sorted(watch.service.name for watch in others))
+            remedy = f"change spec.selector of one of {names}, or the pod's labels"
+        return Answer(namespace, name, [], None, "NoMatchingService", f"{name} {text}", remedy)
