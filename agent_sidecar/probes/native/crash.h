@@ -13,6 +13,8 @@
 #include <stdint.h>
 #include <ucontext.h>
 
+#include "kernel.h"
+
 struct rollcall_crash {
     uint32_t signal, code; /* the signal is written last */
     uint64_t at_us, address, instruction, offset, caller_offset;
@@ -21,43 +23,16 @@ struct rollcall_crash {
 
 _Static_assert(sizeof(struct rollcall_crash) == 448, "layout.CRASH");
 
-/* --- the kernel, directly */
-
 #if defined(__x86_64__)
-enum { CRASH_READ = 0, CRASH_CLOSE = 3, CRASH_SIGACTION = 13, CRASH_GETPID = 39, CRASH_SIGALTSTACK = 131, CRASH_GETTID = 186,
-       CRASH_CLOCK = 228, CRASH_TGKILL = 234, CRASH_OPENAT = 257 };
-
-static inline long crash_call(long number, long a, long b, long c, long d) {
-    long result;
-    register long r10 __asm__("r10") = d;
-    __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10) : "rcx", "r11", "memory");
-    return result;
-}
-
 __attribute__((naked, used)) static void crash_restorer(void) { __asm__ volatile("mov $15, %eax\n\tsyscall"); }
 
 static uint64_t crash_instruction(const ucontext_t *context) { return (uint64_t)context->uc_mcontext.gregs[16]; /* RIP */ }
 static uint64_t crash_stack(const ucontext_t *context) { return (uint64_t)context->uc_mcontext.gregs[15]; /* RSP */ }
 static uint64_t crash_return(const ucontext_t *context) { (void)context; return 0; }
-#elif defined(__aarch64__)
-enum { CRASH_READ = 63, CRASH_CLOSE = 57, CRASH_SIGACTION = 134, CRASH_GETPID = 172, CRASH_SIGALTSTACK = 132, CRASH_GETTID = 178,
-       CRASH_CLOCK = 113, CRASH_TGKILL = 131, CRASH_OPENAT = 56 };
-
-static inline long crash_call(long number, long a, long b, long c, long d) {
-    register long x8 __asm__("x8") = number;
-    register long x0 __asm__("x0") = a;
-    register long x1 __asm__("x1") = b;
-    register long x2 __asm__("x2") = c;
-    register long x3 __asm__("x3") = d;
-    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3) : "memory");
-    return x0;
-}
-
+#else
 static uint64_t crash_instruction(const ucontext_t *context) { return context->uc_mcontext.pc; }
 static uint64_t crash_stack(const ucontext_t *context) { return context->uc_mcontext.sp; }
 static uint64_t crash_return(const ucontext_t *context) { return context->uc_mcontext.regs[30]; }
-#else
-#error "crash.h knows x86_64 and aarch64"
 #endif
 
 /* The kernel's struct, which is not the C library's. */

@@ -2,7 +2,8 @@
 /**
  * What went wrong in a request, from what PHP itself keeps (`error_get_last()`): the application's handlers are not touched.
  *
- * PHP keeps the last error only, so of several warnings in one request one is told. Loaded in requests that had an error.
+ * PHP keeps the last error only: of several warnings in one request that one is told, a sample where our extension counts them all
+ * (native/php_crash/warnings.c). Loaded in requests that had an error.
  */
 
 declare(strict_types=1);
@@ -80,6 +81,13 @@ final class Errors
             $text .= "#$number $place: " . ($frame['class'] ?? '') . ($frame['type'] ?? '') . $frame['function'] . "()\n";
         }
         return self::body(\get_class($error), $error->getMessage(), $error->getFile(), $error->getLine(), $text . '#99 {main}');
+    }
+
+    /** The body of ERROR for an exception that our extension has seen thrown: class, message, file, line, with tabs between them. */
+    public static function ofThrown(string $told): string
+    {
+        [$type, $message, $file, $line] = \explode("\t", $told) + ['', '', '', ''];
+        return self::join('exception ' . $type, $message, '', $file, (int) $line);
     }
 
     /** An exception that nobody caught: its text ends with `Type: message in file:line`, then the trace. Null: it is none. */

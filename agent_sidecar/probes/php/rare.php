@@ -15,6 +15,9 @@ final class Rare
     private const FLAG_FATAL = 1;
     private const FLAG_ABORTED = 2;
 
+    /** @var string our extension, whose version says what it knows (native/php_crash/php.c). No constant: opcache would ask once */
+    private static $extension = 'rollcall_crash';
+
     /** The agent's line, for the first request of a stream, to which the agent has said nothing yet: from the same file. */
     public static function visitorsFile(string $run): string
     {
@@ -125,8 +128,12 @@ final class Rare
         if ($request->hasSteps) {
             $message = Steps::finish($failure) . $message;
         }
-        if ($failure !== '') {
-            $message = self::message(3, $failure) . $message;
+        $told = ($flags & self::FLAG_FATAL) === 0 ? self::told() : '';
+        if (isset($told[3]) && \http_response_code() >= 500) {
+            require_once __DIR__ . '/errors.php';
+            $message = self::message(3, Errors::ofThrown(\substr($told, 3))) . $message;
+        } elseif ($failure !== '') {
+            $message = self::message(($told[1] ?? '') === 'w' ? 7 : 3, $failure) . $message;
         }
         if (!self::send($stream, $request, $message)) {
             self::send($stream, $request, $request->begin . $message);
@@ -148,6 +155,15 @@ final class Rare
             return '';
         }
         return \substr($method . ' ' . $found->route, 0, self::MAX_ENDPOINT_BYTES);
+    }
+
+    /** What our extension has to tell, see native/php_crash/php.c; '' without it. */
+    private static function told(): string
+    {
+        if (!\function_exists('phpversion')) {
+            return \extension_loaded('rollcall_crash') ? '1w' : ''; // switched off by disable_functions: most likely it counts
+        }
+        return (string) \phpversion(self::$extension);
     }
 
     public static function message(int $type, string $body): string

@@ -18,6 +18,7 @@
  *   4 STEP       u64 since (CLOCK_MONOTONIC, microseconds) | what the request is at; empty: not known any more
  *   5 RESOURCES  what the container's cgroup says (resources.php), whenever the agent has sent another line
  *   6 CALLS      calls of dependencies (calls.php), before the END of their request
+ *   7 WARNING    as ERROR, of a warning that our extension has counted (native/php_crash/warnings.c)
  * The agent's lines: `u8 c, s or - | key, 64 bytes | name | \n`: visitors are known by the cookie (c) or the entry of $_SERVER (s) of
  * that name, and hashed with that key; `-` when none are counted.
  *
@@ -125,13 +126,13 @@ if (!\class_exists('rollcall\probe\request', false)) {
             }
             $this->stream = null;
             $micros = (int) ((\hrtime(true) - $this->start) / 1000);
+            $status = \http_response_code() ?: 200;
             if (
-                $this->error === null && \error_get_last() === null && !\class_exists('wp', false)
+                $status < 500 && $this->error === null && \error_get_last() === null && !\class_exists('wp', false)
                 && !\class_exists('symfony\component\httpfoundation\request', false) // Laravel's requests are Symfony's
             ) {
                 // The way of nearly all requests: no handler of errors sees a failure, PHP itself keeps quiet, and forgets it.
                 $cpu = $this->cpu === null ? self::CPU_UNKNOWN : $this->cpuMicros();
-                $status = \http_response_code() ?: 200;
                 // Few and large numbers for its fields, which takes less time: the duration is below 2 ** 40.
                 $fields = $status << 24 | \connection_aborted() << 41 | $cpu << 48;
                 $message = \pack('PPv', 16 | 2 << 16 | $micros << 24, $fields, $cpu >> 16);

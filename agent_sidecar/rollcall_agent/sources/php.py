@@ -18,8 +18,9 @@ from ..log import say
 from ..wire import facts, layout
 from .deaths import Crash, Death, take_crash
 from .php_calls import PhpCalls
+from .php_warnings import PhpWarnings
 
-BEGIN, END, ERROR, STEP, RESOURCES, CALLS = 1, 2, 3, 4, 5, 6
+BEGIN, END, ERROR, STEP, RESOURCES, CALLS, WARNING = 1, 2, 3, 4, 5, 6, 7
 PREFIX = struct.Struct("<HB")
 BEGIN_BODY = struct.Struct("<QIQ")
 END_BODY = struct.Struct("<QHBI")
@@ -65,6 +66,7 @@ class PhpSource:
         self._ledger = ledger
         self._calls = PhpCalls(ledger)
         self._crash_dir = os.path.dirname(ledger.path)
+        self._warnings = PhpWarnings(self._crash_dir, ledger)
         self.deaths: list[Death] = []
         self._vanished: dict[tuple[int, int], tuple[int, Death]] = {}
         self._visitors_file = visitors_file
@@ -75,6 +77,7 @@ class PhpSource:
         self._partial: dict[int, bytes] = {}
         self._endpoints: dict[bytes, int] = {}
         self._failures: dict[int, list[str]] = {}
+        self._counted: set[int] = set()
         self._sampled: dict[str, int] = {}
         self._last_begun = -1
         self._asked: set[int] = set()
@@ -115,6 +118,7 @@ class PhpSource:
             except (OSError, BadMessageError) as error:
                 say(f"PHP connection dropped: {error}", "php")
             self._drop(fd, now_us)
+        self._warnings.take()
         if self._vanished:
             self._bury(now_us)
         if now_us >= self._ask_at_us:
@@ -155,6 +159,7 @@ class PhpSource:
         number, connection = self._sockets.pop(fd)
         self._partial.pop(number, None)
         self._failures.pop(number, None)
+        self._counted.discard(number)
         self._asked.discard(number)
         self._epoll.unregister(fd)
         connection.close()
@@ -239,8 +244,8 @@ class PhpSource:
         """What not every request has; its request, if it is about one, is in its slot."""
         if kind == STEP and len(body) >= STEP_BODY.size:
             self._step(number, body, now_us)
-        elif kind == ERROR:
-            self._error(number, body)
+        elif kind in (ERROR, WARNING):
+            self._error(number, body, is_counted=kind == WARNING)
         elif kind == CALLS:
             self._calls.take(number, body)
         elif kind == RESOURCES and len(body) >= RESOURCES_BODY.size:
@@ -281,18 +286,25 @@ class PhpSource:
             cpu_us = min(cpu_us, elapsed_us)
         ledger.point(ended_us, elapsed_us, waited_us, cpu_us, endpoint, dependency, failure, outcome)
 
-    def _error(self, number: int, body: bytes) -> None:
+    def _error(self, number: int, body: bytes, *, is_counted: bool) -> None:
         """Kept until the end of its request, which may tell another endpoint."""
         fields = body.decode("utf-8", "replace").split("\0")
         if len(fields) == _ERROR_FIELDS and fields[0].partition(" ")[0] in facts.ERROR_KINDS:
             self._failures[number] = fields
+            if is_counted and fields[0].startswith("warning "):
+                self._counted.add(number)
+            else:
+                self._counted.discard(number)
 
     def _note(self, number: int, status: int, flags: int, endpoint: int, now_us: int) -> int:
         """Count by its type what went wrong in a request that has ended; the index of what made it a failure, 0 without."""
         fields = self._failures.pop(number, None)
         kind = fields[0].partition(" ")[0] if fields else ""
         failure = 0
-        if fields:
+        if fields and number in self._counted:
+            self._counted.discard(number)
+            self._sample(fields, endpoint, now_us)
+        elif fields:
             index = self._count(fields, endpoint, now_us)
             failure = index if kind in facts.FAILURE_KINDS else 0
         if kind not in facts.FAILURE_KINDS:
@@ -305,12 +317,12 @@ class PhpSource:
         return failure
 
     def _count(self, fields: list[str], endpoint: int, now_us: int) -> int:
-        name, message, function, file, line = fields
-        index = self._ledger.error(name)
-        self._sample(name, message, function, file, line, endpoint, now_us)
+        index = self._ledger.error(fields[0])
+        self._sample(fields, endpoint, now_us)
         return index
 
-    def _sample(self, name: str, message: str, function: str, file: str, line: str, endpoint: int, now_us: int) -> None:
+    def _sample(self, fields: list[str], endpoint: int, now_us: int) -> None:
+        name, message, function, file, line = fields
         if now_us - self._sampled.get(name, -SAMPLE_EVERY_US) < SAMPLE_EVERY_US:
             return
         if len(self._sampled) >= _MAX_NAMES:

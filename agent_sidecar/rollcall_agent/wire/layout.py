@@ -171,6 +171,12 @@ CRASH_SUFFIX = ".crash"
 
 FILE_BYTES = OFF_CRASH + CRASH.size
 
+WARNINGS_FILE = "php.warnings"
+"""In `worker_dir`, made by the agent, one for all PHP workers: what PHP itself reports, by the number of its type's bit."""
+WARNINGS_MAGIC = b"ROLLWARN"
+WARNINGS = struct.Struct("<8s16Q16Q")
+"""magic, what the workers have counted, what the agent has taken in of that."""
+
 assert HEADER.size == OFF_STARTED
 assert OFF_ENDPOINTS % 8 == ENDPOINT.size % 8 == SLOT.size % 8 == ERROR.size % 8 == STEP.size % 8 == 0
 assert DEPENDENCY.size % 8 == POINT.size % 8 == CRASH.size % 8 == 0

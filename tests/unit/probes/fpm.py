@@ -39,20 +39,22 @@ env[ROLLCALL_RUN]={run}
 assert FPM, "these tests run php-fpm: python -m tests.harness.packages installs it"
 
 
-def add_probe(scan: Path, probes: Path = PROBES) -> None:
+def add_probe(scan: Path, probes: Path = PROBES, *, native: bool = True) -> None:
     """Write the probe's configuration into a folder that PHP scans, with the place that the probe has here."""
-    for file in (PROBES / "php/conf.d").glob("*.ini"):
+    for file in (PROBES / "php/conf.d").glob("*.ini" if native else "rollcall.ini"):
         (scan / file.name).write_text(file.read_text().replace("/rollcall/probes", str(probes)))
 
 
 class Fpm:
-    """php-fpm in a pod, called through its socket. Its extensions are those that are named, whatever this machine enables."""
+    """php-fpm in a pod, called through its socket. Its extensions are those that are named, whatever this machine enables, and
+    with the probe ours (`native`)."""
 
     def __init__(
         self,
         pod: Pod,
         *,
         probe: bool = True,
+        native: bool = True,
         extra: str = "clear_env=yes",
         ini: str = "",
         scanned: str = "",
@@ -69,7 +71,7 @@ class Fpm:
         lines = ["zend_extension=opcache", "opcache.enable=1"] if opcache else []
         (scan / "10-extensions.ini").write_text("\n".join([*lines, *(f"extension={name}" for name in extensions), scanned]))
         if probe:
-            add_probe(scan, probes)
+            add_probe(scan, probes, native=native)
         (folder / "php.ini").write_text(ini)
         pool = POOL.format(folder=folder, run=pod.run, extra=extra, workers=workers)
         if os.geteuid() == 0:

@@ -37,7 +37,7 @@ FAULTS = {
     "time": ("timeout max_execution_time", "", line_of("for (;;) {")),
     "parse": ("fatal parse error", "", 1),
     "user": ("fatal E_USER_ERROR", "", line_of("E_USER_ERROR")),
-    "caught": ("http 500", "", 0),
+    "caught": ("exception DomainException", "", line_of("caught by the application")),
     "status": ("http 503", "", 0),
     "in-shutdown": ("exception DomainException", "{closure}", line_of("while shutting down")),
     "cleared": ("exception DomainException", "{main}", line_of("cleared by a framework")),
@@ -78,6 +78,13 @@ def test_each_failure_is_told_by_type_and_place(pod: Pod, agent: Listener, opcac
     assert agent.file.totals.errors == len(FAULTS)
 
 
+def test_without_our_extension_a_failure_that_the_application_answers_is_its_status(pod: Pod, agent: Listener) -> None:
+    fpm = Fpm(pod, ini=INI, native=False)
+    call(fpm.socket, PAGE, "m=caught")
+    agent.finished(2)
+    assert agent.errors == {"http 500": 1}
+
+
 def test_a_message_is_bounded_and_tells_of_no_person(pod: Pod, agent: Listener) -> None:
     fpm = Fpm(pod, ini=INI)
     call(fpm.socket, PAGE, "m=uncaught")
@@ -88,16 +95,19 @@ def test_a_message_is_bounded_and_tells_of_no_person(pod: Pod, agent: Listener) 
 
 
 @pytest.mark.parametrize("mode", WARNINGS)
-def test_the_last_warning_of_a_request_is_counted_and_no_failure(pod: Pod, agent: Listener, mode: str) -> None:
-    fpm = Fpm(pod, ini=INI)
+@pytest.mark.parametrize("native", [True, False])
+def test_the_last_warning_of_a_request_is_counted_and_no_failure(pod: Pod, agent: Listener, mode: str, native: bool) -> None:
+    """By our extension, which counts all (test_php_warnings.py), or without it by the probe."""
+    fpm = Fpm(pod, ini=INI, native=native)
     call(fpm.socket, PAGE, f"m={mode}")
     agent.finished(2)
     assert agent.errors == {WARNINGS[mode]: 1}
     assert agent.file.totals.errors == 0
 
 
-def test_what_the_application_suppresses_or_handles_is_no_warning(pod: Pod, agent: Listener) -> None:
-    fpm = Fpm(pod, ini=INI)
+@pytest.mark.parametrize("native", [True, False])
+def test_what_the_application_suppresses_or_handles_is_no_warning(pod: Pod, agent: Listener, native: bool) -> None:
+    fpm = Fpm(pod, ini=INI, native=native)
     for mode in SILENT:
         call(fpm.socket, PAGE, f"m={mode}")
     agent.finished(len(SILENT) + 1)

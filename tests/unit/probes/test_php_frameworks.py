@@ -27,14 +27,15 @@ def agent(pod: Pod) -> Iterator[Listener]:
 class Site:
     """An application whose front controller gets every request."""
 
-    def __init__(self, pod: Pod, root: Path, *, probe: bool = True, uopz: bool = False) -> None:
+    def __init__(self, pod: Pod, root: Path, *, probe: bool = True, native: bool = True, uopz: bool = False) -> None:
         self._pod, self._root = pod, root
         var = pod.folder / "var"
         for name in ("framework/views", "framework/cache", "logs"):
             (var / name).mkdir(parents=True, exist_ok=True)
         extensions = (*(("uopz",) if uopz else ()), *EXTENSIONS)
         ini = INI + ("uopz.exit=1\n" if uopz else "")
-        self.fpm = Fpm(pod, probe=probe, ini=ini, extensions=extensions, extra=f"env[APP_VAR]={var}", workers=1)
+        extra = f"env[APP_VAR]={var}"
+        self.fpm = Fpm(pod, probe=probe, native=native, ini=ini, extensions=extensions, extra=extra, workers=1)
 
     def get(self, uri: str, script: str = "index.php", method: str = "GET") -> bytes:
         path, _, query = uri.partition("?")
@@ -65,45 +66,46 @@ def failures(agent: Listener) -> dict[str, int]:
 
 
 FRAMEWORKS = {
-    # name: (document root, endpoint of a good request, of one that fails, error)
-    "symfony": (APPS / "symfony", "GET feed_show", "GET feed_fail", "http 500"),
-    "laravel": (APPS / "laravel/public", "GET /feed/{user}", "GET /fail/{user}", "exception DomainException"),
-    "slim": (APPS / "slim", "GET /index.php", "GET /index.php", "http 500"),
+    # name: (document root, endpoint of a good request, of one that fails, the file that throws)
+    "symfony": (APPS / "symfony", "GET feed_show", "GET feed_fail", "index.php"),
+    "laravel": (APPS / "laravel/public", "GET /feed/{user}", "GET /fail/{user}", "routes/web.php"),
+    "slim": (APPS / "slim", "GET /index.php", "GET /index.php", "index.php"),
 }
 
 
-@pytest.mark.parametrize("name", FRAMEWORKS)
-def test_endpoint_and_error(pod: Pod, agent: Listener, name: str) -> None:
-    root, good, bad, error = FRAMEWORKS[name]
-    site = Site(pod, root)
-    assert site.get("/feed/anna").endswith(b"feed of anna")
-    assert b"Status: 500" in site.get("/fail/bob")
-    agent.finished(3)
-    assert requests_of(agent) == ({good: 1, bad: 1} if good != bad else {good: 2})
-    assert failures(agent) == {error: 1}  # Slim 3 uses what PHP 8.2 deprecates
+def check_the_failure(agent: Listener, name: str) -> None:
+    root, _, bad, file = FRAMEWORKS[name]
+    assert failures(agent) == {"exception DomainException": 1}  # and warnings: Slim 3 uses what PHP 8.2 deprecates
     assert agent.file.totals.errors == 1
-    [sample] = [sample for sample in agent.samples if sample["error"] == error]
-    assert sample["endpoint"] == bad
-    if error.startswith("exception"):
-        assert sample["message"] == "no feed of bob"
-        assert sample["file"] == "routes/web.php"
-        assert (APPS / "laravel/routes/web.php").read_text().splitlines()[sample["line"] - 1].startswith("    throw")
+    [sample] = [sample for sample in agent.samples if sample["error"] == "exception DomainException"]
+    assert sample["message"] == ("no feed" if name == "slim" else "no feed of bob")
+    assert (sample["endpoint"], sample["file"]) == (bad, file)
+    source = next(path for folder in (root, root.parent) if (path := folder / file).exists())
+    assert "throw new DomainException" in source.read_text().splitlines()[sample["line"] - 1]
 
 
-@pytest.mark.parametrize("name", ["symfony", "slim"])
-def test_with_uopz_exceptions_that_the_framework_answers_itself_are_told(pod: Pod, agent: Listener, name: str) -> None:
-    root, _, bad, _ = FRAMEWORKS[name]
-    site = Site(pod, root, uopz=True)
+@pytest.mark.parametrize("uopz", [False, True])
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_endpoint_and_error(pod: Pod, agent: Listener, name: str, uopz: bool) -> None:
+    """Of what a framework answers itself: with uopz by the method that takes it, else by the extension that sees it thrown."""
+    root, good, bad, _ = FRAMEWORKS[name]
+    site = Site(pod, root, native=not uopz, uopz=uopz)
     assert site.get("/feed/anna").endswith(b"feed of anna")
     assert b"Status: 500" in site.get("/fail/bob")
     if name == "symfony":
         assert b"Status: 404" in site.get("/missing/bob")  # an exception as well, but no failure
     agent.finished(4 if name == "symfony" else 3)
-    assert failures(agent) == {"exception DomainException": 1}
-    assert agent.file.totals.errors == 1
-    [sample] = [sample for sample in agent.samples if sample["error"] == "exception DomainException"]
-    assert (sample["endpoint"], sample["file"]) == (bad, "index.php")
-    assert "throw new DomainException" in (root / "index.php").read_text().splitlines()[sample["line"] - 1]
+    ended = requests_of(agent)
+    assert (ended.pop("GET feed_missing", 0), ended) == (name == "symfony", {good: 1, bad: 1} if good != bad else {good: 2})
+    check_the_failure(agent, name)
+
+
+@pytest.mark.parametrize("name", ["symfony", "slim"])
+def test_without_any_extension_what_a_framework_answers_itself_is_its_status(pod: Pod, agent: Listener, name: str) -> None:
+    site = Site(pod, FRAMEWORKS[name][0], native=False)
+    assert b"Status: 500" in site.get("/fail/bob")
+    agent.finished(2)
+    assert failures(agent) == {"http 500": 1}
 
 
 @pytest.mark.parametrize("uopz", [False, True])

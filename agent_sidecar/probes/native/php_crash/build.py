@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SOURCE = HERE / "rollcall_crash.c"
-PARTS = [SOURCE, HERE.parent / "crash.h", Path(__file__)]
+SOURCES = sorted(HERE.glob("*.c"))
+PARTS = [*SOURCES, *HERE.glob("*.h"), *HERE.parent.glob("*.h"), Path(__file__)]
 PROBE = HERE.parents[1] / "php"
 FLAGS = [
     *("-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"),
@@ -21,6 +21,8 @@ FLAGS = [
     *("-nostdlib", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fno-tree-loop-distribute-patterns"),
     *("-Wl,--hash-style=both", "-Wl,-z,now", "-Wl,-z,noexecstack", "-Wl,-z,max-page-size=65536", "-Wl,--build-id=none"),
 ]
+FLAGS_OF = {"aarch64": ("-mno-outline-atomics",)}
+"""GCC's own library is not there either."""
 INI = """; Rollcall: tells by what signal and in which library a PHP process has died. Written where the extension was built.
 extension=/rollcall/probes/php/native/{machine}/rollcall_crash.so
 """
@@ -37,7 +39,7 @@ def main() -> int:
             return 0
         library.parent.mkdir(parents=True, exist_ok=True)
         fresh = library.with_suffix(f".{os.getpid()}.new")
-        subprocess.run([compiler, *FLAGS, str(SOURCE), "-o", str(fresh)], check=True)
+        subprocess.run([compiler, *FLAGS, *FLAGS_OF.get(machine, ()), *map(str, SOURCES), "-o", str(fresh)], check=True)
     except FileNotFoundError:
         sys.stderr.write(f"PHP extension: there is no compiler {compiler!r}; install one (Debian: gcc) or set CC\n")
         return 1
