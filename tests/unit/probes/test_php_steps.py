@@ -106,13 +106,21 @@ def test_a_great_many_calls_do_not_overflow_the_stream(pod: Pod, agent: Listener
     """The agent reads ten times a second."""
     fpm = Fpm(pod, workers=1, **UOPZ)
     agent.finished(1)
-    request = Request(fpm, "m=many")
-    while not request.answer:
-        agent.read()
-        time.sleep(0.1)
-    assert b"many" in request.end()
-    agent.finished(2)
-    assert agent.file.totals.lost == 0
+    slowest = 1.0
+    for number in range(
+        2, 12
+    ):  # until this process got its turn as often as the agent does on a machine that is not overloaded
+        request = Request(fpm, "m=many")
+        lost, slowest, read_at = agent.file.totals.lost, 0.0, time.monotonic()
+        while not request.answer:
+            agent.read()
+            time.sleep(0.1)
+            slowest, read_at = max(slowest, time.monotonic() - read_at), time.monotonic()
+        assert b"many" in request.end()
+        agent.finished(number)
+        if slowest < 0.15:
+            break
+    assert slowest >= 0.15 or agent.file.totals.lost == lost
 
 
 @pytest.mark.parametrize("mode", ["throws", "warns", "exit"])
