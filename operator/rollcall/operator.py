@@ -24,15 +24,17 @@ from aiohttp import web
 from rollcall import __version__
 from rollcall.api.monitoredservice import API_VERSION, GROUP, KIND, PLURAL, VERSION
 from rollcall.control.announcements import Announcer
+from rollcall.control.breaker import Breaker
 from rollcall.control.bundle import Bundle
 from rollcall.control.certificates import CertificateKeeper, CertificateStoreError, dns_names
 from rollcall.control.coverage import Coverage
 from rollcall.control.handlers import quieten, registry_for
 from rollcall.control.kubelets import KubeletPoller
+from rollcall.control.repair import Repairer
 from rollcall.control.services import Services
 from rollcall.control.status import StatusWriter
 from rollcall.control.takeback import Judge
-from rollcall.control.term import LeaderLabel, Term
+from rollcall.control.term import Job, LeaderLabel, Term
 from rollcall.control.visitors import VisitorKeys, VisitorSecretError
 from rollcall.control.why import Explainer
 from rollcall.facts import ProcessFacts
@@ -79,8 +81,10 @@ class Operator:
         self._publisher = Publisher(self._roll)
         self._metrics = OperatorMetrics(self._door, self._publisher)
         self._visitors = VisitorKeys(SecretStore(client, settings.namespace, f"{settings.name}-visitors"))
-        self._services = Services(client, self._roll, self._namespaces_changed, self._visitors.key)
-        self._coverage = Coverage(self._services, self._roll, self._door.strangers)
+        self._services = Services(
+            client, self._roll, self._namespaces_changed, self._visitors.key, Breaker(settings.agent.image)
+        )
+        self._coverage = Coverage(client, self._services, self._roll, self._door.strangers)
         self._explainer = Explainer(client, self._services, self._coverage)
         self._facts = ProcessFacts()
         self._keeper = CertificateKeeper(
@@ -131,7 +135,7 @@ class Operator:
             "kopf": self._run_kopf(kopf_stop),
             "term": term.run(),
             "certificates": self._keep_certificates(),
-            "facts": self._keep_facts(),
+            "facts": self._keep_looking(),
             "bridge": self._bridge(),
         }
         tasks = [asyncio.create_task(job, name=name) for name, job in jobs.items()]
@@ -160,17 +164,22 @@ class Operator:
             await runner.cleanup()
 
     def _make_term(self) -> Term:
-        settings = self._settings
+        settings, client, services = self._settings, self._client, self._services
+        jobs: list[Job] = [
+            StatusWriter(client, services, self._metrics.status_writes),
+            Judge(client, services, settings.agent.image),
+            Announcer(client, services),
+            self._coverage,
+            Repairer(client, services),
+        ]
+        if self._kubelets is not None:
+            jobs.append(KubeletPoller(self._kubelets, services))
         return Term(
             self._roll,
             self._services,
             self._publisher,
             IngestServer(self._door, settings.ports.ingest, self._keeper.new_context()),
-            StatusWriter(self._client, self._services, self._metrics.status_writes),
-            Judge(self._client, self._services, settings.agent.image),
-            Announcer(self._client, self._services),
-            self._coverage,
-            KubeletPoller(self._kubelets, self._services) if self._kubelets is not None else None,
+            jobs,
             self._bundle,
             LeaderLabel(self._client, settings.namespace, settings.pod_name),
             lambda: self._keeper.current.bundle.decode(),
@@ -202,6 +211,7 @@ class Operator:
             pull_policy=agent.pull_policy,
             operator_address=self._settings.ingest_address,
             native=self._native,
+            paused=self._services.breaker.open,
         )
 
     # --- jobs
@@ -254,9 +264,10 @@ class Operator:
             if self._keeper.current.bundle != before:
                 self._namespaces_changed()
 
-    async def _keep_facts(self) -> None:
+    async def _keep_looking(self) -> None:
         while True:
             self._facts.sample()
+            self._services.look_at_image()
             await asyncio.sleep(1)
 
     async def _supports_native_sidecars(self) -> bool:

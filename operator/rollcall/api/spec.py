@@ -230,6 +230,23 @@ class Objectives(Part):
         return first, second, third
 
 
+class RepairMode(StrEnum):
+    OFF = "Off"
+    RESTART = "Restart"
+
+
+class Coverage(Part):
+    """What is done about pods that do not report."""
+
+    repair: RepairMode = Field(
+        default=RepairMode.OFF,
+        description=(
+            "Off: bare pods are listed and left alone. Restart: those that would be covered after a restart are evicted, one "
+            "after the other, obeying PodDisruptionBudgets."
+        ),
+    )
+
+
 class MonitoredServiceSpec(Part):
     """What to watch and what is good."""
 
@@ -258,6 +275,7 @@ class MonitoredServiceSpec(Part):
     injection: Injection = part(Injection, "How the agent gets into pods.")
     signals: Signals = part(Signals, "Where the numbers come from.")
     objectives: Objectives = part(Objectives, "What good looks like.")
+    coverage: Coverage = part(Coverage, "What is done about pods that do not report.")
     minimum_coverage: Percentage = Field(
         default="80%",
         description="Share of the pods that must report; below it the numbers speak for too few, and health is Unknown.",

@@ -7,12 +7,13 @@ etcd; totals are exact, but do not cause a write of their own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rollcall.api.durations import format_duration_ms
 from rollcall.api.percentages import format_ratio
 from rollcall.control.causes import cause_conditions, causes_of
+from rollcall.control.findings import Finding
 from rollcall.control.signals import rounded_count, rounded_rate, signals_of
 from rollcall.model.coverage import Gap
 from rollcall.model.health import HealthState
@@ -35,6 +36,8 @@ class Context:
     """(name, reason) of the pods to look at first."""
     taken_back: Sequence[dict[str, Any]] = ()
     """The workloads that are not injected any more."""
+    findings: Mapping[str, Finding] = field(default_factory=dict)
+    """Further conditions, by type."""
 
 
 def status_of(picture: Picture, context: Context, standing: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,7 +131,11 @@ def _conditions(picture: Picture, context: Context, standing: Mapping[str, Any])
             "observedGeneration": context.generation,
             "lastTransitionTime": since.get((kind, value), context.now),
         }
-        for kind, value, reason, message in [*_judgements(picture, context), *cause_conditions(picture, standing)]
+        for kind, value, reason, message in [
+            *_judgements(picture, context),
+            *cause_conditions(picture, standing),
+            *((kind, *finding) for kind, finding in sorted(context.findings.items())),
+        ]
     ]
 
 

@@ -8,7 +8,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from rollcall.control.findings import Finding
+from rollcall.control.gap_events import GapNews
+from rollcall.control.telling import tell_of
 from rollcall.ingest.strangers import Strangers
+from rollcall.kube.client import Client
 from rollcall.model.coverage import Heard, gap_of
 from rollcall.model.fleet import Fleet
 from rollcall.model.roll import Roll
@@ -16,6 +20,7 @@ from rollcall.model.tally import Pod
 
 if TYPE_CHECKING:
     from rollcall.control.services import Services
+    from rollcall.control.watch import ServiceWatch
 
 LOOK_S = 1.0
 SETTLE_S = 15.0
@@ -26,8 +31,15 @@ class Coverage:
     """Run it while this replica leads."""
 
     def __init__(
-        self, services: Services, roll: Roll, strangers: Strangers, clock: Callable[[], float] = time.monotonic
+        self,
+        client: Client,
+        services: Services,
+        roll: Roll,
+        strangers: Strangers,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._client = client
+        self._news: dict[str, GapNews] = {}
         self._services = services
         self._roll = roll
         self._strangers = strangers
@@ -38,17 +50,49 @@ class Coverage:
         await asyncio.sleep(SETTLE_S)
         while True:
             self.round(time.time())
+            await self._tell()
             await asyncio.sleep(LOOK_S)
+
+    async def _tell(self) -> None:
+        """Events on workloads whose pods do not report."""
+        now_s = self._clock()
+        watches = {watch.service.metadata.uid: watch for watch in self._services}
+        self._news = {uid: self._news.get(uid) or GapNews() for uid in watches}
+        for uid, watch in watches.items():
+            for workload, reason, message in self._news[uid].take(watch.fleet.pods, now_s):
+                about = watch.reference(workload)
+                await tell_of(self._client, watch.service, "Warning", reason, message, about=about)
 
     def round(self, unix_s: float) -> None:
         """One look at everything."""
         for watch in self._services:
+            self._note(watch, "AutoscalerMisled", "WholePodMeasured", "; ".join(watch.autoscaler_hints()))
+            self._note(watch, "Overlapping", "PodsShared", self._shared(watch))
             counts: Counter[str] = Counter()
             for pod in watch.fleet.pods.values():
                 pod.gap = gap_of(pod.facts, pod.state, self.heard(watch.fleet, pod), unix_s) if pod.facts.injected else None
                 if pod.gap is not None:
                     counts[pod.gap.value] += 1
             watch.fleet.gaps = dict(counts)
+
+    @staticmethod
+    def _note(watch: ServiceWatch, kind: str, reason: str, message: str) -> None:
+        """A condition that is there while there is something to say."""
+        if message:
+            watch.findings[kind] = Finding("True", reason, message[:1024])
+        else:
+            watch.findings.pop(kind, None)
+
+    def _shared(self, watch: ServiceWatch) -> str:
+        """What is to be said of pods that other services list as well."""
+        mine, found = watch.fleet.pods.keys(), []
+        for other in self._services:
+            if other is not watch and other.service.namespace == watch.service.namespace:
+                count = len(mine & other.fleet.pods.keys())
+                if count:
+                    oldest = min(watch, other, key=lambda each: each.age_key).service.name
+                    found.append(f"{count} pods are in {other.service.name} as well ({oldest} is the older, and injects them)")
+        return f"{', '.join(found)}; each service shows them, and a sum over services counts them twice" if found else ""
 
     def heard(self, fleet: Fleet, pod: Pod) -> Heard:
         """What is known of a pod's agent at this moment."""

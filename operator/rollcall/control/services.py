@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rollcall.api.monitoredservice import InvalidMonitoredServiceError, MonitoredService
+from rollcall.control.breaker import Breaker
 from rollcall.control.watch import NamespaceWorkloads, ServiceWatch
 from rollcall.inject import names
 from rollcall.kube.client import Client
@@ -30,11 +31,13 @@ class Services:
         roll: Roll,
         on_change: Callable[[], None] = lambda: None,
         visitor_key: Callable[[str], str | None] = lambda uid: None,
+        breaker: Breaker | None = None,
     ) -> None:
         self._client = client
         self._roll = roll
         self._on_change = on_change
         self._visitor_key = visitor_key
+        self.breaker = breaker or Breaker("")
         self._watches: dict[Key, ServiceWatch] = {}
         self._workloads: dict[str, NamespaceWorkloads] = {}
         self._enabled: dict[str, bool] = {}
@@ -103,7 +106,7 @@ class Services:
         if namespace not in self._workloads:
             self._workloads[namespace] = NamespaceWorkloads(self._client, namespace, lambda: self._workloads_changed(namespace))
         key_of_visitors = self._visitor_key(service.metadata.uid)
-        watch = ServiceWatch(self._client, self._roll, service, self._workloads[namespace], key_of_visitors)
+        watch = ServiceWatch(self._client, self._roll, service, self._workloads[namespace], key_of_visitors, self.breaker)
         watch.namespace_enabled = self._enabled.get(namespace, False)
         watch.refresh()
         watch.workloads_changed()
@@ -122,6 +125,10 @@ class Services:
             _stop_soon(self._workloads.pop(key[0]).stop())
         _log.info("not watching %s/%s any more", *key)
         self._on_change()
+
+    def look_at_image(self) -> None:
+        """Whether injection pauses, because the agent's image cannot be pulled; every replica looks."""
+        self.breaker.round(watch.pods for watch in self._watches.values())
 
     def begin_term(self) -> None:
         """This replica leads from now on."""

@@ -18,7 +18,6 @@ from typing import Any
 import aiohttp
 
 from rollcall.api.monitoredservice import API_VERSION, GROUP, KIND, PLURAL, VERSION
-from rollcall.api.spec import InjectionMode
 from rollcall.api.status import WORST_PODS
 from rollcall.control.conditions import Context, essence, flips, status_of
 from rollcall.control.services import Services
@@ -154,29 +153,10 @@ def _status(watch: ServiceWatch, last: _Written) -> dict[str, Any]:
         generation=watch.service.metadata.generation,
         departed=fleet.departed(),
         departed_pods=fleet.departed_pods,
-        injecting=_injecting(watch),
+        injecting=watch.injecting(),
         now=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         worst=worst(fleet, WORST_PODS),
         taken_back=watch.takeback.as_status(),
+        findings=watch.findings,
     )
     return status_of(picture(fleet, with_roll=False, with_lists=True), context, last.status)
-
-
-def _injecting(watch: ServiceWatch) -> tuple[bool, str, str]:
-    if watch.service.spec.injection.mode is InjectionMode.OFF:
-        return False, "InjectionOff", "spec.injection.mode is Off; new pods stay bare"
-    if not watch.namespace_enabled:
-        namespace = watch.service.namespace
-        return (
-            False,
-            "NamespaceNotEnabled",
-            f"kubectl label namespace {namespace} rollcall.dev/inject=enabled lets new pods be injected",
-        )
-    if taken_back := watch.takeback.entries:
-        names = ", ".join(sorted(taken_back))
-        reasons = "; ".join(entry.reason for entry in taken_back.values())
-        return False, "TakenBack", f"not injected any more, because the probe made pods crash: {names}: {reasons}"[:1024]
-    if trying := watch.takeback.blame.trying:
-        where = ", ".join(f"{count} of {workload}" for workload, count in sorted(trying.items()))
-        return True, "Trying", f"pods crash; it is being tried without the probe in {where}"[:1024]
-    return True, "Enabled", "new pods are injected"

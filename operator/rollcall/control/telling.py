@@ -13,11 +13,13 @@ from rollcall.kube.events import tell
 _log = logging.getLogger(__name__)
 
 
-async def tell_of(client: Client, service: MonitoredService, kind: str, reason: str, message: str) -> None:
-    """One event, `kind` Normal or Warning."""
+async def tell_of(
+    client: Client, service: MonitoredService, kind: str, reason: str, message: str, *, about: dict[str, str] | None = None
+) -> None:
+    """One event, `kind` Normal or Warning, on the service, or on what the reference `about` names."""
     _log.warning("%s/%s: %s", service.namespace, service.name, message)
-    about = {"apiVersion": API_VERSION, "kind": KIND, "namespace": service.namespace, "name": service.name}
+    own = {"apiVersion": API_VERSION, "kind": KIND, "namespace": service.namespace, "name": service.name}
     try:
-        await tell(client, about | {"uid": service.metadata.uid}, kind, reason, message)
+        await tell(client, about or own | {"uid": service.metadata.uid}, kind, reason, message)
     except (KubeError, aiohttp.ClientError, OSError, TimeoutError) as error:
         _log.warning("event on %s/%s: %s", service.namespace, service.name, error or type(error).__name__)

@@ -6,17 +6,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol
 
 import aiohttp
 
-from rollcall.control.announcements import Announcer
 from rollcall.control.bundle import Bundle
-from rollcall.control.coverage import Coverage
-from rollcall.control.kubelets import KubeletPoller
 from rollcall.control.services import Services
-from rollcall.control.status import StatusWriter
-from rollcall.control.takeback import Judge
 from rollcall.ingest.server import IngestServer
 from rollcall.kube.client import MERGE_PATCH, Client, KubeError
 from rollcall.model.roll import Roll
@@ -57,6 +53,12 @@ class LeaderLabel:
             _log.warning("leader label: %s", error or type(error).__name__)
 
 
+class Job(Protocol):
+    """What runs for as long as a replica leads, and is cancelled then."""
+
+    def run(self) -> Coroutine[Any, Any, None]: ...
+
+
 class Term:
     """Begins when `lead(True)` is called and ends with `lead(False)`; `run` does the work in between, again and again."""
 
@@ -66,11 +68,7 @@ class Term:
         services: Services,
         publisher: Publisher,
         ingest: IngestServer,
-        status: StatusWriter,
-        judge: Judge,
-        announcer: Announcer,
-        coverage: Coverage,
-        kubelets: KubeletPoller | None,
+        jobs: Sequence[Job],
         bundle: Bundle,
         label: LeaderLabel,
         ca: Callable[[], str],
@@ -80,11 +78,7 @@ class Term:
         self._services = services
         self._publisher = publisher
         self._ingest = ingest
-        self._status = status
-        self._judge = judge
-        self._announcer = announcer
-        self._coverage = coverage
-        self._kubelets = kubelets
+        self._jobs = jobs
         self._bundle = bundle
         self._label = label
         self._ca = ca
@@ -109,16 +103,7 @@ class Term:
 
     async def _serve(self) -> None:
         await self._begin()
-        jobs = [
-            self._fold(),
-            self._status.run(),
-            self._judge.run(),
-            self._announcer.run(),
-            self._coverage.run(),
-            self._publish(),
-        ]
-        if self._kubelets is not None:
-            jobs.append(self._kubelets.run())
+        jobs = [self._fold(), self._publish(), *(job.run() for job in self._jobs)]
         work = [asyncio.create_task(job) for job in jobs]
         try:
             ended = asyncio.create_task(self._turn.wait())

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Callable, Mapping
 
 from rollcall.api.durations import parse_duration_ms
 from rollcall.api.monitoredservice import MonitoredService
 from rollcall.api.percentages import parse_ratio
+from rollcall.api.quantities import parse_quantity
 from rollcall.api.spec import InjectionMode
+from rollcall.control.autoscalers import KIND_PATH, Autoscaler, hints
+from rollcall.control.breaker import Breaker
+from rollcall.control.findings import Finding
 from rollcall.control.takeback import TakeBack
 from rollcall.inject.selectors import matches, to_query
 from rollcall.kube.client import Client
@@ -78,7 +83,11 @@ class NamespaceWorkloads:
             )
             for plural in WORKLOADS
         ]
-        self._tasks = [asyncio.create_task(informer.run()) for informer in self._informers]
+        self._autoscalers = Informer(
+            client, KIND_PATH.format(namespace=namespace), Autoscaler, on_change=_nothing, on_delete=_nothing
+        )
+        runs = [informer.run() for informer in self._informers] + [self._autoscalers.run()]
+        self._tasks = [asyncio.create_task(run) for run in runs]
 
     def _changed(self, _: Workload) -> None:
         self._on_change()
@@ -98,9 +107,31 @@ class NamespaceWorkloads:
         ]
         return sum(wanted) if wanted else None
 
+    def autoscalers(self) -> list[Autoscaler]:
+        """The HorizontalPodAutoscalers of the namespace, as far as they may be read."""
+        return list(self._autoscalers.objects.values())
+
+    def reference(self, workload: str) -> dict[str, str] | None:
+        """An object reference to a workload such as "Deployment/newsfeed", None for kinds that are not followed."""
+        kind, _, name = workload.partition("/")
+        plural = f"{kind.lower()}s"
+        for followed, informer in zip(WORKLOADS, self._informers, strict=True):
+            if followed == plural:
+                for found in informer.objects.values():
+                    if found.metadata.name == name:
+                        meta = found.metadata
+                        return {
+                            "apiVersion": "apps/v1", "kind": kind, "namespace": meta.namespace, "name": name, "uid": meta.uid
+                        }  # fmt: skip
+        return None
+
     async def stop(self) -> None:
         """End the informers."""
         await _cancel(self._tasks)
+
+
+def _nothing(_: object) -> None:
+    """The list is all that matters."""
 
 
 class ServiceWatch:
@@ -113,6 +144,7 @@ class ServiceWatch:
         service: MonitoredService,
         workloads: NamespaceWorkloads,
         visitor_key: str | None = None,
+        breaker: Breaker | None = None,
     ) -> None:
         self._client = client
         self._roll = roll
@@ -121,6 +153,9 @@ class ServiceWatch:
         self.namespace_enabled = True
         self._visitor_key = visitor_key
         self._terminations = Terminations()
+        self._breaker = breaker or Breaker("")
+        self.findings: dict[str, Finding] = {}
+        """Conditions that whoever looks after something keeps here, by type."""
         self.takeback = TakeBack(service.status.taken_back)
         self.fleet = self._new_fleet()
         self._informer, self._task = self._follow()
@@ -150,6 +185,11 @@ class ServiceWatch:
     def synced(self) -> bool:
         """Whether pods and workloads were listed once."""
         return self._informer.synced.is_set() and self._workloads.synced
+
+    @property
+    def age_key(self) -> tuple[str, str]:
+        """What orders services that select the same pod: the first injects it."""
+        return self.service.metadata.creation_timestamp, self.service.name
 
     @property
     def selector(self) -> dict[str, object]:
@@ -204,6 +244,47 @@ class ServiceWatch:
         self.fleet.remove(uid, time.monotonic())
         self._terminations.forget(uid)
         self.takeback.blame.gone(uid, time.time())
+
+    def injecting(self) -> tuple[bool, str, str]:
+        """Whether new pods get the agent, the reason in a word, and a sentence."""
+        if self.service.spec.injection.mode is InjectionMode.OFF:
+            return False, "InjectionOff", "spec.injection.mode is Off; new pods stay bare"
+        if not self.namespace_enabled:
+            label = f"kubectl label namespace {self.service.namespace} rollcall.dev/inject=enabled"
+            return False, "NamespaceNotEnabled", f"{label} lets new pods be injected"
+        if self._breaker.open:
+            waiting = f"{self._breaker.waiting} pods wait for the image {self._breaker.image}"
+            return (
+                False,
+                "ImagePull",
+                f"{waiting}, which cannot be pulled; new pods start without the agent until it can"[:1024],
+            )
+        if taken_back := self.takeback.entries:
+            names = ", ".join(sorted(taken_back))
+            reasons = "; ".join(entry.reason for entry in taken_back.values())
+            return False, "TakenBack", f"not injected any more, because the probe made pods crash: {names}: {reasons}"[:1024]
+        if trying := self.takeback.blame.trying:
+            where = ", ".join(f"{count} of {workload}" for workload, count in sorted(trying.items()))
+            return True, "Trying", f"pods crash; it is being tried without the probe in {where}"[:1024]
+        return True, "Enabled", "new pods are injected"
+
+    def autoscaler_hints(self) -> list[str]:
+        """What is to be said of autoscalers that measure injected pods as a whole."""
+        scalers = self._workloads.autoscalers()
+        if not scalers:
+            return []
+        workloads: dict[str, tuple[str, int | None]] = {}
+        for uid, pod in self.pods.items():
+            listed = self.fleet.pods.get(uid)
+            chosen = pod.application(self.service.spec.container)
+            if listed is not None and listed.facts.injected and chosen is not None:
+                workloads.setdefault(pod.workload, (chosen.name, listed.facts.cpu_request_millis))
+        agent = math.ceil(parse_quantity(self.service.spec.injection.resources.requests.cpu) * 1000)
+        return hints(scalers, workloads, agent)
+
+    def reference(self, workload: str) -> dict[str, str] | None:
+        """An object reference to a workload of the namespace, None where it is not followed."""
+        return self._workloads.reference(workload)
 
     def leave(self) -> None:
         """The object was deleted: forget the service. At once, because another may come under the same name."""

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from rollcall.control.coverage import Coverage
 from rollcall.inject.decide import EXPLANATIONS, Reason
 from rollcall.kube.client import Client, KubeError
 from rollcall.kube.objects import Pod as Object
 from rollcall.model import coverage, states
+from rollcall.model.coverage import Gap
 from rollcall.model.states import BareReason, PodState
 from rollcall.model.tally import Pod
 
 if TYPE_CHECKING:
+    from rollcall.control.coverage import Coverage
     from rollcall.control.services import Services
     from rollcall.control.watch import ServiceWatch
 
@@ -26,7 +27,7 @@ _BARE: Mapping[str, str] = {
     BareReason.CREATED_BEFORE: "it is older than its MonitoredService",
     BareReason.WEBHOOK_UNAVAILABLE: "the webhook did not answer when it was created",
 }
-_REMEDIES: Mapping[str, str] = {
+REMEDIES: Mapping[str, str] = {
     **{str(reason): text for reason, text in states.REMEDIES.items()},
     **{str(gap): text for gap, text in coverage.REMEDIES.items()},
     Reason.TAKEN_BACK: (
@@ -38,6 +39,7 @@ _REMEDIES: Mapping[str, str] = {
     Reason.NEVER_FINISHES: "a cluster of Kubernetes 1.29 or later can, with spec.injection.sidecar Auto or Native",
     Reason.NO_ROOM: "make spec.resources of the pod larger by spec.injection.resources of the MonitoredService",
     Reason.FAILED: "`kubectl logs` of the operator has the cause; please report it",
+    Reason.IMAGE_PULL: coverage.REMEDIES[Gap.IMAGE_PULL],
     Reason.WINDOWS: "there is no agent for Windows",
     Reason.MIRROR_POD: "static pods cannot be monitored",
 }
@@ -75,7 +77,7 @@ class Explainer:
         ]
         if not found:
             return await self._unlisted(namespace, name)
-        found.sort(key=lambda each: (each[0].service.metadata.creation_timestamp, each[0].service.name))
+        found.sort(key=lambda each: each[0].age_key)
         watch, pod = found[0]
         reason = pod.reason or (pod.gap.value if pod.gap else None)
         rivals = [other.service.name for other, _ in found[1:]]
@@ -84,7 +86,7 @@ class Explainer:
             text += (
                 f"; it belongs to {watch.service.name}, the oldest of the services that select it (also {', '.join(rivals)})"
             )
-        remedy = _REMEDIES.get(reason or "", "").replace("POD", name).replace("NAMESPACE", namespace)
+        remedy = REMEDIES.get(reason or "", "").replace("POD", name).replace("NAMESPACE", namespace)
         return Answer(namespace, name, [watch.service.name, *rivals], pod.state.value, reason, f"{name} {text}", remedy)
 
     def _sentence(self, watch: ServiceWatch, pod: Pod) -> str:

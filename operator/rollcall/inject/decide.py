@@ -38,6 +38,7 @@ class Reason(StrEnum):
     NAME_TAKEN = "NameTaken"
     NEVER_FINISHES = "NeverFinishes"
     NO_ROOM = "NoRoom"
+    IMAGE_PULL = "ImagePull"
     FAILED = "Failed"
 
 
@@ -58,6 +59,7 @@ EXPLANATIONS: Mapping[Reason, str] = {
     Reason.NAME_TAKEN: "the pod already uses a name or a mount path that the agent needs",
     Reason.NEVER_FINISHES: "a classic sidecar would keep a pod that runs to completion from finishing",
     Reason.NO_ROOM: "the resources set for the whole pod leave no room for the agent",
+    Reason.IMAGE_PULL: "injection pauses, because several new pods wait for an image of the agent that cannot be pulled",
     Reason.FAILED: "injection failed inside the operator; its log has the cause",
 }
 
@@ -86,10 +88,11 @@ class Decision:
         return EXPLANATIONS[self.reason]
 
 
-def decide(pod: object, services: Sequence[MonitoredService], native: bool) -> Decision:
+def decide(pod: object, services: Sequence[MonitoredService], native: bool, paused: bool = False) -> Decision:
     """The decision for a pod, raw as JSON gave it, among the services of its namespace.
 
     `native` says whether the cluster can run native sidecars; a service may ask for another kind by spec.injection.sidecar.
+    `paused` says that the agent's image cannot be had at this time.
     """
     if not is_readable(pod):
         return Decision(Reason.MALFORMED)
@@ -101,6 +104,8 @@ def decide(pod: object, services: Sequence[MonitoredService], native: bool) -> D
     for reason, applies in _RULES:
         if applies(pod, service, is_native):
             return Decision(reason, service, None, is_native, rivals)
+    if paused:
+        return Decision(Reason.IMAGE_PULL, service, None, is_native, rivals)
     chosen = application(pod, service.spec.container)
     return Decision(Reason.INJECTED, service, chosen, is_native, rivals)
 

@@ -33,7 +33,7 @@ def inject(pod: object, services: Sequence[MonitoredService], settings: InjectSe
 
     `services` are those of the pod's namespace. Any JSON value is accepted; what is no pod comes back as Malformed, unpatched.
     """
-    decision = decide(pod, services, settings.native)
+    decision = decide(pod, services, settings.native, settings.paused)
     warnings = _warnings(decision)
     if not is_readable(pod):
         return Injection(decision, (), warnings)

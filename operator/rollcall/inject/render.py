@@ -39,6 +39,9 @@ class InjectSettings:
     native: bool = True
     """Whether the cluster can run native sidecars (API server and nodes 1.29 and later)."""
 
+    paused: bool = False
+    """Whether new pods are left alone, because the image of the agent cannot be pulled."""
+
 
 @dataclass(frozen=True)
 class Template:

@@ -26,7 +26,7 @@ class Office:
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
         self.strangers = Strangers(scene.clock)
-        self.coverage = Coverage(scene.services, scene.roll, self.strangers, scene.clock)
+        self.coverage = Coverage(scene.client, scene.services, scene.roll, self.strangers, scene.clock)  # type: ignore[arg-type]
         self.explainer = Explainer(scene.client, scene.services, self.coverage)  # type: ignore[arg-type]
 
     def look(self) -> None:
@@ -144,3 +144,28 @@ async def test_an_api_server_that_fails_is_not_taken_for_no_pod(scene: Scene, of
     scene.client.fail["loner"] = KubeError(500, "InternalError", "etcd")
     with pytest.raises(KubeError):
         await office.explainer.why("shop", "loner")
+
+
+async def test_services_that_share_pods_say_so(scene: Scene, office: Office) -> None:
+    first, second, other = scene.put("newsfeed"), scene.put("all"), scene.put("other")
+    for watch in (first, second):
+        for uid in ("uid-a", "uid-b"):
+            watch.fleet.upsert(facts(uid, agent=RUNS))
+    first.fleet.upsert(facts("uid-c", agent=RUNS))
+    office.look()
+    assert first.findings["Overlapping"].message == (
+        "2 pods are in all as well (all is the older, and injects them); each service shows them, and a sum over services "
+        "counts them twice"
+    )
+    assert "2 pods are in newsfeed as well" in second.findings["Overlapping"].message
+    assert other.findings == {}
+    status = status_of(
+        picture(first.fleet, with_roll=False),
+        Context(1, Totals(), 0, (True, "Enabled", ""), "2026-01-01T00:00:00Z", findings=first.findings),
+        {},
+    )
+    assert [c["reason"] for c in status["conditions"] if c["type"] == "Overlapping"] == ["PodsShared"]
+    for uid in ("uid-a", "uid-b"):
+        second.fleet.remove(uid, scene.clock.now_s)
+    office.look()
+    assert first.findings == {}
