@@ -75,7 +75,8 @@ class Ages:
     def sample(self) -> None:
         """A fold has just ended; its time is not in the way of the next by much: one column of the matrix is read."""
         made_us = self._fleet.rows.reports["window_end_us"]
-        self._ms.append(time.monotonic_ns() / 1e6 - made_us[made_us > 0].astype(float) / 1000)
+        if made_us.any():
+            self._ms.append(time.monotonic_ns() / 1e6 - made_us[made_us > 0].astype(float) / 1000)
 
     def take(self) -> dict[str, int]:
         """Median and 99th percentile since the last call, if anything was sampled."""
