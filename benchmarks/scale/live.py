@@ -1,0 +1,119 @@
+"""What people and scrapers see of the operator: its live API and its metrics, asked from beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import ssl
+import time
+from collections.abc import Iterable
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+import numpy as np
+
+LIVE, WEBHOOK, METRICS = "https://127.0.0.1:10252", "https://127.0.0.1:10250", "http://127.0.0.1:8080"
+
+
+class _Pod(msgspec.Struct):
+    uid: str
+    requests: int
+
+
+class _Frame(msgspec.Struct):
+    roll: list[_Pod]
+
+
+class Live:
+    """`tls` has the client certificate of somebody who may read everything; the operator is known by its address here."""
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        tls.check_hostname = False
+        tls.verify_mode = ssl.CERT_NONE
+        self._tls = tls
+
+    async def __aenter__(self) -> Self:
+        limits = aiohttp.ClientTimeout(total=None, connect=5, sock_read=20)
+        self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self._tls), timeout=limits)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.close()
+
+    async def services(self) -> list[dict[str, Any]]:
+        """The summaries; none while nobody answers."""
+        with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
+            async with self._http.get(f"{LIVE}/v1/services") as response:
+                if response.status == 200:
+                    return list(msgspec.json.decode(await response.read())["services"])
+        return []
+
+    async def pods(self) -> dict[str, int]:
+        """Pods of all services by state."""
+        counted: dict[str, int] = {}
+        for service in await self.services():
+            for state, count in service["pods"].items():
+                if state != "desired":
+                    counted[state] = counted.get(state, 0) + count
+        return counted
+
+    async def until(self, wanted: dict[str, int], within_s: float) -> float:
+        """Seconds until the pods' states are these; a SystemExit when they do not become so."""
+        began_s = time.monotonic()
+        while time.monotonic() - began_s < within_s:
+            counted = await self.pods()
+            if counted.items() >= wanted.items():
+                return time.monotonic() - began_s
+            await asyncio.sleep(0.1)
+        raise SystemExit(f"wanted {wanted}, the live API shows {counted}")
+
+    async def ages_ms(self, namespace: str, name: str, seconds: float) -> np.ndarray:
+        """How old what a viewer of one service sees is, for each pod of each frame (`agents` says how it is known)."""
+        ages: list[int] = []
+        async with self._http.get(f"{LIVE}/v1/services/{namespace}/{name}/stream") as response:
+            until_s = time.monotonic() + seconds
+            async for line in _lines(response.content):
+                now_ms = time.monotonic_ns() // 1_000_000
+                if line.startswith(b"data: "):
+                    frame = msgspec.json.decode(line[6:], type=_Frame)
+                    ages += [now_ms - pod.requests for pod in frame.roll if pod.requests]
+                if time.monotonic() > until_s:
+                    break
+        return np.array(ages)
+
+    async def metrics(self) -> tuple[str, float]:
+        """The operator's metrics, and the milliseconds that they took."""
+        began_s = time.monotonic()
+        async with self._http.get(f"{METRICS}/metrics") as response:
+            return await response.text(), (time.monotonic() - began_s) * 1000
+
+    async def admit(self, body: bytes) -> float:
+        """Milliseconds of one question to the webhook."""
+        began_s = time.monotonic()
+        async with self._http.post(f"{WEBHOOK}/inject", data=body, headers={"Content-Type": "application/json"}) as response:
+            answer = msgspec.json.decode(await response.read())
+            assert "patch" in answer["response"], answer
+        return (time.monotonic() - began_s) * 1000
+
+
+async def _lines(content: aiohttp.StreamReader) -> Any:
+    """Lines of any length."""
+    buffer = b""
+    async for chunk in content.iter_any():
+        *lines, buffer = (buffer + chunk).split(b"\n")
+        for line in lines:
+            yield line
+
+
+def total(text: str, name: str, **labels: str) -> float:
+    """The sum of a metric's samples that have these labels."""
+    return sum(value for found, value in _samples(text, name) if found.items() >= labels.items())
+
+
+def _samples(text: str, name: str) -> Iterable[tuple[dict[str, str], float]]:
+    for line in text.splitlines():
+        if line.startswith(name) and line[len(name)] in "{ ":
+            labels, _, value = line[len(name) :].rpartition(" ")
+            yield dict(re.findall(r'(\w+)="([^"]*)"', labels)), float(value)
