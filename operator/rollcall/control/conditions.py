@@ -49,6 +49,7 @@ def status_of(picture: Picture, context: Context, standing: Mapping[str, Any]) -
         "observedGeneration": context.generation,
         "summary": _summary(picture),
         "pods": pods,
+        "bare": picture.bare,
         "traffic": _traffic(picture),
         "totals": _totals(picture.totals)
         | {"departed": {"pods": context.departed_pods} | _totals(context.departed, whole=True)},
@@ -58,13 +59,12 @@ def status_of(picture: Picture, context: Context, standing: Mapping[str, Any]) -
         **signals_of(picture, standing),
         **causes_of(picture, standing),
     }
-    if picture.bare:  # an empty object, applied over a filled one, would become null
-        status["bare"] = picture.bare
     if picture.gaps:
         status["gaps"] = picture.gaps
     if picture.coverage is not None:
         status["coverage"] = format_ratio(picture.coverage)
-    return status
+    # An empty object, applied over a filled one, becomes null, which the API server refuses with all the rest.
+    return {name: value for name, value in status.items() if value != {}}
 
 
 def essence(status: dict[str, Any]) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def test_the_row_that_kubectl_prints() -> None:
 def test_no_data_is_left_out_not_zero() -> None:
     status = status_of(NOTHING, CONTEXT, {})
     assert status["summary"] == {"pods": "0/0", "health": "Unknown"}
-    assert status["traffic"] == {}
+    assert {} not in status.values(), "applied over what was there, it becomes null, and the whole status is refused"
     assert "coverage" not in status
     assert "desired" not in status["pods"]
 
