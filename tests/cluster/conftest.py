@@ -55,7 +55,7 @@ def shop(cluster: Cluster, rollcall: Rollcall) -> Iterator[str]:
     for name in SAMPLES:
         rollcall.wait_for("shop", name, two_serve, "two pods serve, none leaves")
     yield "shop"
-    cluster.kubectl("delete", "namespace", "shop", "--wait=true", "--timeout=90s")
+    cluster.remove_namespace("shop")
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ def orders(cluster: Cluster, rollcall: Rollcall) -> Iterator[str]:
     cluster.kubectl("-n", "shop", "rollout", "status", "deployment/orders", "--timeout=120s")
     rollcall.wait_for("shop", "orders", two_serve, "two pods serve")
     yield "shop"
-    cluster.kubectl("delete", "namespace", "shop", "--wait=true", "--timeout=90s")
+    cluster.remove_namespace("shop")
 
 
 def start(load: LoadPod, mix: str, rate: float = 20, seconds: float = 120, service: str = "orders") -> None:

@@ -63,7 +63,7 @@ def busy(cluster: Cluster, rollcall: Rollcall) -> Iterator[str]:
     cluster.kubectl("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": MANIFESTS}))
     cluster.wait("pod/busy", "--for=condition=Ready", "-n", NAMESPACE)
     yield cluster.kubectl("-n", NAMESPACE, "get", "pod", "busy", "-o", "jsonpath={.metadata.uid}")
-    cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=true", "--timeout=60s")
+    cluster.remove_namespace(NAMESPACE)
 
 
 def test_a_bare_pod_shows_what_it_uses(

@@ -91,6 +91,15 @@ class Cluster:
         """`kubectl wait`, e.g. `cluster.wait("pod/web", "--for=condition=Ready", "-n", "shop")`."""
         self.kubectl("wait", *args, f"--timeout={timeout_s:.0f}s")
 
+    def remove_namespace(self, name: str) -> None:
+        """Remove a namespace and wait until it is gone. Its pods first: the namespace controller looks at those that are still
+        ending only after half of their grace period."""
+        self.kubectl(
+            "-n", name, "delete", "deployments,statefulsets,daemonsets,jobs,pods", "--all", "--cascade=foreground",
+            "--ignore-not-found", "--timeout=90s",
+        )  # fmt: skip
+        self.kubectl("delete", "namespace", name, "--wait=true", "--timeout=90s")
+
     def helm(self, *args: str | Path) -> str:
         """Run helm and return its stdout; HarnessError when it fails."""
         return run([binaries.helm(), *args], env=self.environment())
