@@ -136,8 +136,7 @@ def gaps(cluster: Cluster) -> Iterator[Rollcall]:
         changed.append(made)
     apply(cluster, *changed)
     yield rollcall
-    cluster.kubectl("-n", NAMESPACE, "delete", "deployments,pods", "--all", "--cascade=foreground", "--timeout=60s")
-    cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=true", "--timeout=60s")
+    cluster.remove_namespace(NAMESPACE)
     install(cluster)
 
 
@@ -214,12 +213,13 @@ def test_bare_pods_are_restarted_one_by_one_within_the_disruption_budget(cluster
         "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "late", "namespace": NAMESPACE},
         "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "late"}}},
     }  # fmt: skip
+    metric = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}
     scaler = {
         "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
         "metadata": {"name": "late", "namespace": NAMESPACE},
         "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "late"}, "minReplicas": 2, "maxReplicas": 3,
-            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}],
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "late"},
+            "minReplicas": 2, "maxReplicas": 3, "metrics": [{"type": "Resource", "resource": metric}],
         },
     }  # fmt: skip
     apply(cluster, late, budget)
