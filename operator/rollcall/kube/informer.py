@@ -2,7 +2,8 @@
 
 Own code, because kopf's index of 4,000 pods takes 104 s to fill and keeps what was deleted during a gap. Objects are decoded
 partly (msgspec structs name the fields that matter), pages hold 500, the watch resumes from bookmarks, and a relist is
-compared with what is known, so that a deletion in a gap is still told as a deletion.
+compared with what is known, so that a deletion in a gap is still told as a deletion, and before what is new, as it would have
+been.
 """
 
 from __future__ import annotations
@@ -88,6 +89,8 @@ class Informer(Generic[T]):
         self.watching = asyncio.Event()
         """Set when the first watch was answered: from then on nothing is told late."""
         self.relists = 0
+        self.catching_up = False
+        """Whether what `on_delete` is called for was deleted while nobody looked, and is told as it was known before."""
         self._client = client
         self._path = path
         self._selector = {"labelSelector": selector} if selector else {}
@@ -119,30 +122,36 @@ class Informer(Generic[T]):
 
     async def _list(self) -> None:
         self.relists += 1
-        seen: set[str] = set()
-        token = ""
+        found: dict[str, T] = {}
+        first, token = not self.objects, ""
         while True:
             params: Mapping[str, str] = self._selector | {"limit": PAGE} | ({"continue": token} if token else {})
             async with self._client.open("GET", self._path, params=params) as response:
                 page = msgspec.json.decode(await response.read(), type=_Page)
             for raw in page.items:
-                seen.add(self._take(self._decode(raw)))
+                item = self._decode(raw)
+                found[item.metadata.uid] = item
+                if first:
+                    self._take(item)
             await asyncio.sleep(0)
             token = page.metadata.continue_
             if not token:
                 break
-        for uid in self.objects.keys() - seen:
+        self.catching_up = True
+        for uid in self.objects.keys() - found.keys():
             self._on_delete(self.objects.pop(uid))
+        self.catching_up = False
+        for item in found.values() if not first else ():
+            self._take(item)
         self.synced.set()
         self._version = page.metadata.resource_version
 
-    def _take(self, item: T) -> str:
+    def _take(self, item: T) -> None:
         uid = item.metadata.uid
         known = self.objects.get(uid)
         if known is None or known.metadata.resource_version != item.metadata.resource_version:
             self.objects[uid] = item
             self._on_change(item)
-        return uid
 
     async def _watch(self) -> None:
         """One watch request, from where the last one ended."""

@@ -14,11 +14,17 @@ from rollcall.api.quantities import QuantityError, parse_quantity
 from rollcall.inject import names
 from rollcall.inject.containers import Application, choose
 from rollcall.inject.workloads import REVISION_LABELS, workload_name
+from rollcall.model.departures import ContainerEnd, NodeFacts, PodEnd
 from rollcall.model.states import AgentContainer, PodFacts
 
 OURS = (names.PROBES_CONTAINER, names.AGENT_CONTAINER)
 MOST_MESSAGE = 200
 """Of a kubelet's message so many characters are kept."""
+LOOP_RESTARTS = 2
+LOOP_PAUSE_S = 330.0
+"""A kubelet waits at most five minutes before it starts a container that crashes again."""
+LOOP_WELL_S = 60.0
+"""A container that ran for so long since is not crash-looping any more."""
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -40,6 +46,7 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
     generation: int = 0
     creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
+    deletion_grace_period_seconds: int | None = None
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     owner_references: list[Owner] = []
@@ -93,10 +100,11 @@ class ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """A condition of a pod."""
+    """A condition of a pod, node or job."""
 
     type: str = ""
     status: str = ""
+    reason: str | None = None
 
 
 class Resources(msgspec.Struct, frozen=True):
@@ -128,6 +136,8 @@ class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
     """Of the status."""
 
     phase: str = ""
+    reason: str = ""
+    message: str = ""
     pod_ip: str | None = msgspec.field(name="podIP", default=None)
     conditions: list[Condition] = []
     init_container_statuses: list[ContainerStatus] = []
@@ -148,10 +158,8 @@ class Pod(msgspec.Struct, frozen=True):
     @property
     def workload(self) -> str:
         """What the pod belongs to, such as "Deployment/newsfeed"; a pod that nothing controls is its own."""
-        for owner in self.metadata.owner_references:
-            if owner.controller:
-                return workload_name(owner.kind, owner.name, self.metadata.labels)
-        return f"Pod/{self.metadata.name}"
+        owner = self.controller
+        return workload_name(owner.kind, owner.name, self.metadata.labels) if owner else f"Pod/{self.metadata.name}"
 
     @property
     def revision(self) -> str | None:
@@ -180,6 +188,37 @@ class Pod(msgspec.Struct, frozen=True):
             message=waiting.message[:MOST_MESSAGE] if waiting is not None else "",
         )
 
+    @property
+    def controller(self) -> Owner | None:
+        """What made it and would replace it."""
+        return next((owner for owner in self.metadata.owner_references if owner.controller), None)
+
+    @property
+    def finished(self) -> bool:
+        """Whether none of its containers will run again."""
+        return self.status.phase in ("Succeeded", "Failed")
+
+    def end(self) -> PodEnd:
+        """What is to be known of a pod that leaves."""
+        meta, status = self.metadata, self.status
+        deadline = unix(meta.deletion_timestamp)
+        disruption = next((c.reason for c in status.conditions if c.type == "DisruptionTarget" and c.status == "True"), None)
+        return PodEnd(
+            asked_at=None if deadline is None else deadline - (meta.deletion_grace_period_seconds or 0),
+            phase=status.phase,
+            reason=status.reason,
+            message=status.message[:MOST_MESSAGE],
+            disruption=disruption,
+            ends=tuple(_ends(status)),
+            node=self.spec.node_name,
+        )
+
+    @property
+    def looping_until(self) -> float | None:
+        """Until when it counts as crash-looping: for ever while a container waits to be started again, and for a while after
+        that was; None for a pod that does not."""
+        return max((until for c in self.status.container_statuses if (until := _looping_until(c)) is not None), default=None)
+
     def facts(self, container: str | None = None, oom_kills: int = 0) -> PodFacts:
         """What the model wants to know. `container` is the service's spec.container; who watches counts `oom_kills`."""
         meta, containers = self.metadata, self.status.container_statuses
@@ -193,7 +232,7 @@ class Pod(msgspec.Struct, frozen=True):
             node=self.spec.node_name,
             created_at=unix(meta.creation_timestamp) or 0.0,
             running=self.status.phase == "Running",
-            finished=self.status.phase in ("Succeeded", "Failed"),
+            finished=self.finished,
             ready=any(c.type == "Ready" and c.status == "True" for c in self.status.conditions),
             leaving=meta.deletion_timestamp is not None,
             injected=names.INJECTED_ANNOTATION in meta.annotations,
@@ -209,9 +248,30 @@ class Pod(msgspec.Struct, frozen=True):
             cpu_limit_millis=_amount(resources.limits, "cpu", 1000),
             memory_limit_bytes=_amount(resources.limits, "memory", 1),
             oom_kills=oom_kills,
+            looping_until=self.looping_until,
             ip=self.status.pod_ip,
             agent=self.agent,
         )
+
+
+def _ends(status: PodStatus) -> Iterator[ContainerEnd]:
+    """How the application's containers ended, and init containers that failed; not ours."""
+    for container in (*status.container_statuses, *status.init_container_statuses):
+        ended = container.state.terminated or container.last_state.terminated
+        initial = container in status.init_container_statuses
+        if ended is not None and container.name not in OURS and not (initial and ended.exit_code == 0):
+            yield ContainerEnd(container.name, ended.exit_code, ended.reason, unix(ended.finished_at))
+
+
+def _looping_until(container: ContainerStatus) -> float | None:
+    waiting, running, before = container.state.waiting, container.state.running, container.last_state.terminated
+    if waiting is not None:
+        return math.inf if waiting.reason == "CrashLoopBackOff" else None
+    if running is None or before is None or container.restart_count < LOOP_RESTARTS or before.exit_code == 0:
+        return None
+    started_at, ended_at = unix(running.started_at), unix(before.finished_at)
+    short = started_at is not None and ended_at is not None and started_at - ended_at <= LOOP_PAUSE_S
+    return started_at + LOOP_WELL_S if short and started_at is not None else None
 
 
 def _amount(quantities: dict[str, str | int | float], resource: str, scale: int) -> int | None:
@@ -228,21 +288,45 @@ class PodTemplate(msgspec.Struct, frozen=True):
     metadata: Metadata = Metadata()
 
 
-class WorkloadSpec(msgspec.Struct, frozen=True):
+class Ordinals(msgspec.Struct, frozen=True):
+    """With which ordinal a StatefulSet begins."""
+
+    start: int = 0
+
+
+class RollingUpdate(msgspec.Struct, frozen=True):
+    """Pods of a StatefulSet below `partition` stay as they are. (Other workloads have other fields here.)"""
+
+    partition: int = 0
+
+
+class UpdateStrategy(msgspec.Struct, frozen=True, rename="camel"):
+    """How a StatefulSet rolls."""
+
+    rolling_update: RollingUpdate = RollingUpdate()
+
+
+class WorkloadSpec(msgspec.Struct, frozen=True, rename="camel"):
     """Of the spec."""
 
     replicas: int | None = None
     template: PodTemplate = PodTemplate()
+    ordinals: Ordinals = Ordinals()
+    update_strategy: UpdateStrategy = UpdateStrategy()
+    parallelism: int | None = None
+    suspend: bool = False
 
 
 class WorkloadStatus(msgspec.Struct, frozen=True, rename="camel"):
     """Of the status."""
 
     desired_number_scheduled: int | None = None
+    update_revision: str = ""
+    conditions: list[Condition] = []
 
 
 class Workload(msgspec.Struct, frozen=True):
-    """A Deployment, StatefulSet, ReplicaSet or DaemonSet."""
+    """A Deployment, StatefulSet, ReplicaSet, DaemonSet or Job."""
 
     metadata: Metadata
     spec: WorkloadSpec = WorkloadSpec()
@@ -253,6 +337,59 @@ class Workload(msgspec.Struct, frozen=True):
         if self.status.desired_number_scheduled is not None:
             return self.status.desired_number_scheduled
         return 1 if self.spec.replicas is None else self.spec.replicas
+
+    def desired_at_once(self) -> int:
+        """How many pods a Job may have at the same time."""
+        if self.spec.suspend:
+            return 0
+        return 1 if self.spec.parallelism is None else self.spec.parallelism
+
+    def condition(self, *types: str) -> Condition | None:
+        """The first condition of one of these types that is true."""
+        return next((c for c in self.status.conditions if c.type in types and c.status == "True"), None)
+
+    @property
+    def controller(self) -> Owner | None:
+        """What made it, such as the Deployment of a ReplicaSet."""
+        return next((owner for owner in self.metadata.owner_references if owner.controller), None)
+
+
+class Taint(msgspec.Struct, frozen=True):
+    """A taint of a node."""
+
+    key: str = ""
+    effect: str = ""
+
+
+class NodeSpec(msgspec.Struct, frozen=True):
+    """Of the spec."""
+
+    taints: list[Taint] = []
+    unschedulable: bool = False
+
+
+class NodeStatus(msgspec.Struct, frozen=True):
+    """Of the status."""
+
+    conditions: list[Condition] = []
+
+
+class Node(msgspec.Struct, frozen=True):
+    """A node: whether it is there and ready."""
+
+    metadata: Metadata
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+    def facts(self) -> NodeFacts:
+        """What the model wants to know."""
+        return NodeFacts(
+            name=self.metadata.name,
+            exists=self.metadata.deletion_timestamp is None,
+            ready=all(c.status == "True" for c in self.status.conditions if c.type == "Ready"),
+            unschedulable=self.spec.unschedulable,
+            taints=tuple(taint.key for taint in self.spec.taints if taint.effect == "NoExecute"),
+        )
 
 
 class Manifest(msgspec.Struct, frozen=True, rename="camel"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,8 +17,10 @@ import numpy.typing as npt
 from rollcall_agent.wire import bands, report
 
 from .bottleneck import Bottlenecks
+from .departures import Verdict
 from .fold import Fold
 from .health import Objectives, SteadyHealth, Vitals
+from .ledger import Ledger, last_traffic
 from .moment import sum_moment
 from .pace import Generations, Pace
 from .picture import Totals
@@ -27,6 +29,7 @@ from .revisions import Revisions
 from .rows import LATE_S, Rows, Taken
 from .signals import Signals
 from .sketch import quantiles
+from .slots import Slots, slot_name
 from .sources import Sources
 from .spent import Spent
 from .states import SILENT_AFTER_S, PodFacts, PodState, ServiceFacts
@@ -79,6 +82,7 @@ class Fleet:
         departed: Totals | None = None,
         departed_pods: int = 0,
         floor: Totals | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self.namespace = namespace
         self.name = name
@@ -89,6 +93,10 @@ class Fleet:
         self.pods: dict[str, Pod] = {}
         self.gaps: dict[str, int] = {}
         """How many pods have which gap in their coverage; looked at once a second."""
+        self.slots = Slots()
+        self.ledger = ledger or Ledger()
+        self.verdict_of: Callable[[str], Verdict | None] = lambda uid: None
+        """Why a pod leaves, as far as is known."""
         self.rows = Rows()
         self.pace = Pace()
         self.generations = Generations()
@@ -122,6 +130,9 @@ class Fleet:
         pod = self.pods.get(facts.uid)
         if pod is None:
             pod = self.pods[facts.uid] = self._returned(facts) or Pod(facts)
+            self.slots.want(facts.uid, facts.created_at)
+        if facts.leaving and pod.traffic is None:
+            pod.traffic = last_traffic(self.rows, self.pace, self.generations, pod.row)
         pod.facts = facts
         if pod.row is not None:
             self.revisions.seat(pod.row, facts)
@@ -149,10 +160,18 @@ class Fleet:
         if pod is None:
             return
         self._tally.left(pod)
+        self.ledger.parted(pod, self.slot_of(uid), last_traffic(self.rows, self.pace, self.generations, pod.row))
+        self.slots.release(uid)
         if pod.row is not None:
+            self.ledger.last_report(uid, self.rows, pod.row)
             pod.gone_since_s = now_s
             self._gone[uid] = pod
             self.departed_pods += 1
+
+    def slot_of(self, uid: str) -> str | None:
+        """The name that successive pods reuse."""
+        number = self.slots.number(uid)
+        return None if number is None else slot_name(self.name, number)
 
     # --- what agents say
 
@@ -309,6 +328,7 @@ class Fleet:
 
     def fold(self, now_s: float, unix_s: float) -> None:
         """Bring everything that is derived up to date."""
+        self.slots.settle()
         self.signals.fold(now_s, unix_s)
         for row, workers in self.signals.crashes.take():
             self.revisions.crashed(row, workers)
@@ -331,6 +351,7 @@ class Fleet:
     def _retire(self, now_s: float) -> None:
         for uid, pod in list(self._gone.items()):
             if pod.gone_since_s is not None and now_s - pod.gone_since_s >= LINGER_S and pod.row is not None:
+                self.ledger.last_report(uid, self.rows, pod.row)
                 received_s = float(self.rows.received_s[pod.row])
                 if now_s - received_s <= SILENT_AFTER_S and len(self._away) < MOST_AWAY:
                     self._away[uid] = Away(pod.epoch, self.rows.body(pod.row), received_s, pod.taken)

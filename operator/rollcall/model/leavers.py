@@ -31,6 +31,8 @@ class Leaver(Generic[T]):
     """Pods of its owner that stayed until then, with it."""
     gone_s: float | None = None
     object_gone: bool = False
+    held: bool = False
+    """It may not have left at all: somebody is asking."""
     missed: bool = False
     verdict: Verdict | None = None
     settled: bool = False
@@ -78,8 +80,8 @@ class Leavers(Generic[T]):
         if finished and leaver.gone_s is None:
             leaver.gone_s = now_s
 
-    def gone(self, uid: str, owner: str, pod: T, now_s: float, *, missed: bool = False) -> None:
-        """The object is not there any more."""
+    def gone(self, uid: str, owner: str, pod: T, now_s: float, *, missed: bool = False, held: bool = False) -> None:
+        """The object is not there any more. With `held`, perhaps it is: then `confirm` or `forget` follows."""
         if uid in self._done:
             self._done.discard(uid)
             return
@@ -87,8 +89,19 @@ class Leavers(Generic[T]):
         leaver.pod = pod
         leaver.missed = leaver.missed or missed
         leaver.object_gone = True
+        leaver.held = held
         if leaver.gone_s is None:
             leaver.gone_s = now_s
+
+    def confirm(self, uid: str) -> None:
+        """It has left indeed."""
+        leaver = self._leaving.get(uid)
+        if leaver is not None:
+            leaver.held = False
+
+    def begun(self, uid: str) -> bool:
+        """Whether a pod is known to leave or to have left."""
+        return uid in self._leaving or uid in self._done
 
     def forget(self, uid: str) -> None:
         """It did not leave: its labels or the selector changed."""
@@ -126,6 +139,8 @@ class Leavers(Generic[T]):
             if not leaver.settled:
                 leaver.verdict = judge(leaver)
                 patience_s = MISSED_PATIENCE_S if leaver.missed else PATIENCE_S
+                if leaver.held:
+                    continue
                 if leaver.verdict.sure or now_s - leaver.since_s >= patience_s:
                     leaver.settled = True
                     found.decided.append(leaver)

@@ -100,6 +100,17 @@ class Generations:
             rows.reports["errors"].astype(np.int64) - older.errors + lost,
         )
 
+    def window_of(self, rows: Rows, row: int) -> tuple[npt.NDArray[np.int64], int, int]:
+        """The same of one row: (histogram, ended, failed)."""
+        older, report = self._older, rows.reports[row]
+        older.fit(len(rows.reports))
+        lost = int(report["lost"]) - int(older.lost[row])
+        return (
+            np.maximum(report["histogram"].astype(np.int64) - older.histogram[row], 0),
+            int(report["finished"]) - int(older.finished[row]) + lost,
+            int(report["errors"]) - int(older.errors[row]) + lost,
+        )
+
 
 class _Copy:
     """Counts of all rows at one moment."""

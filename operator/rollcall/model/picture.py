@@ -142,6 +142,7 @@ class LongRequest(msgspec.Struct, frozen=True, rename="camel"):
     step_elapsed: float | None
     worker: int
     revision: str | None
+    slot: str | None = None
 
 
 class Visitors(msgspec.Struct, frozen=True, rename="camel"):
@@ -228,6 +229,40 @@ class PodPicture(msgspec.Struct, frozen=True, rename="camel"):
     revision: str | None = None
     sources: list[str] = []
     """What tells of its requests: python, php, otlp, accessLog."""
+    slot: str | None = None
+    """The name that successive pods reuse; None for a moment, until an earlier leader's are known."""
+
+
+class Departure(msgspec.Struct, frozen=True, rename="camel"):
+    """A pod that left. `at` is Unix seconds, `age` how long it lived. Rates, errors and response time are of the last seconds
+    before it was told to leave, or before its end; `in_flight` and `final` (whether its agent had time for a last word) of its
+    last report."""
+
+    slot: str | None
+    name: str
+    uid: str
+    node: str | None
+    workload: str
+    revision: str | None
+    cause: str
+    evidence: str
+    at: float
+    age: float | None
+    requests_per_second: float | None
+    error_ratio: float | None
+    p95: float | None
+    in_flight: int | None
+    final: bool | None
+
+
+class Departures(msgspec.Struct, frozen=True, rename={"last_hour": "lastHour", "last_day": "last24h"}):
+    """How many pods left, by cause: in the last hour, the last 24 hours, and since counting began. `recent` are the last
+    hundred, the newest first; left out in a summary."""
+
+    last_hour: dict[str, int]
+    last_day: dict[str, int]
+    total: dict[str, int]
+    recent: list[Departure] | None = None
 
 
 class Judgement(msgspec.Struct, frozen=True, rename="camel"):
@@ -274,3 +309,4 @@ class Picture(msgspec.Struct, frozen=True, rename="camel"):
     """None when no pod ever told of one."""
     bottleneck: Bottleneck | None = None
     """None when no request took any time."""
+    departures: Departures | None = None

@@ -12,8 +12,10 @@ from .fleet import Fleet
 from .picture import AgentCost, InFlight, PodPicture, Resources
 from .resources import kubelet_figures
 from .sketch import quantile_of_each
-from .states import SILENT_AFTER_S
+from .states import SILENT_AFTER_S, PodState
 from .tally import Pod
+
+CRASH_LOOPING = "CrashLooping"
 
 
 def roll(fleet: Fleet) -> list[PodPicture]:
@@ -65,7 +67,7 @@ def _pod(fleet: Fleet, pod: Pod, columns: _Columns) -> PodPicture:
         uid=facts.uid,
         node=facts.node,
         state=pod.state.value,
-        reason=pod.reason or pod.gap,
+        reason=_reason(fleet, pod),
         ready=facts.ready,
         restarts=facts.restarts,
         created_at=facts.created_at,
@@ -76,8 +78,19 @@ def _pod(fleet: Fleet, pod: Pod, columns: _Columns) -> PodPicture:
         resources=_resources(fleet, pod, columns, age_s if live else None),
         revision=facts.revision,
         sources=[] if row is None else columns.sources[row],
+        slot=fleet.slot_of(facts.uid),
         **figures,  # type: ignore[arg-type]
     )
+
+
+def _reason(fleet: Fleet, pod: Pod) -> str | None:
+    """Why it leaves, as far as is known; that its containers crash again and again; why it does not report as it should."""
+    if pod.state is PodState.LEAVING:
+        verdict = fleet.verdict_of(pod.facts.uid)
+        return verdict.cause.value if verdict is not None else None
+    if pod.facts.looping_until is not None and fleet.last.unix_s < pod.facts.looping_until:
+        return CRASH_LOOPING
+    return pod.reason or pod.gap
 
 
 _NO_FIGURES: dict[str, object] = {

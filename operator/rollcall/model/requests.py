@@ -73,6 +73,7 @@ def _of(fleet: Fleet, pod: Pod, now_s: float) -> list[LongRequest]:
             step_elapsed=None if one.step_ms is None or not one.step else one.step_ms / 1000 + since_s,
             worker=one.worker,
             revision=pod.facts.revision,
+            slot=fleet.slot_of(pod.facts.uid),
         )
         for one in told[:MOST]
     ]

@@ -48,6 +48,7 @@ def picture(fleet: Fleet, *, with_roll: bool, with_lists: bool | None = None) ->
         throttled=throttled_of(fleet),
         crashes=crashes_of(fleet, with_lists=lists),
         bottleneck=_bottleneck(fleet),
+        departures=fleet.ledger.picture(last.unix_s, with_lists=lists),
     )
 
 

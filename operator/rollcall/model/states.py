@@ -76,6 +76,8 @@ class PodFacts:
     memory_limit_bytes: int | None = None
     """Requests and limits of the application's container; None where it has none."""
     oom_kills: int = 0
+    looping_until: float | None = None
+    """Until when it counts as crash-looping; None for one that does not."""
     ip: str | None = None
     agent: AgentContainer = AgentContainer()
 

@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from .coverage import Gap
 from .rows import Rows
 from .states import SILENT_AFTER_S, PodFacts, PodState, ServiceFacts, bare_reason, state_of
+
+if TYPE_CHECKING:
+    from .ledger import LastTraffic
 
 
 class KubeletFigures(NamedTuple):
@@ -47,6 +50,8 @@ class Pod:
     requests: tuple[float, bytes] | None = None
     """When its agent last told of long requests in flight, and what it told, undecoded."""
     kubelet: KubeletFigures | None = None
+    traffic: LastTraffic | None = None
+    """What it did when it was told to leave."""
 
 
 class Tally:

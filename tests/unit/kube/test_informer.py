@@ -26,6 +26,7 @@ class Follower:
 
     def __init__(self, client: Client, selector: str = "") -> None:
         self.told: list[str] = []
+        self.missed: list[str] = []
         self.changed = asyncio.Event()
         self.informer = Informer(
             client,
@@ -38,6 +39,8 @@ class Follower:
 
     def _tell(self, sign: str, one: Pod) -> None:
         self.told.append(f"{sign}{one.metadata.name}:{one.metadata.resource_version}")
+        if self.informer.catching_up:
+            self.missed.append(self.told[-1])
         self.changed.set()
 
     @property
@@ -142,7 +145,8 @@ async def test_an_expired_version_lists_again_and_tells_what_was_deleted_meanwhi
         api.version = 30
         api.say("ERROR", {"kind": "Status", "code": 410, "message": "too old resource version"})
         await follower.hears("-c:1", "+b:20", "+d:21")
-        assert follower.told == ["+a:1", "+b:1", "+c:1", "+b:20", "+d:21", "-c:1"]
+        assert follower.told == ["+a:1", "+b:1", "+c:1", "-c:1", "+b:20", "+d:21"], "what left before what came"
+        assert follower.missed == ["-c:1"]
         assert follower.names == ["a", "b", "d"]
         await follower.until(lambda: len(api.watches) == 2)
         assert api.watches[1]["resourceVersion"] == "30"

@@ -9,7 +9,8 @@ import pytest
 
 from rollcall.api import API_VERSION, KIND, MonitoredService
 from rollcall.inject.workloads import workload_of
-from rollcall.kube.objects import Manifest, Pod, Workload, unix
+from rollcall.kube.objects import LOOP_WELL_S, Manifest, Node, Pod, Workload, unix
+from rollcall.model.departures import ContainerEnd, NodeFacts
 
 STARTED = "2026-03-01T10:00:05Z"
 METADATA = {
@@ -200,3 +201,88 @@ def test_a_manifest_is_given_back_whole() -> None:
     )
     assert (decoded.metadata.name, decoded.metadata.generation, decoded.metadata.annotations) == ("newsfeed", 3, {"a": "b"})
     assert (decoded.spec, decoded.status) == (direct.spec, direct.status)
+
+
+# --- how a pod ends
+
+
+def decoded(status: dict[str, Any], **metadata: Any) -> Pod:
+    shape = {"metadata": METADATA | metadata, "spec": {"nodeName": "node-1"}, "status": status}
+    return msgspec.json.decode(msgspec.json.encode(shape), type=Pod)
+
+
+def test_a_pod_whose_deletion_was_asked_for() -> None:
+    end = decoded(RUNNING, deletionTimestamp="2026-03-01T10:05:30Z", deletionGracePeriodSeconds=30).end()
+    assert end.asked_at == unix("2026-03-01T10:05:00Z")
+    assert (end.phase, end.node, end.disruption, end.ends) == ("Running", "node-1", None, ())
+    assert decoded(RUNNING).end().asked_at is None
+
+
+def test_who_disrupted_it() -> None:
+    def disruption(status: str) -> str | None:
+        condition = {"type": "DisruptionTarget", "status": status, "reason": "EvictionByEvictionAPI", "message": "evicting"}
+        return decoded(RUNNING | {"conditions": [condition]}).end().disruption
+
+    assert (disruption("True"), disruption("False")) == ("EvictionByEvictionAPI", None)
+
+
+def test_how_its_containers_ended() -> None:
+    ended = {"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": STARTED}}
+    status = {
+        "phase": "Failed",
+        "reason": "Evicted",
+        "message": "x" * 999,
+        "containerStatuses": [
+            {"name": "web", "state": ended},
+            {
+                "name": "loop",
+                "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+                "lastState": {"terminated": {"exitCode": 1}},
+            },
+            {"name": "rollcall-agent", "state": ended},
+            {"name": "idle", "state": {"running": {}}},
+        ],
+        "initContainerStatuses": [
+            {"name": "migrate", "state": {"terminated": {"exitCode": 2}}},
+            {"name": "fine", "state": {"terminated": {"exitCode": 0}}},
+        ],
+    }
+    end = decoded(status).end()
+    assert end.ends == (
+        ContainerEnd("web", 137, "OOMKilled", unix(STARTED)),
+        ContainerEnd("loop", 1),
+        ContainerEnd("migrate", 2),
+    )
+    assert (end.phase, end.reason, len(end.message)) == ("Failed", "Evicted", 200)
+
+
+def test_a_crash_loop_lasts_until_a_life_lasts() -> None:
+    crashed = {"terminated": {"exitCode": 1, "finishedAt": STARTED}}
+
+    def until(restarts: int, state: dict[str, Any], last: dict[str, Any]) -> float | None:
+        container = {"name": "web", "restartCount": restarts, "state": state, "lastState": last}
+        found: float | None = facts({"phase": "Running", "containerStatuses": [container]}).looping_until
+        return found
+
+    soon, later = {"running": {"startedAt": "2026-03-01T10:00:45Z"}}, {"running": {"startedAt": "2026-03-01T11:00:00Z"}}
+    assert until(3, {"waiting": {"reason": "CrashLoopBackOff"}}, crashed) == float("inf")
+    assert until(3, soon, crashed) == (unix("2026-03-01T10:00:45Z") or 0) + LOOP_WELL_S
+    assert until(3, later, crashed) is until(1, soon, crashed) is until(0, soon, {}) is None
+    assert until(3, soon, {"terminated": {"exitCode": 0, "finishedAt": STARTED}}) is None
+    assert until(0, {"waiting": {"reason": "ContainerCreating"}}, {}) is None
+
+
+def test_a_node() -> None:
+    def node(ready: str, **parts: Any) -> NodeFacts:
+        conditions = [{"type": "MemoryPressure", "status": "False"}, {"type": "Ready", "status": ready}]
+        shape = {"metadata": {"name": "node-1"}, "status": {"conditions": conditions, "images": [{}]}} | parts
+        return msgspec.json.decode(msgspec.json.encode(shape), type=Node).facts()
+
+    assert node("True") == NodeFacts("node-1")
+    assert not node("True").lost
+    assert node("Unknown").lost
+    assert node("False").lost
+    taints = [{"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}, {"key": "other", "effect": "NoSchedule"}]
+    found = node("True", spec={"taints": taints, "unschedulable": True})
+    assert found == NodeFacts("node-1", unschedulable=True, taints=("node.kubernetes.io/unreachable",))
+    assert found.lost

@@ -1,0 +1,174 @@
+"""What is kept of the pods that left a service: how many for which cause, and the last ones with what they did at the end.
+
+Counts of an hour go by minutes, those of a day by hours. What they add up to since counting began, the totals, is kept in the
+status as well: `kept` tells what stands there, so that a replica that takes over goes on from it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from rollcall_agent.wire.report import FLAG_FINAL, FLAG_NO_IN_FLIGHT, FLAG_PROBE
+
+from .departures import Verdict
+from .pace import Generations, Pace
+from .picture import Departure, Departures
+from .rows import Rows
+from .sketch import quantiles
+from .states import PodFacts
+from .tally import Pod
+
+MOST_RECENT = 100
+MOST_OPEN = 20_000
+"""Pods that have left the roll and whose cause is not known yet; the oldest are forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastTraffic:
+    """What a pod did when it was told to leave, or at its end when nobody told it: in its last seconds."""
+
+    requests_per_second: float | None = None
+    error_ratio: float | None = None
+    p95: float | None = None
+
+
+def last_traffic(rows: Rows, pace: Pace, generations: Generations, row: int | None) -> LastTraffic:
+    """Of the pod in this row; nothing where no probe told of its requests."""
+    if row is None or not int(rows.reports["flags"][row]) & FLAG_PROBE:
+        return LastTraffic()
+    histogram, ended, failed = generations.window_of(rows, row)
+    rate = float(pace.requests_per_second[row]) if row < len(pace.requests_per_second) else math.nan
+    return LastTraffic(
+        requests_per_second=None if math.isnan(rate) else rate,
+        error_ratio=failed / ended if ended > 0 else None,
+        p95=quantiles(histogram, (0.95,))[0],
+    )
+
+
+@dataclass(slots=True)
+class _Parting:
+    """A pod that is off the roll, and has no cause yet."""
+
+    facts: PodFacts
+    slot: str | None
+    traffic: LastTraffic
+    in_flight: int | None = None
+    final: bool | None = None
+
+
+class _Buckets:
+    """Counts by cause of the last `many` spans of `span_s` seconds, the present one among them."""
+
+    def __init__(self, span_s: float, many: int) -> None:
+        self._span_s, self._many = span_s, many
+        self._buckets: deque[tuple[int, Counter[str]]] = deque()
+
+    def add(self, cause: str, unix_s: float) -> None:
+        number = int(unix_s // self._span_s)
+        if not self._buckets or self._buckets[-1][0] < number:
+            self._buckets.append((number, Counter()))
+        self._buckets[-1][1][cause] += 1
+        self._drop(unix_s)
+
+    def sum(self, unix_s: float) -> dict[str, int]:
+        self._drop(unix_s)
+        total: Counter[str] = Counter()
+        for _, counts in self._buckets:
+            total.update(counts)
+        return dict(sorted(total.items()))
+
+    def _drop(self, unix_s: float) -> None:
+        oldest = int(unix_s // self._span_s) - self._many
+        while self._buckets and self._buckets[0][0] <= oldest:
+            self._buckets.popleft()
+
+
+class Ledger:
+    """Of one service. A pod is `parted` when it is off the roll and `left` when its cause is known."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, _Parting] = {}
+        self._recent: dict[str, Departure] = {}
+        self._hour = _Buckets(60.0, 60)
+        self._day = _Buckets(3600.0, 24)
+        self._base: Counter[str] = Counter()
+        self._since: Counter[str] = Counter()
+        self._kept: Counter[str] | None = None
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """How many left for each cause since counting began."""
+        return dict(sorted((self._base + self._since).items()))
+
+    def kept(self, totals: Mapping[str, int]) -> None:
+        """What the status says now, as the replica that leads has written it: what that replica has counted, and what this one
+        counts from here on."""
+        told = Counter(totals)
+        if told != self._kept:
+            self._kept, self._base = told, Counter(told)
+            self._since.clear()
+
+    def parted(self, pod: Pod, slot: str | None, traffic: LastTraffic) -> None:
+        """A pod is off the roll. Whether it has left, or its labels have changed, is found out by others."""
+        self._open[pod.facts.uid] = _Parting(pod.facts, slot, pod.traffic or traffic)
+        if len(self._open) > MOST_OPEN:
+            del self._open[next(iter(self._open))]
+
+    def stayed(self, uid: str) -> None:
+        """It has not left after all."""
+        self._open.pop(uid, None)
+
+    def left(self, facts: PodFacts, verdict: Verdict, unix_s: float) -> None:
+        """A pod has left for this cause; `facts` serve where it was not on the roll."""
+        parting = self._open.pop(facts.uid, None) or _Parting(facts, None, LastTraffic())
+        cause, traffic = verdict.cause.value, parting.traffic
+        self._since[cause] += 1
+        self._hour.add(cause, unix_s)
+        self._day.add(cause, unix_s)
+        created_at = parting.facts.created_at
+        self._recent[facts.uid] = Departure(
+            slot=parting.slot,
+            name=parting.facts.name,
+            uid=facts.uid,
+            node=facts.node or parting.facts.node,
+            workload=facts.workload,
+            revision=parting.facts.revision,
+            cause=cause,
+            evidence=verdict.evidence,
+            at=unix_s,
+            age=max(0.0, unix_s - created_at) if created_at else None,
+            requests_per_second=traffic.requests_per_second,
+            error_ratio=traffic.error_ratio,
+            p95=traffic.p95,
+            in_flight=parting.in_flight,
+            final=parting.final,
+        )
+        if len(self._recent) > MOST_RECENT:
+            del self._recent[next(iter(self._recent))]
+
+    def last_report(self, uid: str, rows: Rows, row: int) -> None:
+        """What the last report of a pod says that is off the roll; called again while one may still be on its way."""
+        flags = int(rows.reports["flags"][row])
+        sees = bool(flags & FLAG_PROBE) and not flags & FLAG_NO_IN_FLIGHT
+        in_flight = int(rows.reports["in_flight"][row]) if sees else None
+        final = bool(flags & FLAG_FINAL) if rows.received_s[row] != -np.inf else None
+        parting, departure = self._open.get(uid), self._recent.get(uid)
+        if parting is not None:
+            parting.in_flight, parting.final = in_flight, final
+        elif departure is not None and (departure.in_flight, departure.final) != (in_flight, final):
+            self._recent[uid] = msgspec.structs.replace(departure, in_flight=in_flight, final=final)
+
+    def picture(self, unix_s: float, *, with_lists: bool) -> Departures:
+        """As it is shown; the newest first."""
+        return Departures(
+            last_hour=self._hour.sum(unix_s),
+            last_day=self._day.sum(unix_s),
+            total=self.totals,
+            recent=list(reversed(self._recent.values())) if with_lists else None,
+        )
