@@ -9,17 +9,17 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from rollcall_agent.wire import bands, report
+from rollcall_agent.wire import report
 
 from .bottleneck import Bottlenecks
 from .departures import Verdict
 from .fold import Fold
-from .health import Objectives, SteadyHealth, Vitals
+from .health import SteadyHealth, Vitals
 from .ledger import Ledger, last_traffic
 from .moment import sum_moment
 from .pace import Generations, Pace
@@ -27,12 +27,13 @@ from .picture import Totals
 from .points import per_frame
 from .revisions import Revisions
 from .rows import LATE_S, Rows, Taken
+from .settings import FleetSettings as FleetSettings
 from .signals import Signals
 from .sketch import quantiles
 from .slots import Slots, slot_name
 from .sources import Sources
 from .spent import Spent
-from .states import SILENT_AFTER_S, PodFacts, PodState, ServiceFacts
+from .states import SILENT_AFTER_S, PodFacts, PodState
 from .stuck import StuckSince
 from .tally import KubeletFigures, Pod, Tally
 from .totals import add, at_least
@@ -48,17 +49,6 @@ LINGER_S = 10.0
 """So long after a pod left the API its row still takes the last report of its agent."""
 FRESH_AGENT_MS = 5000
 """Requests of an agent younger than this, when it first appears, are traffic of now; those of an older one are of the past."""
-
-
-@dataclass(frozen=True, slots=True)
-class FleetSettings:
-    """What the owner's spec says, as far as the model needs it."""
-
-    objectives: Objectives = field(default_factory=Objectives)
-    bands_ms: tuple[int, ...] = bands.DEFAULT_BOUNDS_MS
-    facts: ServiceFacts = field(default_factory=ServiceFacts)
-    visitors: tuple[str, str] | None = None
-    """What visitors are known by (`cookie:sid`), and the key in hex that the probe hashes it with; None: not counted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,8 @@ class Ledger:
 
     def parted(self, pod: Pod, slot: str | None, traffic: LastTraffic) -> None:
         """A pod is off the roll. Whether it has left, or its labels have changed, is found out by others."""
-        self._open[pod.facts.uid] = _Parting(pod.facts, slot, pod.traffic or traffic)
+        told = pod.traffic is not None and pod.traffic.requests_per_second is not None
+        self._open[pod.facts.uid] = _Parting(pod.facts, slot, pod.traffic if told and pod.traffic else traffic)
         if len(self._open) > MOST_OPEN:
             del self._open[next(iter(self._open))]
 
