@@ -145,6 +145,15 @@ class DepartedTotals(Part):
     duration_microseconds: Int64 = Field(default=0, description="Sum of their requests' durations in microseconds.")
 
 
+class Departures(Part):
+    """How many pods left, by cause; what has none is left out."""
+
+    last_hour: dict[str, Int32] | None = Field(default=None, description="In the last hour.")
+    total: dict[str, Int64] | None = Field(
+        default=None, description="Since counting began; kept here so that it survives a restart of the operator."
+    )
+
+
 class Totals(Part):
     """Counts of all pods there ever were, the departed included."""
 
@@ -251,6 +260,7 @@ class MonitoredServiceStatus(Part):
         default=None, description="Where the time goes: what takes the most of it, trouble or not."
     )
     imbalance: Imbalance | None = Field(default=None, description="Whether the load is even over the pods.")
+    departures: Departures | None = Field(default=None, description="Pods that left, and why.")
     totals: Totals | None = Field(default=None, description="Counts of all pods there ever were.")
     bare: dict[str, Int32] | None = Field(default=None, description="Running pods without an agent: how many for which reason.")
     gaps: dict[str, Int32] | None = Field(

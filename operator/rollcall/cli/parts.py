@@ -1,4 +1,4 @@
-"""`rollcall endpoints`, `errors`, `requests`, `pods`, `deps` and `crashes`: one part of a service, once or as it changes."""
+"""`rollcall endpoints`, `errors`, `requests`, `pods`, `deps`, `departures`, `crashes`: one part of a service, once or live."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ HELP = {
     "requests": "The longest requests in flight of a service, with what each of them is at.",
     "pods": "The pods of a service: CPU, memory, workers, connections that wait, revision.",
     "deps": "What a service waits for: calls, failures and durations by dependency, and where the time goes.",
+    "departures": "Pods of a service that left: the cause with its evidence, and what they did in their last seconds.",
     "crashes": "Workers of a service that ended before their time: signal, module, request, revision.",
 }
 

@@ -95,7 +95,7 @@ def table_of(columns: str) -> Table:
 
 
 def state_of(pod: Picture) -> Text:
-    """A pod's bucket, and why it is bare."""
+    """A pod's bucket, and why it is bare, leaves, or does not report as it should."""
     state = Text(f"{_SIGN[pod['state']]} {pod['state']}", style=_STATE[pod["state"]])
     return state.append(f" {pod['reason']}", style="bright_black") if pod["reason"] else state
 
@@ -195,12 +195,13 @@ def _count(visitors: Picture | None, window: str) -> Text:
 
 def pods_table(picture: Picture, room: int) -> RenderableType:
     """The pods by name; when they do not fit, those that are not serving come first."""
-    table = table_of("POD STATE >RPS >P95 >ERRORS INFLIGHT >AGE NODE")
+    table = table_of("POD SLOT STATE >RPS >P95 >ERRORS INFLIGHT >AGE NODE")
     roll: list[Picture] = picture["roll"] or []
     shown = roll if len(roll) <= room else sorted(roll, key=lambda pod: pod["state"] == "serving")[:room]
     for pod in shown:
         table.add_row(
             plain(pod["name"]),
+            plain(pod["slot"]) if pod["slot"] else NONE,
             state_of(pod),
             rate(pod["requestsPerSecond"]),
             duration(pod["p95"]),

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from rollcall.api.percentages import format_ratio
 from rollcall.cli.causes import crashes_table, dependencies_table
+from rollcall.cli.departures import departures_table
 from rollcall.cli.screen import NONE, Picture, age, duration, nothing, plain, rate, ratio, state_of, table_of
 
 OLD_S = 5.0
@@ -78,7 +79,7 @@ def requests_table(picture: Picture, most: int | None = None) -> RenderableType:
     if not longest:
         bound_s = min(500, picture["bandsMs"][0]) / 1000
         return nothing(f"no request has been in flight for longer than {bound_s:g} s")
-    table = table_of(">ELAPSED ENDPOINT STEP >FOR POD >WORKER REVISION")
+    table = table_of(">ELAPSED ENDPOINT STEP >FOR POD SLOT >WORKER REVISION")
     for request in longest[:most]:
         table.add_row(
             Text(_elapsed(request["elapsed"]), style=_colour(request["elapsed"], picture["bandsMs"])),
@@ -86,6 +87,7 @@ def requests_table(picture: Picture, most: int | None = None) -> RenderableType:
             plain(request["step"]) if request["step"] else NONE,
             NONE if request["stepElapsed"] is None else Text(_elapsed(request["stepElapsed"])),
             plain(request["pod"]),
+            plain(request["slot"]) if request["slot"] else NONE,
             Text(str(request["worker"])),
             plain(request["revision"]) if request["revision"] else NONE,
         )
@@ -105,11 +107,12 @@ def resources_table(picture: Picture) -> RenderableType:
     roll: list[Picture] = picture["roll"] or []
     if not roll:
         return nothing("no pod matches the selector")
-    table = table_of("POD STATE >CPU >REQUEST >LIMIT >THROTTLED >MEMORY >LIMIT >RESTARTS >OOM BUSY >QUEUE REVISION READ")
+    table = table_of("POD SLOT STATE >CPU >REQUEST >LIMIT >THROTTLED >MEMORY >LIMIT >RESTARTS >OOM BUSY >QUEUE REVISION READ")
     for pod in roll:
         used = pod["resources"]
         table.add_row(
             plain(pod["name"]),
+            plain(pod["slot"]) if pod["slot"] else NONE,
             state_of(pod),
             *(_used(used) if used else [NONE] * 6),
             Text(str(pod["restarts"]), style="yellow" if pod["restarts"] else ""),
@@ -151,6 +154,7 @@ PARTS: dict[str, Any] = {
     "pods": resources_table,
     "deps": dependencies_table,
     "crashes": crashes_table,
+    "departures": departures_table,
 }
 """How each part is shown, by its command."""
 _FIELDS = {
@@ -160,6 +164,7 @@ _FIELDS = {
     "pods": ("roll",),
     "deps": ("bottleneck", "throttled", "dependencies"),
     "crashes": ("crashes",),
+    "departures": ("departures",),
 }
 
 

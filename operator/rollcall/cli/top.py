@@ -16,6 +16,7 @@ from rich.text import Text
 from rollcall.cli import screen
 from rollcall.cli.causes import bottleneck_line, dependencies_table, trouble_lines
 from rollcall.cli.connection import Caller, live_api
+from rollcall.cli.departures import departures_line
 from rollcall.cli.signals import endpoints_table, requests_table
 from rollcall.cli.stream import Frame, frames
 
@@ -55,6 +56,8 @@ def render(picture: dict[str, Any], height: int) -> RenderableType:
 def service_screen(picture: dict[str, Any], height: int) -> RenderableType:
     """One service: its figures and its pods; below them, where there is room, longest requests, dependencies and endpoints."""
     troubles = trouble_lines(picture)
+    if (left := departures_line(picture)) is not None:
+        troubles.append(left)
     room = max(3, height - HEAD_LINES - len(troubles))
     shown: list[RenderableType] = [screen.head(picture), bottleneck_line(picture["bottleneck"]), *troubles, Text()]
     shown.append(screen.pods_table(picture, room))

@@ -1,4 +1,4 @@
-"""Events about causes: a dependency has too little for us, or has enough again; workers crash.
+"""Events about causes: a dependency has too little for us, or has enough again; workers crash; pods leave.
 
 The leader looks twice a second and tells what is new, at most once a minute and kind: what comes in between is part of the next
 one, or is over by then and never told. What the status says already was told by an earlier leader.
@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from rollcall.control.causes import crash_sentence, shortages
 from rollcall.control.telling import tell_of
 from rollcall.kube.client import Client
+from rollcall.model.bursts import Bursts
 from rollcall.model.causes import Crashes, Throttled
+from rollcall.model.departures import ABNORMAL
 from rollcall.model.show import crashes_of, throttled_of
 
 if TYPE_CHECKING:
@@ -76,6 +78,14 @@ def news(told: Told, throttled: list[Throttled], crashes: Crashes | None, now_s:
     return found
 
 
+def departures(bursts: Bursts, now_s: float) -> list[Announcement]:
+    """Pods that left, one event for each cause and burst; a warning where nobody asked for it."""
+    return [
+        Announcement("Warning" if cause in ABNORMAL else "Normal", cause.value, sentence)
+        for cause, sentence in bursts.over(now_s)
+    ]
+
+
 class Announcer:
     """Run it while this replica leads."""
 
@@ -97,10 +107,14 @@ class Announcer:
         """One look; the events to make."""
         watches = {watch.service.metadata.uid: watch for watch in self._services}
         self._told = {uid: self._told.get(uid) or self._begin(watch) for uid, watch in watches.items()}
+        now_s = self._clock()
         return [
             (watch, announcement)
             for uid, watch in watches.items()
-            for announcement in news(self._told[uid], throttled_of(watch.fleet), crashes_of(watch.fleet), self._clock())
+            for announcement in (
+                *news(self._told[uid], throttled_of(watch.fleet), crashes_of(watch.fleet), now_s),
+                *departures(watch.departing.bursts, now_s),
+            )
         ]
 
     def _begin(self, watch: ServiceWatch) -> Told:

@@ -61,6 +61,8 @@ def status_of(picture: Picture, context: Context, standing: Mapping[str, Any]) -
     }
     if picture.gaps:
         status["gaps"] = picture.gaps
+    if departures := _departures(picture):
+        status["departures"] = departures
     if picture.coverage is not None:
         status["coverage"] = format_ratio(picture.coverage)
     # An empty object, applied over a filled one, becomes null, which the API server refuses with all the rest.
@@ -118,6 +120,12 @@ def _traffic(picture: Picture) -> dict[str, Any]:
 def _totals(totals: Totals, *, whole: bool = False) -> dict[str, int]:
     result = {"requests": totals.requests, "errors": totals.errors, "lost": totals.lost}
     return result | {"durationMicroseconds": totals.duration_microseconds} if whole else result
+
+
+def _departures(picture: Picture) -> dict[str, dict[str, int]]:
+    counts = picture.departures
+    both = {"lastHour": counts.last_hour, "total": counts.total} if counts is not None else {}
+    return {name: by_cause for name, by_cause in both.items() if by_cause}
 
 
 def _conditions(picture: Picture, context: Context, standing: Mapping[str, Any]) -> list[dict[str, Any]]:

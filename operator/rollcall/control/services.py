@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rollcall.api.monitoredservice import InvalidMonitoredServiceError, MonitoredService
 from rollcall.control.breaker import Breaker
-from rollcall.control.watch import NamespaceWorkloads, ServiceWatch
+from rollcall.control.watch import NamespaceWorkloads, ServiceWatch, causes_of
 from rollcall.inject import names
 from rollcall.kube.client import Client
 from rollcall.kube.informer import Informer
-from rollcall.kube.objects import Namespace
+from rollcall.kube.objects import Namespace, Node
+from rollcall.model.departures import NodeFacts
 from rollcall.model.roll import Key, Roll
 
+STEP_S = 0.25
+"""How often pods that leave are looked at."""
 _log = logging.getLogger(__name__)
 
 
@@ -44,6 +48,9 @@ class Services:
         self._namespaces = Informer(
             client, "/api/v1/namespaces", Namespace, on_change=self._namespace_changed, on_delete=self._namespace_deleted
         )
+        self._node_facts: dict[str, NodeFacts] = {}
+        self._nodes = Informer(client, "/api/v1/nodes", Node, on_change=self._node_changed, on_delete=self._node_deleted)
+        self._leading = False
 
     def __iter__(self) -> Iterator[ServiceWatch]:
         return iter(self._watches.values())
@@ -72,12 +79,33 @@ class Services:
         return self._namespaces.synced.is_set() and all(watch.synced for watch in self._watches.values())
 
     async def run(self) -> None:
-        """Follow namespaces until cancelled."""
+        """Follow namespaces and nodes, and look at pods that leave, until cancelled."""
         try:
-            await self._namespaces.run()
+            async with asyncio.TaskGroup() as group:
+                for job in (self._namespaces.run(), self._nodes.run(), self._step()):
+                    group.create_task(job)
         finally:
             await asyncio.gather(*(watch.stop() for watch in self._watches.values()))
             await asyncio.gather(*(workloads.stop() for workloads in self._workloads.values()))
+
+    async def _step(self) -> None:
+        while True:
+            unix_s = time.time()
+            for watch in self._watches.values():
+                watch.departing.step(unix_s)
+            await asyncio.sleep(STEP_S)
+
+    def node_of(self, name: str) -> NodeFacts | None:
+        """A node as it is now; None while nodes are not known."""
+        if not self._nodes.synced.is_set():
+            return None
+        return self._node_facts.get(name) or NodeFacts(name, exists=False)
+
+    def _node_changed(self, node: Node) -> None:
+        self._node_facts[node.metadata.name] = node.facts()
+
+    def _node_deleted(self, node: Node) -> None:
+        self._node_facts.pop(node.metadata.name, None)
 
     def put(self, manifest: Mapping[str, Any]) -> None:
         """A MonitoredService appeared or changed. One that cannot be read (an older schema let it in) is logged and left."""
@@ -96,6 +124,8 @@ class Services:
                 watch.update(service)
             else:
                 watch.service = service
+            if not self._leading:
+                watch.ledger.kept(causes_of(service))
             return
         if watch is not None:
             self.remove(key)
@@ -106,7 +136,9 @@ class Services:
         if namespace not in self._workloads:
             self._workloads[namespace] = NamespaceWorkloads(self._client, namespace, lambda: self._workloads_changed(namespace))
         key_of_visitors = self._visitor_key(service.metadata.uid)
-        watch = ServiceWatch(self._client, self._roll, service, self._workloads[namespace], key_of_visitors, self.breaker)
+        watch = ServiceWatch(
+            self._client, self._roll, service, self._workloads[namespace], key_of_visitors, self.breaker, self.node_of
+        )
         watch.namespace_enabled = self._enabled.get(namespace, False)
         watch.refresh()
         watch.workloads_changed()
@@ -132,8 +164,13 @@ class Services:
 
     def begin_term(self) -> None:
         """This replica leads from now on."""
+        self._leading = True
         for watch in self._watches.values():
             watch.begin_term()
+
+    def end_term(self) -> None:
+        """Another one leads: what it writes is what was counted."""
+        self._leading = False
 
     def _workloads_changed(self, namespace: str) -> None:
         for key, watch in self._watches.items():

@@ -133,6 +133,7 @@ class Term:
         for task in work:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        self._services.end_term()
 
     async def _fold(self) -> None:
         due_s = time.monotonic()

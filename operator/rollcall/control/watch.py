@@ -18,20 +18,26 @@ from rollcall.api.quantities import parse_quantity
 from rollcall.api.spec import InjectionMode
 from rollcall.control.autoscalers import KIND_PATH, Autoscaler, hints
 from rollcall.control.breaker import Breaker
+from rollcall.control.departing import Departing, NodeOf
 from rollcall.control.findings import Finding
+from rollcall.control.owners import Owners
 from rollcall.control.takeback import TakeBack
 from rollcall.inject.selectors import matches, to_query
 from rollcall.kube.client import Client
 from rollcall.kube.informer import Informer
 from rollcall.kube.objects import Pod, Workload, unix
 from rollcall.kube.terminations import Terminations
+from rollcall.model.bursts import Bursts
+from rollcall.model.departures import OwnerFacts
 from rollcall.model.fleet import Fleet, FleetSettings
 from rollcall.model.health import Objectives
+from rollcall.model.ledger import Ledger
 from rollcall.model.picture import Totals
 from rollcall.model.roll import Roll
 from rollcall.model.states import ServiceFacts
 
 WORKLOADS = ("deployments", "statefulsets", "daemonsets", "replicasets")
+"""Those that ask for a number of pods; Jobs beside them are only looked at to know why their pods leave."""
 
 
 def settings_of(service: MonitoredService, namespace_enabled: bool, visitor_key: str | None = None) -> FleetSettings:
@@ -68,6 +74,12 @@ def floor_of(service: MonitoredService) -> Totals:
     return Totals(shown.requests, shown.errors, shown.lost) if shown else Totals()
 
 
+def causes_of(service: MonitoredService) -> dict[str, int]:
+    """How many pods have left for which cause, as the status says."""
+    departures = service.status.departures
+    return dict(departures.total or {}) if departures is not None else {}
+
+
 class NamespaceWorkloads:
     """Everything in one namespace that asks for pods, shared by the services there."""
 
@@ -86,11 +98,18 @@ class NamespaceWorkloads:
         self._autoscalers = Informer(
             client, KIND_PATH.format(namespace=namespace), Autoscaler, on_change=_nothing, on_delete=_nothing
         )
-        runs = [informer.run() for informer in self._informers] + [self._autoscalers.run()]
+        jobs = f"/apis/batch/v1/namespaces/{namespace}/jobs"
+        self._jobs = Informer(client, jobs, Workload, on_change=_nothing, on_delete=_nothing)
+        runs = [informer.run() for informer in (*self._informers, self._jobs)] + [self._autoscalers.run()]
         self._tasks = [asyncio.create_task(run) for run in runs]
 
     def _changed(self, _: Workload) -> None:
         self._on_change()
+
+    def owner_of(self, pod: Pod, present: int) -> OwnerFacts | None:
+        """What controls a pod; kinds that were not listed yet are not known."""
+        kinds = zip((*WORKLOADS, "jobs"), (*self._informers, self._jobs), strict=True)
+        return Owners({kind: informer.objects for kind, informer in kinds if informer.synced.is_set()}).of(pod, present)
 
     @property
     def synced(self) -> bool:
@@ -145,11 +164,15 @@ class ServiceWatch:
         workloads: NamespaceWorkloads,
         visitor_key: str | None = None,
         breaker: Breaker | None = None,
+        node_of: NodeOf = lambda name: None,
     ) -> None:
         self._client = client
         self._roll = roll
         self._workloads = workloads
         self.service = service
+        self.ledger = Ledger()
+        self.ledger.kept(causes_of(service))
+        self.departing = Departing(client, self.ledger, workloads.owner_of, node_of)
         self.namespace_enabled = True
         self._visitor_key = visitor_key
         self._terminations = Terminations()
@@ -162,7 +185,9 @@ class ServiceWatch:
 
     def _new_fleet(self) -> Fleet:
         settings = settings_of(self.service, self.namespace_enabled, self._visitor_key)
-        fleet = Fleet(self.service.namespace, self.service.name, settings, *departed_of(self.service), floor_of(self.service))
+        departed, pods = departed_of(self.service)
+        fleet = Fleet(self.service.namespace, self.service.name, settings, departed, pods, floor_of(self.service), self.ledger)
+        fleet.verdict_of = self.departing.verdict
         self._roll.drop((fleet.namespace, fleet.name))
         self._roll.add(fleet)
         return fleet
@@ -172,6 +197,8 @@ class ServiceWatch:
         known here. What crashed before is not judged: nobody knows with or without a probe."""
         self.fleet = self._new_fleet()
         self.takeback = TakeBack(self.service.status.taken_back)
+        self.ledger.kept(causes_of(self.service))
+        self.departing.bursts = Bursts()
         for pod in self._informer.objects.values():
             self._pod_changed(pod)
         self.workloads_changed()
@@ -203,8 +230,10 @@ class ServiceWatch:
         self.refresh()
         if self.selector != before:
             self._task.cancel()
+            self.fleet.slots.close()
             for uid in {*self.pods, *self.fleet.pods}:
                 self._forget(uid)
+                self.departing.forget(uid)
             self._informer, self._task = self._follow()
         elif service.spec.container != container:
             for pod in self.pods.values():
@@ -233,11 +262,13 @@ class ServiceWatch:
     def _pod_changed(self, pod: Pod) -> None:
         uid, container = pod.metadata.uid, self.service.spec.container
         ended = self._terminations.note(pod)
+        self.departing.changed(pod)
         self.fleet.upsert(pod.facts(container, self._terminations.oom_kills(uid)))
         self._roll.pod_known(self.fleet, uid, time.monotonic())
         self.takeback.pod_changed(pod, ended, container, time.time())
 
     def _pod_deleted(self, pod: Pod) -> None:
+        self.departing.deleted(pod, missed=self._informer.catching_up)
         self._forget(pod.metadata.uid)
 
     def _forget(self, uid: str) -> None:
@@ -293,6 +324,7 @@ class ServiceWatch:
 
     async def stop(self) -> None:
         """Wait until nothing is left running."""
+        await self.departing.stop()
         await _cancel([self._task])
 
 

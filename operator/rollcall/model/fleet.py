@@ -18,8 +18,8 @@ from rollcall_agent.wire import report
 
 from .bottleneck import Bottlenecks
 from .departures import Verdict
-from .fold import Fold
-from .health import SteadyHealth, Vitals
+from .fold import Fold, vitals_of
+from .health import SteadyHealth
 from .ledger import Ledger, last_traffic
 from .moment import sum_moment
 from .pace import Generations, Pace
@@ -335,7 +335,9 @@ class Fleet:
         self.revisions.update(last.fresh, now_s)
         if window is not None and last.tells:
             last.ranks = quantiles(np.maximum(window.sums.histogram, 0), (0.5, 0.95, 0.99))
-        last.health = self._health.judge(self._vitals(last), self.settings.objectives, now_s)
+        stuck = self._stuck.update(now_s, last.in_flight, last.window, waiting=last.waiting)
+        vitals = vitals_of(last, len(self.pods), self.settings.bands_ms[-1] / 1000, stuck)
+        last.health = self._health.judge(vitals, self.settings.objectives, now_s)
         self.last = last
 
     def _retire(self, now_s: float) -> None:
@@ -361,21 +363,6 @@ class Fleet:
         reporting = last.counts[PodState.SERVING] + last.counts[PodState.UNREADY]
         should = reporting + last.counts[PodState.SILENT] + last.counts[PodState.BARE]
         last.coverage = reporting / should if should else None
-
-    def _vitals(self, last: Fold) -> Vitals:
-        stuck = self._stuck.update(last.at_s, last.in_flight, last.window, waiting=last.waiting)
-        return Vitals(
-            pods=len(self.pods),
-            serving=last.counts[PodState.SERVING],
-            coverage=last.coverage,
-            ended=last.window.ended if last.window else 0,
-            error_ratio=last.window.error_ratio() if last.window else None,
-            p95_s=last.ranks[1],
-            stuck=last.in_flight[1][-1] if last.in_flight else 0,
-            stuck_after_s=self.settings.bands_ms[-1] / 1000,
-            oldest_s=last.in_flight[2] if last.in_flight else 0.0,
-            nothing_finishes=stuck,
-        )
 
     @property
     def serving(self) -> npt.NDArray[np.bool_]:

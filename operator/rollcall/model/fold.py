@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from .health import Health, HealthState
+from .health import Health, HealthState, Vitals
 from .states import PodState
 from .tally import Pod
 from .windows import Window
@@ -44,3 +44,19 @@ class Fold:
     def tells(self) -> bool:
         """Whether any pod tells of its requests now."""
         return bool(self.probed.any())
+
+
+def vitals_of(last: Fold, pods: int, stuck_after_s: float, nothing_finishes: bool) -> Vitals:
+    """What health is judged by."""
+    return Vitals(
+        pods=pods,
+        serving=last.counts[PodState.SERVING],
+        coverage=last.coverage,
+        ended=last.window.ended if last.window else 0,
+        error_ratio=last.window.error_ratio() if last.window else None,
+        p95_s=last.ranks[1],
+        stuck=last.in_flight[1][-1] if last.in_flight else 0,
+        stuck_after_s=stuck_after_s,
+        oldest_s=last.in_flight[2] if last.in_flight else 0.0,
+        nothing_finishes=nothing_finishes,
+    )

@@ -41,6 +41,7 @@ class ServiceCollector(Collector):
         yield from self._traffic(fleets)
         yield from self._totals(fleets)
         yield self._response_times(fleets)
+        yield self._departures(fleets)
         services = [(fleet, self._publisher.summary(fleet)) for fleet in fleets]
         yield from signal_families(services)
         yield from cause_families(services)
@@ -124,6 +125,13 @@ class ServiceCollector(Collector):
             errors.add_metric(who, totals.errors)
             lost.add_metric(who, totals.lost)
         yield from (requests, errors, lost)
+
+    def _departures(self, fleets: Iterable[Fleet]) -> Metric:
+        family = CounterMetricFamily("rollcall_service_departures", "Pods that left, by cause", labels=(*SERVICE, "cause"))
+        for fleet in fleets:
+            for cause, count in fleet.ledger.totals.items():
+                family.add_metric((fleet.namespace, fleet.name, cause), count)
+        return family
 
     def _response_times(self, fleets: Iterable[Fleet]) -> Metric:
         family = HistogramMetricFamily(

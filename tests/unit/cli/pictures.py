@@ -21,6 +21,8 @@ from rollcall.model.causes import (
 )  # fmt: skip
 from rollcall.model.health import HealthState
 from rollcall.model.picture import (
+    Departure,
+    Departures,
     EndpointRow,
     Errors,
     ErrorSample,
@@ -121,6 +123,20 @@ def crashes(*samples: Crash, **changes: Any) -> Crashes:
     group = CrashGroup(**(given | changes))
     signals = [SignalCount("SIGSEGV", 0.1, 12), SignalCount("SIGABRT", 0.0, 2)]
     return Crashes(0.1, 14, 12, 988.0, "SIGSEGV", signals, [group], REVISIONS, list(samples))
+
+
+def departure(**changes: Any) -> Departure:
+    given: dict[str, Any] = {
+        "slot": "newsfeed-03", "name": "newsfeed-7d9c-abcde", "uid": "uid-gone", "node": "node-1",
+        "workload": "Deployment/newsfeed", "revision": "7d9c", "cause": "ScaleIn",
+        "evidence": "Deployment/newsfeed wants 5 pods, and had 6", "at": 988.0, "age": 600.0, "requests_per_second": 12.5,
+        "error_ratio": 0.01, "p95": 0.0871, "in_flight": 2, "final": True,
+    }  # fmt: skip
+    return Departure(**(given | changes))
+
+
+def departures(*recent: Departure) -> Departures:
+    return Departures({"ScaleIn": 4, "Crashed": 1}, {"ScaleIn": 44, "Crashed": 1}, {"ScaleIn": 444, "Crashed": 1}, list(recent))
 
 
 def bottleneck(**changes: Any) -> Bottleneck:

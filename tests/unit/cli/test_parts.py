@@ -22,6 +22,8 @@ from tests.unit.cli.pictures import (
     bottleneck,
     crash,
     crashes,
+    departure,
+    departures,
     dependency,
     endpoint,
     picture,
@@ -73,23 +75,42 @@ def test_errors() -> None:
 
 
 def test_requests() -> None:
-    shown = picture([pod("a")], longest=[request(125.0), request(3.72, step="", step_elapsed=None, revision=None)])
+    shown = picture(
+        [pod("a")], longest=[request(125.0, slot="newsfeed-03"), request(3.72, step="", step_elapsed=None, revision=None)]
+    )
     head, first, second = lines(requests_table(shown))
-    assert head == ["ELAPSED", "ENDPOINT", "STEP", "FOR", "POD", "WORKER", "REVISION"]
-    assert first == ["2m", "GET", "/feed", "db", "SELECT", "posts", "2.2s", "newsfeed-1", "17", "7d9c"]
-    assert second == ["3.7s", "GET", "/feed", "–", "–", "newsfeed-1", "17", "–"]
+    assert head == ["ELAPSED", "ENDPOINT", "STEP", "FOR", "POD", "SLOT", "WORKER", "REVISION"]
+    assert first == ["2m", "GET", "/feed", "db", "SELECT", "posts", "2.2s", "newsfeed-1", "newsfeed-03", "17", "7d9c"]
+    assert second == ["3.7s", "GET", "/feed", "–", "–", "newsfeed-1", "–", "17", "–"]
 
 
 def test_pods() -> None:
     roll = [
-        pod("a", resources=resources(), busy_workers=1, listen_queue=0, revision="7d9c", restarts=2),
+        pod("a", resources=resources(), busy_workers=1, listen_queue=0, revision="7d9c", restarts=2, slot="newsfeed-01"),
         pod("b", resources=resources(source="kubelet", age=31.0, throttled_ratio=None, cpu_limit_millicores=None)),
         unheard("c", "bare", "OptedOut"),
     ]
     _, a, b, c = lines(resources_table(picture(roll)))
-    assert a == ["a", "●", "serving", "350m", "200m", "500m", "25%", "150Mi", "256Mi", "2", "1", "1/2", "0", "7d9c", "probe"]
-    assert b[3:] == ["350m", "200m", "–", "–", "150Mi", "256Mi", "0", "1", "–", "–", "–", "kubelet", "31s", "ago"]
-    assert c == ["c", "◌", "bare", "OptedOut", *["–"] * 6, "0", "–", "–", "–", "–", "–"]
+    assert a == [
+        "a",
+        "newsfeed-01",
+        "●",
+        "serving",
+        "350m",
+        "200m",
+        "500m",
+        "25%",
+        "150Mi",
+        "256Mi",
+        "2",
+        "1",
+        "1/2",
+        "0",
+        "7d9c",
+        "probe",
+    ]
+    assert b[4:] == ["350m", "200m", "–", "–", "150Mi", "256Mi", "0", "1", "–", "–", "–", "kubelet", "31s", "ago"]
+    assert c == ["c", "–", "◌", "bare", "OptedOut", *["–"] * 6, "0", "–", "–", "–", "–", "–"]
 
 
 @pytest.mark.parametrize(
@@ -101,6 +122,7 @@ def test_pods() -> None:
         ("requests", {"bands_ms": [200, 400, 800]}, "no request has been in flight for longer than 0.2 s"),
         ("deps", {}, "no dependency is known: no pod has called one yet that its probe can see"),
         ("crashes", {}, "no worker has crashed"),
+        ("departures", {}, "no pod has left since counting began"),
         ("requests", {"traffic": NOTHING}, "nothing is known of requests in flight: no pod reports that can see them"),
     ],
 )
@@ -126,11 +148,43 @@ def test_nothing_from_a_pod_moves_the_cursor_or_is_markup() -> None:
         crashes=crashes(crash(module=EVIL, endpoint=EVIL, step=EVIL, caller=EVIL, image=EVIL), endpoint=EVIL, revision=EVIL),
         bottleneck=bottleneck(dependency=EVIL),
         throttled=[Throttled(EVIL, "refused", 1.0, 0.1, 990.0)],
+        departures=departures(departure(name=EVIL, node=EVIL, revision=EVIL, slot=EVIL, evidence=EVIL)),
     )
     for thing in (*(table(shown) for table in PARTS.values()), render(shown, 40)):
         found = text(thing, width=500)
         assert "GET /\ufffd[2J[bold]\ufffd" in found
         assert not set("\x1b\r\u202e") & set(found)
+
+
+def test_departures() -> None:
+    gone = departure(
+        requests_per_second=None, error_ratio=None, p95=None, in_flight=None, final=None, slot=None, cause="Crashed"
+    )
+    shown = picture([pod("a")], departures=departures(departure(), gone))
+    hour, day, total, _, head, first, second = lines(PARTS["departures"](shown))
+    assert hour == ["last", "hour", "Crashed", "1", "ScaleIn", "4"]
+    assert day == ["last", "24", "h", "Crashed", "1", "ScaleIn", "44"]
+    assert total == ["total", "Crashed", "1", "ScaleIn", "444"]
+    assert head[:4] == ["AGO", "SLOT", "POD", "CAUSE"]
+    assert first == [
+        *(
+            "12s",
+            "newsfeed-03",
+            "newsfeed-7d9c-abcde",
+            "ScaleIn",
+            "Deployment/newsfeed",
+            "wants",
+            "5",
+            "pods,",
+            "and",
+            "had",
+            "6",
+        ),
+        *("10m", "12", "1%", "87ms", "2", "yes", "7d9c", "node-1"),
+    ]
+    assert second[-9:] == ["10m", "–", "–", "–", "–", "–", "7d9c", "node-1"][-9:] or second[-2:] == ["7d9c", "node-1"]
+    assert "left in 1h Crashed 1  ScaleIn 4" in text(render(shown, 40))
+    assert "left in" not in text(render(picture([pod("a")]), 40))
 
 
 def test_top_shows_users_imbalance_and_what_there_is_room_for() -> None:

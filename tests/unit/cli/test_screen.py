@@ -85,7 +85,7 @@ def test_a_service_and_its_pods() -> None:
     assert "2 of 2 desired: ● 2 serving" in shown
     assert "total 5000 requests, 6 errors, 1 unanswered" in shown
     assert "oldest 4s" in shown
-    assert cells(shown, "newsfeed-2") == ["newsfeed-2", "●", "serving", "12", "87ms", "2%", "2", "▮▮", "2m", "node-1"]
+    assert cells(shown, "newsfeed-2") == ["newsfeed-2", "–", "●", "serving", "12", "87ms", "2%", "2", "▮▮", "2m", "node-1"]
 
 
 def test_what_is_not_known_is_a_dash() -> None:
@@ -98,8 +98,8 @@ def test_what_is_not_known_is_a_dash() -> None:
             40,
         )
     )
-    assert cells(shown, "a") == ["a", "○", "pending", "–", "–", "–", "–", "2m", "–"]
-    assert cells(shown, "b") == ["b", "◌", "bare", "OptedOut", "–", "–", "–", "–", "2m", "–"]
+    assert cells(shown, "a") == ["a", "–", "○", "pending", "–", "–", "–", "–", "2m", "–"]
+    assert cells(shown, "b") == ["b", "–", "◌", "bare", "OptedOut", "–", "–", "–", "–", "2m", "–"]
     assert "requests/s –" in shown
     assert "p95 –" in shown
     assert "in flight –" in shown
@@ -109,7 +109,7 @@ def test_what_is_not_known_is_a_dash() -> None:
 
 def test_zero_is_zero() -> None:
     idle = picture([pod("a", requests_per_second=0.0, in_flight=InFlight(0, [0, 0, 0, 0], 0.0), p95=None)])
-    assert cells(text(render(idle, 40)), "a") == ["a", "●", "serving", "0.0", "–", "0%", "0", "2m", "node-1"]
+    assert cells(text(render(idle, 40)), "a") == ["a", "–", "●", "serving", "0.0", "–", "0%", "0", "2m", "node-1"]
 
 
 def test_empty_screens_say_what_to_do() -> None:

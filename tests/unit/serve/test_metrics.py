@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from rollcall.ingest.agent import Door
 from rollcall.kube.review import PodIdentity
+from rollcall.model.departures import Cause, Verdict
 from rollcall.serve.metrics import OperatorMetrics, make_metrics_app
 from rollcall_agent.wire import facts as wire
 from rollcall_agent.wire import grid, report
@@ -68,6 +69,7 @@ def busy(live: Live) -> None:
     bare = live.fleets["newsfeed"].pods["uid-a"].facts
     live.fleets["newsfeed"].upsert(type(bare)("uid-b", "pod-b", "shop", running=True))
     live.fleets["newsfeed"].gaps = {"ImagePull": 2}
+    live.fleets["newsfeed"].ledger.left(bare, Verdict(Cause.SCALE_IN, "wants 4 pods, and had 5", True), 1000.0)
     live.turn(0.1)
 
 
