@@ -115,12 +115,6 @@ static const struct crash_map *crash_map_of(uint64_t address) {
     return NULL;
 }
 
-static int crash_begins(const char *text, const char *start) {
-    while (*start != 0)
-        if (*text++ != *start++) return 0;
-    return 1;
-}
-
 static const char *const crash_runtime[] = {"libc.", "libc-", "libpthread", "libm.", "libm-", "ld-", "libstdc++", "libgcc_s", "libffi",
                                             "rollcall_crash", "_rollcall_native", NULL};
 static const char *const crash_interpreter[] = {"libpython", "python", "libphp", "php", NULL};

@@ -38,4 +38,10 @@ static inline long crash_call6(long number, long a, long b, long c, long d, long
 
 static inline long crash_call(long number, long a, long b, long c, long d) { return crash_call6(number, a, b, c, d, 0, 0); }
 
+static inline int crash_begins(const char *text, const char *start) {
+    while (*start != 0)
+        if (*text++ != *start++) return 0;
+    return 1;
+}
+
 #endif

@@ -20,6 +20,7 @@ final class Calls
     private const REFUSED = 2;
     private const THROTTLED = 3;
     private const WELL = 255;
+    private const OF_EXTENSION = [self::ERROR, self::TIMEOUT, self::REFUSED, self::THROTTLED, self::WELL];
 
     /** Of what PHP's clients and servers say, in this order. */
     private const TEXTS = [
@@ -175,6 +176,29 @@ final class Calls
     {
         $name = $host !== '' && $host[0] === '/' ? 'localhost' : \preg_replace('~^\w+://~', '', $host);
         return "$system $name" . ($port === 0 || $port === $usual || $name === 'localhost' && $host !== $name ? '' : ":$port");
+    }
+
+    /** The messages CALLS of what our extension has counted, see native/php_crash/told.c. */
+    public static function ofExtension(string $told): string
+    {
+        $messages = '';
+        $names = [];
+        foreach (\explode("\t", $told, -1) as $entry) {
+            if ($entry[0] === 'N') {
+                $names[] = self::index(\substr($entry, 1));
+                continue;
+            }
+            $numbers = \explode(' ', \substr($entry, 1));
+            [$name, $reason, $micros] = $entry[0] === 'C' ? $numbers : [$numbers[0], $numbers[1], \intdiv((int) $numbers[3], (int) $numbers[2])];
+            $packed = \pack('CCV', $names[(int) $name], self::OF_EXTENSION[(int) $reason], \min((int) $micros, 0xffffffff));
+            for ($left = $entry[0] === 'C' ? 1 : (int) $numbers[2]; $left > 0; $left--) {
+                self::$entries .= $packed;
+                if (isset(self::$entries[self::MAX_ENTRIES_BYTES])) {
+                    $messages .= self::take();
+                }
+            }
+        }
+        return $messages . self::take();
     }
 
     /** The message CALLS with all calls that have not been told, '' without any. */

@@ -15,9 +15,6 @@ final class Rare
     private const FLAG_FATAL = 1;
     private const FLAG_ABORTED = 2;
 
-    /** @var string our extension, whose version says what it knows (native/php_crash/php.c). No constant: opcache would ask once */
-    private static $extension = 'rollcall_crash';
-
     /** The agent's line, for the first request of a stream, to which the agent has said nothing yet: from the same file. */
     public static function visitorsFile(string $run): string
     {
@@ -128,12 +125,17 @@ final class Rare
         if ($request->hasSteps) {
             $message = Steps::finish($failure) . $message;
         }
-        $told = ($flags & self::FLAG_FATAL) === 0 ? self::told() : '';
-        if (isset($told[3]) && \http_response_code() >= 500) {
+        [$counted, $calls, $thrown] = \explode("\n", self::told(), 3) + ['', '', ''];
+        if ($calls !== '') {
+            require_once __DIR__ . '/calls.php';
+            $message = Calls::ofExtension($calls) . $message;
+        }
+        if ($thrown !== '' && ($flags & self::FLAG_FATAL) === 0 && \http_response_code() >= 500) {
             require_once __DIR__ . '/errors.php';
-            $message = self::message(3, Errors::ofThrown(\substr($told, 3))) . $message;
+            $message = self::message(3, Errors::ofThrown($thrown)) . $message;
         } elseif ($failure !== '') {
-            $message = self::message(($told[1] ?? '') === 'w' ? 7 : 3, $failure) . $message;
+            $isCounted = $counted === '1w' && ($flags & self::FLAG_FATAL) === 0;
+            $message = self::message($isCounted ? 7 : 3, $failure) . $message;
         }
         if (!self::send($stream, $request, $message)) {
             self::send($stream, $request, $request->begin . $message);
@@ -157,13 +159,13 @@ final class Rare
         return \substr($method . ' ' . $found->route, 0, self::MAX_ENDPOINT_BYTES);
     }
 
-    /** What our extension has to tell, see native/php_crash/php.c; '' without it. */
+    /** What our extension has to tell, see native/php_crash/told.c; '' without it. */
     private static function told(): string
     {
         if (!\function_exists('phpversion')) {
             return \extension_loaded('rollcall_crash') ? '1w' : ''; // switched off by disable_functions: most likely it counts
         }
-        return (string) \phpversion(self::$extension);
+        return (string) \phpversion(Request::$extension);
     }
 
     public static function message(int $type, string $body): string

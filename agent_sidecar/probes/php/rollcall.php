@@ -45,6 +45,9 @@ if (!\class_exists('rollcall\probe\request', false)) {
         /** @var \Closure|null takes the place of the application's error handler while something is sent */
         private static $ignore = null;
 
+        /** @var string ours, whose version is what it tells (native/php_crash/told.c). No constant: opcache would ask only once */
+        public static $extension = 'rollcall_crash';
+
         /** @var int nanoseconds */
         public $start;
 
@@ -130,6 +133,7 @@ if (!\class_exists('rollcall\probe\request', false)) {
             if (
                 $status < 500 && $this->error === null && \error_get_last() === null && !\class_exists('wp', false)
                 && !\class_exists('symfony\component\httpfoundation\request', false) // Laravel's requests are Symfony's
+                && !(\function_exists('phpversion') && isset(\phpversion(self::$extension)[2])) // it has something to tell
             ) {
                 // The way of nearly all requests: no handler of errors sees a failure, PHP itself keeps quiet, and forgets it.
                 $cpu = $this->cpu === null ? self::CPU_UNKNOWN : $this->cpuMicros();

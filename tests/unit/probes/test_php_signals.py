@@ -104,7 +104,7 @@ def test_the_file_of_visitors_may_come_change_and_go_at_any_time(pod: Pod, agent
     file.unlink()
     fpm.get("ok", **COOKIE)
     agent.finished(9)
-    assert agent.visits == [visitor_hash(key, b"anna%2B1") for key in (b"\0", b"\1")]
+    assert sorted(agent.visits) == sorted(visitor_hash(key, b"anna%2B1") for key in (b"\0", b"\1"))  # of two streams
     agent.visits.clear()
     file.write_text("cookie:sid\n02\n")
 

@@ -1,23 +1,5 @@
-/* What there is to be found in PHP, and what the probe is told. */
+/* Texts, and what there is to be found in PHP. */
 #include "php.h"
-
-enum { HEAD_BYTES = 2, VERSION_BYTES = 1400 };
-
-/* The probe reads it by PHP's own function phpversion(): `1`, then `w` when warnings are counted, else `-`, a line feed, and what
- * was thrown last: class, message, file and line with tabs between them. */
-char rollcall_version[VERSION_BYTES] = "1";
-
-void rollcall_tell_counted(void) { rollcall_version[1] = 'w'; }
-
-void rollcall_tell_thrown(const char *text) {
-    size_t at = HEAD_BYTES;
-    if (rollcall_version[1] == 0) rollcall_version[1] = '-';
-    rollcall_version[at++] = '\n';
-    while (*text != 0 && at < VERSION_BYTES - 1) rollcall_version[at++] = *text++;
-    rollcall_version[at] = 0;
-}
-
-void rollcall_tell_nothing(void) { rollcall_version[HEAD_BYTES] = 0; }
 
 size_t rollcall_append(char *path, size_t length, const char *text) {
     while (*text != 0 && length < PATH_BYTES - 1) path[length++] = *text++;
@@ -45,6 +27,12 @@ const struct module_entry *rollcall_module(const char *name) {
     while (name[length] != 0) length++;
     if (module_registry != NULL && zend_hash_str_find != NULL) value = zend_hash_str_find(module_registry, name, length);
     return value != NULL && *value != NULL && (*value)->size == sizeof **value ? *value : NULL;
+}
+
+/* As in rollcall.php. */
+int rollcall_serves(void) {
+    const char *name = &sapi_module != NULL ? sapi_module.name : NULL;
+    return name != NULL && !rollcall_equal(name, "cli") && !rollcall_equal(name, "phpdbg");
 }
 
 /* zend_function_entry: a name, the function, and what is of no interest; a name NULL ends the list. */

@@ -18,7 +18,7 @@ enum { PHP_WRITE = 64, PHP_MMAP = 222, PHP_UNLINKAT = 35, PHP_RENAMEAT = 38 };
 #endif
 enum { AT_CWD = -100, PATH_BYTES = 512 };
 
-enum { API_8_0 = 20200930, API_8_4 = 20240924, NEWEST = 20250925 /* 8.5 */ }; /* `module_entry.api` */
+enum { API_7_1 = 20160303, API_8_0 = 20200930, API_8_4 = 20240924, NEWEST = API_8_4 }; /* `module_entry.api` */
 
 /* zend_module_entry, as of PHP 7.0 to 8.4. */
 struct module_entry {
@@ -45,6 +45,14 @@ struct module_entry {
     int number;
     const char *build;
 };
+
+/* zend_string */
+struct text {
+    uint64_t references, hash, length;
+    char bytes[];
+};
+
+enum { IS_FALSE = 2, IS_LONG = 4, IS_STRING = 6, IS_OBJECT = 8, IS_RESOURCE = 9, TYPE = 0xff };
 
 /* zval */
 struct value {
@@ -73,17 +81,24 @@ size_t rollcall_append(char *path, size_t length, const char *text); /* into PAT
 size_t rollcall_append_number(char *path, size_t length, long number);
 int rollcall_equal(const char *a, const char *b);
 const struct module_entry *rollcall_module(const char *name);
+int rollcall_serves(void); /* this is no command line */
 php_handler rollcall_function(const struct module_entry *module, const char *name); /* PHP's own, NULL: not known */
 
 void rollcall_warnings_startup(const struct module_entry *core);
 void rollcall_warnings_shutdown(void);
-void rollcall_tell_counted(void);
 
 void rollcall_thrown_startup(const struct module_entry *core);
 void rollcall_thrown_shutdown(void);
 uint64_t rollcall_thrown_count(void);
-void rollcall_tell_thrown(const char *text);
-void rollcall_tell_nothing(void);
+
+void rollcall_calls_begin(const struct module_entry *core, int is_first); /* of a request, the process's first */
+void rollcall_said(const struct text *text);                              /* by PHP, of what goes wrong now */
+
 extern char rollcall_version[];
+enum { REASON_ERROR, REASON_TIMEOUT, REASON_REFUSED, REASON_THROTTLED, WENT_WELL, REASONS }; /* as in probes/php/calls.php */
+void rollcall_tell_counted(void);
+void rollcall_tell_thrown(const char *text);
+void rollcall_tell_call(const char *name, int reason, uint64_t micros);
+void rollcall_tell_nothing(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* A PHP extension that tells how its process died: it puts handlers on top of those of fatal signals, which leave
- * `<pid>.crash` (`layout.CRASH`) in the shared folder. It counts warnings (warnings.c) and remembers what was thrown (thrown.c).
+ * `<pid>.crash` (`layout.CRASH`) in the shared folder. It counts warnings (warnings.c) and calls (calls.c), and remembers what was thrown (thrown.c).
  * It adds nothing to PHP: no function, no class, no setting.
  *
  * One binary for every PHP of this machine, debug or not, with threads or without, on any C library: it calls the kernel only,
@@ -17,6 +17,7 @@ extern char **environ __attribute__((weak));
 
 char rollcall_run[PATH_BYTES] = "/rollcall/run";
 static long process;
+static const struct module_entry *core; /* PHP's own */
 
 static void place(char *path, const char *folder, const char *prefix, long pid) {
     size_t length = rollcall_append(path, rollcall_append(path, rollcall_append(path, 0, rollcall_run), folder), prefix);
@@ -55,7 +56,7 @@ static int at_startup(int type, int number) {
     (void)type, (void)number;
     find_run();
     rollcall_crash_watch(keep);
-    const struct module_entry *core = rollcall_module("core");
+    core = rollcall_module("core");
     if (core != NULL) {
         rollcall_warnings_startup(core);
         rollcall_thrown_startup(core);
@@ -74,8 +75,10 @@ static int at_shutdown(int type, int number) {
 static int at_request(int type, int number) {
     (void)type, (void)number;
     long now = crash_call(CRASH_GETPID, 0, 0, 0, 0);
+    int is_first = now != process;
     rollcall_tell_nothing();
-    if (now != process) {
+    rollcall_calls_begin(core, is_first);
+    if (is_first) {
         process = now;
         find_run();
         rollcall_crash_watch(keep);
@@ -95,7 +98,7 @@ static struct module_entry entry = {
 
 /* PHP calls this first. An entry that was not filled in is refused with a warning and has no further effect. */
 __attribute__((visibility("default"))) struct module_entry *get_module(void) {
-    const struct module_entry *core = rollcall_module("core");
+    core = rollcall_module("core");
     if (core != NULL) {
         entry.api = core->api;
         entry.debug = core->debug;

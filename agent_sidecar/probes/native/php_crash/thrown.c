@@ -6,11 +6,6 @@
  */
 #include "php.h"
 
-struct text { /* zend_string */
-    uint64_t references, hash, length;
-    char bytes[];
-};
-
 struct class { /* zend_class_entry */
     char type;
     const struct text *name;
@@ -23,7 +18,7 @@ struct object { /* zend_object */
     struct value properties[5]; /* MESSAGE, .., FILE, LINE */
 };
 
-enum { MESSAGE = 0, PLACE_FILE = 3, PLACE_LINE = 4, IS_LONG = 4, IS_STRING = 6, TYPE = 0xff };
+enum { MESSAGE = 0, PLACE_FILE = 3, PLACE_LINE = 4 };
 enum { MAX_NAME = 120, MAX_MESSAGE = 800, MAX_FILE = 300 };
 
 extern void (*zend_throw_exception_hook)(const void *exception) __attribute__((weak));
@@ -52,7 +47,9 @@ static void keep(const struct object *error) {
     char number[PATH_BYTES] = "";
     if (error->class == NULL || error->class->name == NULL) return;
     char *to = add(text, error->class->name, MAX_NAME);
-    to = add_value(to, &error->properties[MESSAGE], MAX_MESSAGE);
+    const struct value *message = &error->properties[MESSAGE];
+    if ((message->type & TYPE) == IS_STRING) rollcall_said(message->is.pointer);
+    to = add_value(to, message, MAX_MESSAGE);
     to = add_value(to, &error->properties[PLACE_FILE], MAX_FILE);
     const struct value *line = &error->properties[PLACE_LINE];
     if ((line->type & TYPE) == IS_LONG && line->is.number > 0) rollcall_append_number(number, 0, line->is.number);
@@ -69,7 +66,7 @@ static void at_throw(const void *exception) {
 }
 
 void rollcall_thrown_startup(const struct module_entry *core) {
-    if (&zend_throw_exception_hook == NULL || core->threads || core->api > NEWEST) return;
+    if (&zend_throw_exception_hook == NULL || core->threads || core->api < API_7_1 || core->api > NEWEST || !rollcall_serves()) return;
     is_value = core->api < API_8_0;
     former = zend_throw_exception_hook;
     zend_throw_exception_hook = at_throw;

@@ -16,6 +16,7 @@ enum { WARNINGS = 2 | 8 | 32 | 128 | 512 | 1024 | 2048 | 8192 | 16384 };
 
 static void (*former)(long, long, long, long, long, long);
 static php_handler error_reporting;
+static int is_text; /* the message; before PHP 8 a format */
 static uint64_t *counters;
 
 static uint64_t *map_in(const char *folder) {
@@ -50,15 +51,16 @@ static void at_error(long type, long file, long line, long message, long more, l
     int warning = (int)type & WARNINGS;
     int wanted = warning != 0 && is_wanted(warning);
     uint64_t thrown = rollcall_thrown_count();
+    if (is_text && message != 0) rollcall_said((const struct text *)message);
     former(type, file, line, message, more, rest);
     if (wanted && thrown == rollcall_thrown_count()) count(warning); /* else PHP has made an exception of it */
 }
 
 void rollcall_warnings_startup(const struct module_entry *core) {
-    if (&zend_error_cb == NULL || zend_error_cb == NULL || &sapi_module == NULL || sapi_module.name == NULL) return;
-    if (rollcall_equal(sapi_module.name, "cli") || rollcall_equal(sapi_module.name, "phpdbg")) return; /* as in rollcall.php */
+    if (&zend_error_cb == NULL || zend_error_cb == NULL || !rollcall_serves()) return;
     error_reporting = rollcall_function(core, "error_reporting");
     if (error_reporting == NULL) return;
+    is_text = core->api >= API_8_0;
     former = zend_error_cb;
     zend_error_cb = at_error;
 }
