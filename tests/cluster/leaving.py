@@ -101,11 +101,7 @@ def stage(node: str) -> list[Json]:
     """Everything that the tests begin with; what is to be on a certain node is on this one."""
     here, enabled = {"nodeName": node}, {"rollcall.dev/inject": "enabled"}
     return [
-        {
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {"name": NAMESPACE, "labels": {"rollcall.dev/inject": "enabled"}},
-        },
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": enabled}},
         service("leaving", {"suite": "leaving"}),
         workload("Deployment", "web", 4),
         workload("Deployment", "anew", 1, strategy={"type": "Recreate"}),

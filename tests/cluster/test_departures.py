@@ -1,4 +1,4 @@
-"""Each cause is made to happen to pods of every kind of workload, by the means that people and controllers use; Rollcall says it.
+"""Each cause is made to happen to pods of every kind of workload, as people and controllers do it; Rollcall says it.
 
 The tests go in the order of the file: the one that cuts the power of a node is the last but one.
 """

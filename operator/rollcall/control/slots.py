@@ -1,8 +1,8 @@
 """Slots of all services in one ConfigMap beside the operator, so that the next leader gives every pod the name that it has.
 
-Not in the status, which is to stay small; not in the pods, which are not ours to write. The leader writes when a pod came or
-went: at most every `EVERY_S`, and so rarely that it is no more than `BYTES_PER_S` (5,000 pods are 53 KB). If it dies between two
-writes, the next one numbers the pods that it finds and nobody kept by their creation.
+Not in the status, which is to stay small; not in the pods, which are not ours to write. The leader writes when a pod came
+or went: at most every `EVERY_S`, and so rarely that it is no more than `BYTES_PER_S` (5,000 pods are 53 KB). If it dies
+between two writes, the next one numbers the pods that it finds and nobody kept by their creation.
 """
 
 from __future__ import annotations
