@@ -70,14 +70,15 @@ class Run:
     async def _authority(self, file: Path) -> None:
         """The CA that agents go by, as the operator publishes it."""
         for _ in range(300):
+            await asyncio.sleep(0.2)
+            if len(await self._live.services()) < SERVICES:
+                continue
             try:
                 found = await self._stage.client.request("GET", f"/api/v1/namespaces/{SYSTEM}/configmaps/rollcall-ca")
             except KubeError:
-                await asyncio.sleep(0.2)
                 continue
             file.write_text(found["data"]["ca.crt"])
-            if len(await self._live.services()) == SERVICES:
-                return
+            return
         raise SystemExit("the operator did not begin to lead")
 
     async def _settled(self) -> Used:

@@ -264,6 +264,7 @@ class AgentConnection(asyncio.Protocol):
         self._session.tell_sources(hello.get("runtimes"))
         self._session.changed = False
         self._welcome(self._session)
+        self._greeting = self._deadline = None
 
     def _replace_former(self, uid: str) -> None:
         """Send an older connection of the same pod away: should it be the living one, it comes back and takes over again."""

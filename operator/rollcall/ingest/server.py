@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Callable
 
 from rollcall.ingest.agent import AgentConnection, Door
-from rollcall.ingest.tls import TlsConnection
+from rollcall.ingest.tls import TlsConnection, Turns
 
 BACKLOG = 4096
 
@@ -18,7 +18,9 @@ def protocols(door: Door, tls: ssl.SSLContext | None) -> Callable[[], asyncio.Pr
     """What makes the protocol of each connection: plain where `tls` is None."""
     if tls is None:
         return lambda: AgentConnection(door)
-    return lambda: TlsConnection(tls, lambda: AgentConnection(door))
+    tls.num_tickets = 0  # agents do not resume sessions, and each of two tickets would be made, sent and kept
+    turns = Turns()
+    return lambda: TlsConnection(tls, lambda: AgentConnection(door), turns)
 
 
 class IngestServer:

@@ -3,6 +3,10 @@
 The event loop's own TLS reads each connection until the library complains that there is no more, which costs an exception per
 report, and keeps a buffer of 256 KiB of address space and several pages of memory per connection. Agents send one record per
 half second, so a connection here reads as often as there is something to read.
+
+A handshake costs as much as twenty reports, and after a restart thousands come at once. They take turns, a few in each round of
+the event loop: else nothing else would happen for seconds, the lease would not be renewed, all agents would be sent away and
+come again.
 """
 
 from __future__ import annotations
@@ -10,12 +14,40 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
 READ_BYTES = 65536
 """More than any record holds (16 KiB), so that one read returns a whole one."""
+PIECE = 6144
+"""So much is given to the library at a time. Its buffer never shrinks: what piled up once, while we were slow, would be kept by
+each of thousands of connections."""
 HANDSHAKE_S = 10.0
+A_TURN = 8
+"""Handshakes, or halves of them, in one round of the event loop: 4 ms at most."""
+
+
+class Turns:
+    """Connections that wait to get on with their handshakes, first come, first served."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[TlsConnection] = deque()
+        self._due = False
+
+    def wait(self, connection: TlsConnection) -> None:
+        """Have its `shake_hands` called soon."""
+        self._waiting.append(connection)
+        if not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        for _ in range(min(A_TURN, len(self._waiting))):
+            self._waiting.popleft().shake_hands()
+        self._due = bool(self._waiting)
+        if self._due:
+            asyncio.get_running_loop().call_soon(self._turn)
 
 
 class Sealed:
@@ -46,20 +78,22 @@ class Sealed:
 class TlsConnection(asyncio.Protocol):
     """The server's side of one connection; `inside` makes the protocol that hears what was decrypted, once hands are shaken."""
 
-    __slots__ = ("_in", "_inside", "_make", "_out", "_ssl", "_timer", "_transport", "closing")
+    __slots__ = ("_in", "_inside", "_make", "_out", "_ssl", "_timer", "_transport", "_turns", "_waits", "closing")
 
-    def __init__(self, context: ssl.SSLContext, inside: Callable[[], asyncio.Protocol]) -> None:
-        self._make: Callable[[], asyncio.Protocol] | None = inside
+    def __init__(self, context: ssl.SSLContext, inside: Callable[[], asyncio.Protocol], turns: Turns | None = None) -> None:
+        self._make: tuple[ssl.SSLContext, Callable[[], asyncio.Protocol]] | None = context, inside
         self._inside: asyncio.Protocol | None = None
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._ssl = context.wrap_bio(self._in, self._out, server_side=True)
+        self._ssl: ssl.SSLObject | None = None
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._turns: Turns | None = turns or Turns()
+        self._waits = False
         self.closing = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._timer = asyncio.get_running_loop().call_later(HANDSHAKE_S, self._abort)
+        self._timer = asyncio.get_running_loop().call_later(HANDSHAKE_S, self._too_late)
 
     def about(self, name: str) -> Any:
         """What the connection outside says of itself; None when there is none any more."""
@@ -73,13 +107,27 @@ class TlsConnection(asyncio.Protocol):
             self._inside.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        incoming = self._in
-        incoming.write(data)
-        try:
-            if self._inside is None and not self._shake_hands():
+        if self._inside is not None:
+            if len(data) <= PIECE:
+                self._in.write(data)
+                self._read()
                 return
+            for at in range(0, len(data), PIECE):
+                self._in.write(data[at : at + PIECE])
+                self._read()
+            return
+        self._in.write(data)
+        if self._in.pending > READ_BYTES:  # that is no handshake
+            self._abort()
+        elif not self._waits and self._turns is not None:
+            self._waits = True
+            self._turns.wait(self)
+
+    def _read(self) -> None:
+        incoming = self._in
+        try:
             while incoming.pending and not self.closing:
-                plain = self._ssl.read(READ_BYTES)
+                plain = self._ssl.read(READ_BYTES)  # type: ignore[union-attr]
                 if not plain:
                     self.finish()
                     return
@@ -89,27 +137,47 @@ class TlsConnection(asyncio.Protocol):
         except ssl.SSLZeroReturnError:
             self.finish()
         except ssl.SSLError:
-            self._flush()  # the alert that tells why
-            self._abort()
+            self._fail()
             return
         if self._out.pending:
             self._flush()
 
-    def _shake_hands(self) -> bool:
-        """One step of the handshake; whether it is done."""
+    def shake_hands(self) -> None:
+        """It is this connection's turn: one step of the handshake, and when it is done, what came behind it."""
+        self._waits = False
+        if self.closing or self._make is None:
+            return
+        context, make = self._make
+        if self._ssl is None:  # not before: a connection that says nothing costs little
+            self._ssl = context.wrap_bio(self._in, self._out, server_side=True)
         try:
             self._ssl.do_handshake()
-        finally:
+        except ssl.SSLWantReadError:
             self._flush()
+            return
+        except ssl.SSLError:
+            self._fail()
+            return
+        self._flush()
         self._stop_timer()
-        assert self._make is not None
-        self._inside, self._make = self._make(), None
+        self._inside, self._make, self._turns = make(), None, None
         self._inside.connection_made(cast("Any", Sealed(self)))
-        return True
+        self._read()
+
+    def _fail(self) -> None:
+        self._flush()  # the alert that tells why
+        self._abort()
+
+    def _too_late(self) -> None:
+        """The other side has had its time, unless it is we who let it wait."""
+        if self._waits:
+            self._timer = asyncio.get_running_loop().call_later(HANDSHAKE_S, self._too_late)
+        else:
+            self._abort()
 
     def seal(self, data: bytes) -> None:
         """Encrypt and send."""
-        if not self.closing:
+        if not self.closing and self._ssl is not None:
             self._ssl.write(data)
             self._flush()
 
@@ -119,7 +187,8 @@ class TlsConnection(asyncio.Protocol):
             return
         self.closing = True
         with contextlib.suppress(ssl.SSLError, OSError):  # the other side need not answer
-            self._ssl.unwrap()
+            if self._ssl is not None:
+                self._ssl.unwrap()
         self._flush()
         if self._transport is not None:
             self._transport.close()

@@ -7,12 +7,13 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from itertools import groupby
 
 import pytest
 
 from rollcall.control.certificates import Certificates, load_into, renewed
 from rollcall.ingest import tls as module
-from rollcall.ingest.tls import TlsConnection
+from rollcall.ingest.tls import A_TURN, TlsConnection, Turns
 
 NAME = "rollcall-ingest.rollcall-system.svc"
 
@@ -163,3 +164,56 @@ async def test_a_connection_that_breaks_is_told_inside(port: int, certificates: 
             break
         await asyncio.sleep(0.02)
     assert Echo.made[0].lost
+
+
+async def test_handshakes_take_turns_and_leave_room_for_others(certificates: Certificates) -> None:
+    """However many come at once, what else is to be done is done after every few of them."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    load_into(context, certificates)
+    turns, log = Turns(), []
+
+    class Waiting(TlsConnection):
+        def shake_hands(self) -> None:
+            log.append("step")
+            super().shake_hands()
+
+    hello = ssl.MemoryBIO()
+    tls = ssl.create_default_context(cadata=certificates.bundle.decode()).wrap_bio(ssl.MemoryBIO(), hello, server_hostname=NAME)
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    said = hello.read()
+    for _ in range(3 * A_TURN):
+        connection = Waiting(context, Echo, turns)
+        connection.data_received(said[:100])
+        connection.data_received(said[100:])
+    assert log == [], "not before the event loop comes round"
+    while len(log) < 3 * A_TURN + 3:
+        await asyncio.sleep(0)
+        log.append("other")
+    assert [len(list(run)) for what, run in groupby(log) if what == "step"] == [A_TURN] * 3
+
+
+async def test_who_waits_for_a_turn_is_not_late(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HANDSHAKE_S", 0.01)
+    connection = TlsConnection(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), Echo, Never())
+    transport = Transport()
+    connection.connection_made(transport)
+    connection.data_received(b"\x16")
+    await asyncio.sleep(0.05)
+    assert not connection.closing
+    connection.data_received(bytes(70000))
+    assert connection.closing, "so much is no handshake"
+
+
+class Never(Turns):
+    """Nobody's turn ever comes."""
+
+    def wait(self, connection: TlsConnection) -> None:
+        pass
+
+
+class Transport(asyncio.Transport):
+    """Goes nowhere."""
+
+    def close(self) -> None:
+        pass
