@@ -68,4 +68,8 @@ generate: $(VENV)/ready ## Write the CRD from its types
 bench: native ## All benchmarks, each a table
 	@for b in ingest fold probe_overhead php_probe agent_cost; do echo; echo "== $$b"; $(BIN)/python benchmarks/$$b.py || exit 1; done
 
+.PHONY: departures
+departures: $(VENV)/ready ## Over 500 pods leave for all causes on a real API server: how many are told right
+	@$(BIN)/python -m benchmarks.departures
+
 include tests/harness/cluster.mk

@@ -105,7 +105,7 @@ class Departing:
             self.bursts.add(leaver.pod.metadata.name, leaver.pod.workload, leaver.verdict, now_s)
 
     def _judge(self, leaver: Leaver[Pod]) -> Verdict:
-        end = leaver.pod.end()
+        end = leaver.pod.end(asked_first=leaver.asked_first)
         return cause_of(end, self._owner_of(leaver.pod, leaver.present), self._node_of(end.node) if end.node else None)
 
     async def stop(self) -> None:

@@ -198,13 +198,14 @@ class Pod(msgspec.Struct, frozen=True):
         """Whether none of its containers will run again."""
         return self.status.phase in ("Succeeded", "Failed")
 
-    def end(self) -> PodEnd:
-        """What is to be known of a pod that leaves."""
+    def end(self, *, asked_first: bool = False) -> PodEnd:
+        """What is to be known of a pod that leaves; `asked_first` as in PodEnd."""
         meta, status = self.metadata, self.status
         deadline = unix(meta.deletion_timestamp)
         disruption = next((c.reason for c in status.conditions if c.type == "DisruptionTarget" and c.status == "True"), None)
         return PodEnd(
             asked_at=None if deadline is None else deadline - (meta.deletion_grace_period_seconds or 0),
+            asked_first=asked_first,
             phase=status.phase,
             reason=status.reason,
             message=status.message[:MOST_MESSAGE],

@@ -52,7 +52,10 @@ class PodEnd:
     """What the API said last of a pod."""
 
     asked_at: float | None = None
-    """When its deletion was asked for: the deletionTimestamp less the grace; None when it was not."""
+    """When its deletion was asked for: the deletionTimestamp less the grace; None when it was not. The API server moves it
+    when the kubelet has done its work, so it only serves where nothing was seen of the pod in between."""
+    asked_first: bool = False
+    """Whether it was seen to be deleted before it had finished."""
     phase: str = "Running"
     reason: str = ""
     """Of the status: the kubelet's word for why it failed."""
@@ -149,7 +152,7 @@ def _by_kubelet(pod: PodEnd) -> Verdict | None:
 
 def _by_its_end(pod: PodEnd) -> Verdict | None:
     """It finished by itself, before its deletion was asked for. Kubelets also finish pods that are being deleted."""
-    if pod.phase not in ("Succeeded", "Failed"):
+    if pod.asked_first or pod.phase not in ("Succeeded", "Failed"):
         return None
     finished_at = max((end.finished_at for end in pod.ends if end.finished_at is not None), default=None)
     if pod.asked_at is not None and (finished_at is None or finished_at >= pod.asked_at):

@@ -29,6 +29,8 @@ class Leaver(Generic[T]):
     since_s: float
     present: int
     """Pods of its owner that stayed until then, with it."""
+    asked_first: bool = False
+    """Its deletion was asked for before it had finished: what its containers do then is no cause."""
     gone_s: float | None = None
     object_gone: bool = False
     held: bool = False
@@ -76,6 +78,7 @@ class Leavers(Generic[T]):
                 self._done.add(uid)
                 return
             leaver = self._begin(uid, owner, pod, now_s)
+            leaver.asked_first = not finished
         leaver.pod = pod
         if finished and leaver.gone_s is None:
             leaver.gone_s = now_s

@@ -118,6 +118,17 @@ async def test_a_pod_that_was_deleted_and_replaced(shop: Shop) -> None:
     assert shop.shown.total == {"Deleted": 1}
 
 
+async def test_what_its_containers_do_when_it_is_deleted_is_no_cause(shop: Shop) -> None:
+    """The API server moves the deletionTimestamp to the moment of the kubelet's own deletion."""
+    ended = {"containerStatuses": [{"name": "web", "state": {"terminated": {"exitCode": 137, "finishedAt": GONE_AT}}}]}
+    shop.has(pod("c", leaving=True), pod("d"), pod("c", "Failed", leaving=True, **ended))
+    last = msgspec.to_builtins(pod("c", "Failed", leaving=True, **ended))
+    last["metadata"] |= {"deletionTimestamp": "2026-01-01T00:10:32Z", "deletionGracePeriodSeconds": 0}
+    shop.loses(msgspec.convert(last, Pod))
+    shop.step(PATIENCE_S)
+    assert shop.shown.total == {"Deleted": 1}
+
+
 async def test_a_node_that_is_not_heard_of(shop: Shop) -> None:
     shop.node("Unknown")
     shop.has(pod("c", leaving=True), pod("d"))

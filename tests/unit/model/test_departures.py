@@ -60,6 +60,10 @@ TABLE: dict[str, tuple[PodEnd, OwnerFacts | None, NodeFacts | None, Cause]] = {
         asked(phase="Succeeded", ends=(ContainerEnd("web", 0, "Completed", ASKED + 1),)), owner(**SHRINKS), NODE,
         Cause.SCALE_IN,
     ),
+    "killed after its deletion, with a deletionTimestamp that was moved": (
+        PodEnd(asked_at=ASKED + 2, asked_first=True, phase="Failed", ends=(ContainerEnd("web", 137, "Error", ASKED + 1),)),
+        owner(**SHRINKS), NODE, Cause.SCALE_IN,
+    ),
     "out of memory while it was being deleted": (
         asked(phase="Failed", ends=(ContainerEnd("web", 137, "OOMKilled", ASKED),)), owner(**SHRINKS), NODE, Cause.SCALE_IN,
     ),
@@ -163,6 +167,7 @@ texts = st.sampled_from(["", "Evicted", "Preempting", "Terminated", "DeadlineExc
 pods = st.builds(
     PodEnd,
     asked_at=st.none() | st.floats(0, 2000),
+    asked_first=st.booleans(),
     phase=st.sampled_from(["", "Pending", "Running", "Succeeded", "Failed", "Unknown"]),
     reason=texts,
     message=texts,
