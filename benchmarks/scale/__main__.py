@@ -12,7 +12,9 @@ counters. The cluster is one of its own name, so one for tests may run beside; i
 from __future__ import annotations
 
 import argparse
+import asyncio
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -32,6 +34,9 @@ from rollcall.kube.client import Access  # noqa: E402
 async def measure(given: argparse.Namespace) -> None:
     """All phases, one after the other; the table grows as they end."""
     room_for_files()
+    current = asyncio.current_task()
+    assert current is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, current.cancel)
     cluster, address = cluster_of(given.name)
     folder = Path(tempfile.mkdtemp(prefix="rollcall-scale-"))
     live_tls = Access.from_kubeconfig(cluster.kubeconfig).tls

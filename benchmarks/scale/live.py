@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import re
 import ssl
 import time
@@ -60,14 +61,15 @@ class Live:
         return counted
 
     async def until(self, wanted: dict[str, int], within_s: float) -> float:
-        """Seconds until the pods' states are these; a SystemExit when they do not become so."""
-        began_s = time.monotonic()
+        """Seconds until the pods' states are these; infinite when they do not become so, which is told."""
+        began_s, counted = time.monotonic(), {}
         while time.monotonic() - began_s < within_s:
             counted = await self.pods()
             if counted.items() >= wanted.items():
                 return time.monotonic() - began_s
             await asyncio.sleep(0.1)
-        raise SystemExit(f"wanted {wanted}, the live API shows {counted}")
+        print(f"   wanted {wanted}, the live API shows {counted}", flush=True)
+        return math.inf
 
     async def ages_ms(self, namespace: str, name: str, seconds: float) -> np.ndarray:
         """How old what a viewer of one service sees is, for each pod of each frame (`agents` says how it is known)."""

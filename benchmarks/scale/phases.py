@@ -66,6 +66,8 @@ class Run:
         await self.webhook()
         await self.reconnect()
         await self.churn()
+        lost = self._operator.log_lines("does not lead any more") - self._operator.ended
+        row("leadership lost without a reason", "0", f"{lost} times", lost == 0)
 
     async def _authority(self, file: Path) -> None:
         """The CA that agents go by, as the operator publishes it."""
@@ -206,6 +208,7 @@ class Run:
             more = {"matchExpressions": [{"key": "pod-template-hash", "operator": "Exists"}]}
             path = f"/apis/rollcall.dev/v1alpha1/namespaces/{namespace}/monitoredservices/{name}"
             await self._stage.client.request("PATCH", path, {"spec": {"selector": more}}, content_type=MERGE_PATCH)
+        await asyncio.sleep(1)
         while (await self._live.pods()).get("total", 0) < self._count:
             await asyncio.sleep(0.1)
         row("20 selectors changed → all pods listed anew", "–", f"{time.monotonic() - began_s:.1f} s")
@@ -217,13 +220,9 @@ class Run:
         await self._operator.stop()
         began_s = time.monotonic()
         self._operator.start()
-        while (await self._live.pods()).get("total", 0) != self._count:
-            await asyncio.sleep(0.05)
+        await self._live.until({"total": self._count}, PATIENCE_S)
         listed_s = time.monotonic() - began_s
-        while (await self._live.pods()).get("serving", 0) != self._count:
-            await asyncio.sleep(0.1)
-            if time.monotonic() - began_s > PATIENCE_S:
-                raise SystemExit(f"the live API shows {await self._live.pods()}")
+        await self._live.until({"total": self._count, "serving": self._count}, PATIENCE_S)
         took_s = time.monotonic() - began_s
         row("operator started anew → all pods on the roll", "–", f"{listed_s:.1f} s")
         row("operator started anew → all agents report again", "≤ 15 s", f"{took_s:.1f} s", took_s <= 15)

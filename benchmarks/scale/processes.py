@@ -50,7 +50,11 @@ class OperatorProcess:
             "ROLLCALL_KUBELET": "false",
         }
         self._log = log
+        log.parent.mkdir(exist_ok=True)
+        log.write_bytes(b"")
         self._process: subprocess.Popen[bytes] | None = None
+        self.ended = 0
+        """How often it was ended, and so gave leadership away."""
 
     def start(self) -> None:
         with self._log.open("ab") as log:
@@ -63,6 +67,11 @@ class OperatorProcess:
             self._process.terminate()
             await asyncio.get_running_loop().run_in_executor(None, self._process.wait)
             self._process = None
+            self.ended += 1
+
+    def log_lines(self, text: str) -> int:
+        """Lines of the log that have this in them."""
+        return sum(text in line for line in self._log.read_text().splitlines())
 
     @property
     def pid(self) -> int:
