@@ -103,6 +103,10 @@ class StatusWriter:
             if not watch.synced or watch.fleet.last.at_s == 0:
                 continue
             last = self._last(key, watch)
+            if not force:
+                await asyncio.sleep(0)  # a hundred statuses in a row would hold up the webhook
+                if self._clock() - last.at_s < FLIP_S:
+                    continue
             status = _status(watch, last)
             now_s = self._clock()
             if force:

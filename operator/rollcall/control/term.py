@@ -138,10 +138,13 @@ class Term:
     async def _fold(self) -> None:
         due_s = time.monotonic()
         while True:
-            started_s = time.monotonic()
-            self._roll.fold(started_s, time.time())
+            started_s, took_s = time.monotonic(), 0.0
+            for fleet in list(self._roll):
+                began_s = time.monotonic()
+                fleet.fold(began_s, time.time())
+                took_s += time.monotonic() - began_s
+                await asyncio.sleep(0)  # services are folded by themselves, so that the webhook waits for one of them at most
             self._publisher.turn()
-            took_s = time.monotonic() - started_s
             self._observe_fold(took_s)
             due_s = max(due_s + (QUICK_FOLD_S if took_s <= QUICK_WHILE_S else FOLD_S), started_s)
             await asyncio.sleep(due_s - time.monotonic())

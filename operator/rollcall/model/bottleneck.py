@@ -19,7 +19,7 @@ The whole is R + Q. docs/bottleneck.md says what that cannot see.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -28,6 +28,7 @@ import numpy.typing as npt
 from .causes import Bottleneck, DependencyShare, Shares, SlowRequests
 from .points import UNKNOWN_CPU, Points
 
+ANEW_S = 1.0
 FEW = 5
 """Slow requests; of fewer nothing is said, and the slowest tenth of all speaks for them."""
 TENTH = 0.1
@@ -170,6 +171,13 @@ class Bottlenecks:
     def __init__(self) -> None:
         self._before: Cause | None = None
         self._slow_before: Cause | None = None
+        self._judged: tuple[float, Bottleneck | None] | None = None
+
+    def at(self, now_s: float, judge: Callable[[], Bottleneck | None]) -> Bottleneck | None:
+        """What `judge` says, asked once in `ANEW_S`: the window is ten times as long, and a thousand points are looked at."""
+        if self._judged is None or not 0 <= now_s - self._judged[0] < ANEW_S:
+            self._judged = now_s, judge()
+        return self._judged[1]
 
     def judge(
         self, measured: Measured, points: Points, names: list[str], first_band_s: float, listening: float, window_s: float

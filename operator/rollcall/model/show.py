@@ -72,9 +72,11 @@ def crashes_of(fleet: Fleet, *, with_lists: bool = False) -> Crashes | None:
 
 def _bottleneck(fleet: Fleet) -> Bottleneck | None:
     """Where the time of the window went; None when no pod tells now, or no request took any."""
+    return fleet.bottlenecks.at(fleet.last.at_s, lambda: _judged(fleet)) if fleet.last.tells else None
+
+
+def _judged(fleet: Fleet) -> Bottleneck | None:
     last, signals = fleet.last, fleet.signals
-    if not last.tells:
-        return None
     spent = fleet.spent.window(last.at_s)
     return fleet.bottlenecks.judge(
         Measured(
