@@ -24,7 +24,7 @@ class _Pod(msgspec.Struct):
 
 
 class _Frame(msgspec.Struct):
-    roll: list[_Pod]
+    roll: list[_Pod] = []
 
 
 class Live:
@@ -74,8 +74,16 @@ class Live:
     async def ages_ms(self, namespace: str, name: str, seconds: float) -> np.ndarray:
         """How old what a viewer of one service sees is, for each pod of each frame (`agents` says how it is known)."""
         ages: list[int] = []
+        until_s = time.monotonic() + seconds
+        while time.monotonic() < until_s:
+            with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
+                ages += await self._watch(namespace, name, until_s)
+        return np.array(ages)
+
+    async def _watch(self, namespace: str, name: str, until_s: float) -> list[int]:
+        """One connection's worth of that."""
+        ages: list[int] = []
         async with self._http.get(f"{LIVE}/v1/services/{namespace}/{name}/stream") as response:
-            until_s = time.monotonic() + seconds
             async for line in _lines(response.content):
                 now_ms = time.monotonic_ns() // 1_000_000
                 if line.startswith(b"data: "):
@@ -83,7 +91,7 @@ class Live:
                     ages += [now_ms - pod.requests for pod in frame.roll if pod.requests]
                 if time.monotonic() > until_s:
                     break
-        return np.array(ages)
+        return ages
 
     async def metrics(self) -> tuple[str, float]:
         """The operator's metrics, and the milliseconds that they took."""
