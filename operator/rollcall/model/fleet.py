@@ -20,6 +20,7 @@ from .bottleneck import Bottlenecks
 from .departures import Verdict
 from .fold import Fold, vitals_of
 from .health import SteadyHealth
+from .history import HistoryRing
 from .ledger import Ledger, last_traffic
 from .moment import sum_moment
 from .pace import Generations, Pace
@@ -99,6 +100,7 @@ class Fleet:
         self.dropped: Counter[str] = Counter()
         """What pods sent and nobody could read, by kind: `requests`, `event`."""
         self.last = Fold()
+        self.history = HistoryRing()
         self._gone: dict[str, Pod] = {}
         self._away: dict[str, Away] = {}
         self._asked_kubelets = False
@@ -327,7 +329,8 @@ class Fleet:
         self.usage.update(self.rows)
         self.spent.update(self.rows, self.usage, now_s)
         self.generations.update(self.rows, now_s)
-        self._ring.add(now_s, self.rows.total().minus(self.rows.excluded))
+        sums = self.rows.total().minus(self.rows.excluded)
+        self._ring.add(now_s, sums)
         window = self._ring.window()
         last = Fold(at_s=now_s, unix_s=unix_s, window=window, health=self.last.health)
         self._count_pods(last)
@@ -339,6 +342,7 @@ class Fleet:
         vitals = vitals_of(last, len(self.pods), self.settings.bands_ms[-1] / 1000, stuck)
         last.health = self._health.judge(vitals, self.settings.objectives, now_s)
         self.last = last
+        self.history.observe(self, sums)
 
     def _retire(self, now_s: float) -> None:
         for uid, pod in list(self._gone.items()):

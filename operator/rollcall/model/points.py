@@ -113,6 +113,10 @@ class PointStore:
         found = [chunk.pods for chunk in self._since(now_s - seconds)]
         return np.concatenate(found) if found else np.zeros(0, np.object_)
 
+    def after(self, told_s: float) -> list[Chunk]:
+        """What was taken in later than that."""
+        return [chunk for chunk in self._chunks if chunk.told_s > told_s]
+
     def _since(self, told_s: float) -> list[Chunk]:
         return [chunk for chunk in self._chunks if chunk.told_s >= told_s]
 

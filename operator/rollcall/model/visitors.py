@@ -145,6 +145,11 @@ class VisitorCount:
             self._since_unix_s,
         )
 
+    def concurrent_users(self, requests_per_second: float) -> float | None:
+        """How many are there at the same time, by Little's law; None when no visitor came again."""
+        between_s = self._between_s()
+        return None if between_s is None else requests_per_second * between_s
+
     def _between_s(self) -> float | None:
         """The mean time between two requests of the same visitor, over the gaps that ended in the last five minutes."""
         total_s, count = (

@@ -3,16 +3,18 @@
     GET /v1/services                      summaries, ?namespace=NS for one namespace
     GET /v1/services/stream               the same as a stream
     GET /v1/services/{ns}/{name}          one service with its pods
-    GET /v1/services/{ns}/{name}/stream   the same as a stream
+    GET /v1/services/{ns}/{name}/stream   the same as a stream, ?with=seconds,points for what follows beside it
+    GET /v1/services/{ns}/{name}/history  the last 15 minutes by the second, ?seconds=N, or ?at=UNIX for one of them
+    GET /v1/services/{ns}/{name}/points   finished requests one by one, ?since=UNIX
     GET /v1/why/{ns}/{pod}                what state a pod is in, why, and what to do
     GET /v1/operator                      version and own cost of the operator
+    GET /v1/openapi.json                  all this for programs
 
 Errors are {"error": sentence} with a fitting status. A slow reader gets fewer frames, never older ones.
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable
 
@@ -22,15 +24,19 @@ from aiohttp import web
 
 from rollcall.kube.client import KubeError
 from rollcall.kube.review import User
+from rollcall.model.fleet import Fleet
+from rollcall.model.history import SECONDS
+from rollcall.model.roll import Key
 from rollcall.serve.access import Access, RefusedError
+from rollcall.serve.openapi import document
 from rollcall.serve.publisher import Publisher
+from rollcall.serve.stream import Frame, Reader, number_of, stream, wanted_of
 
-Frame = Callable[[], bytes | None]
 Why = Callable[[str, str], Awaitable[object]]
 """What is to be said of a pod, by namespace and name; None when there is none."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_JSON_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
-_STREAM_HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 def make_live_app(
@@ -43,8 +49,11 @@ def make_live_app(
     app.router.add_get("/v1/services/stream", live.services_stream)
     app.router.add_get("/v1/services/{namespace}/{name}", live.service)
     app.router.add_get("/v1/services/{namespace}/{name}/stream", live.service_stream)
+    app.router.add_get("/v1/services/{namespace}/{name}/history", live.history)
+    app.router.add_get("/v1/services/{namespace}/{name}/points", live.points)
     app.router.add_get("/v1/why/{namespace}/{pod}", live.why)
     app.router.add_get("/v1/operator", live.operator)
+    app.router.add_get("/v1/openapi.json", _openapi)
     return app
 
 
@@ -59,7 +68,15 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _json(status: int, body: object) -> web.Response:
-    return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")
+    return _encoded(msgspec.json.encode(body), status)
+
+
+def _encoded(body: bytes | None, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=body, content_type="application/json", headers=_JSON_HEADERS)
+
+
+async def _openapi(_: web.Request) -> web.StreamResponse:
+    return _json(200, document())
 
 
 class _Live:
@@ -71,17 +88,41 @@ class _Live:
 
     async def services(self, request: web.Request) -> web.StreamResponse:
         frame = await self._all(request)
-        return web.Response(body=frame(), content_type="application/json")
+        return _encoded(frame())
 
     async def services_stream(self, request: web.Request) -> web.StreamResponse:
-        return await self._stream(request, await self._all(request))
+        wanted = wanted_of(request)
+        if wanted.parts:
+            raise RefusedError(400, "seconds and points are told of one service: ask for its stream")
+        frame = await self._all(request)
+        reader = Reader(self._publisher, wanted, lambda: None)
+        return await stream(request, self._publisher, frame, reader, wanted.rate, lambda: self._all(request))
 
     async def service(self, request: web.Request) -> web.StreamResponse:
-        frame = await self._one(request)
-        return web.Response(body=frame(), content_type="application/json")
+        return _encoded(self._publisher.frame(await self._one(request)))
 
     async def service_stream(self, request: web.Request) -> web.StreamResponse:
-        return await self._stream(request, await self._one(request))
+        wanted = wanted_of(request)
+        key = await self._one(request)
+        fleets, publisher = self._publisher.roll.fleets, self._publisher
+        reader = Reader(publisher, wanted, lambda: fleets.get(key))
+        return await stream(request, publisher, lambda: publisher.frame(key), reader, wanted.rate, lambda: self._one(request))
+
+    async def history(self, request: web.Request) -> web.StreamResponse:
+        at, seconds = number_of(request, "at"), number_of(request, "seconds")
+        fleet = await self._fleet(request)
+        if at is not None:
+            found = fleet.history.picture(fleet, int(at) - 1, int(at) + 1)
+            if not found.at:
+                raise RefusedError(404, f"nothing is kept of second {int(at)}, but the last {SECONDS} of this replica's term")
+            return _json(200, found)
+        since = fleet.last.unix_s - min(SECONDS if seconds is None else seconds, SECONDS)
+        return _encoded(self._publisher.seconds(fleet, int(since) - 1))
+
+    async def points(self, request: web.Request) -> web.StreamResponse:
+        since = number_of(request, "since")
+        fleet = await self._fleet(request)
+        return _encoded(self._publisher.points(fleet, since or 0.0))
 
     async def why(self, request: web.Request) -> web.StreamResponse:
         user = await self._caller(request)
@@ -112,27 +153,16 @@ class _Live:
         namespace = request.query.get("namespace") or None
         if namespace is not None or not await self._access.may(user, None):
             await self._access.check(user, namespace)
-        wanted = {namespace} if namespace else None
+        wanted = frozenset({namespace}) if namespace else None
         return lambda: self._publisher.frame_of_all(wanted)
 
-    async def _one(self, request: web.Request) -> Frame:
+    async def _one(self, request: web.Request) -> Key:
         user = await self._caller(request)
         key = (request.match_info["namespace"], request.match_info["name"])
         await self._access.check(user, *key)
-        if self._publisher.frame(key) is None:
+        if key not in self._publisher.roll.fleets:
             raise RefusedError(404, f'there is no MonitoredService "{key[1]}" in namespace "{key[0]}"')
-        return lambda: self._publisher.frame(key)
+        return key
 
-    async def _stream(self, request: web.Request, frame: Frame) -> web.StreamResponse:
-        """First frame at once, then one per fold until the reader goes, the service is deleted or leadership ends."""
-        response = web.StreamResponse(headers=_STREAM_HEADERS)
-        await response.prepare(request)
-        number = self._publisher.number
-        try:
-            while self._publisher.leading and (body := frame()) is not None:
-                await response.write(b"data: " + body + b"\n\n")
-                number = await self._publisher.after(number)
-            await response.write(b"event: end\ndata: {}\n\n")
-        except (ConnectionResetError, asyncio.CancelledError):
-            pass  # the reader went away
-        return response
+    async def _fleet(self, request: web.Request) -> Fleet:
+        return self._publisher.roll.fleets[await self._one(request)]

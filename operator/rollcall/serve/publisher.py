@@ -3,38 +3,63 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
+from collections.abc import Callable
 
 import msgspec
 
+from rollcall.model.dots import dots
 from rollcall.model.fleet import Fleet
 from rollcall.model.picture import Picture
 from rollcall.model.roll import Key, Roll
 from rollcall.model.show import picture
 
+RATES = (1, 4)
+"""How many pictures a second a reader may ask for; who does not ask gets one per fold, four to ten."""
+
 
 class Publisher:
     """Frames of the newest fold, encoded when first asked for. `turn` is called after each fold."""
 
-    def __init__(self, roll: Roll) -> None:
+    def __init__(self, roll: Roll, clock: Callable[[], float] = time.monotonic) -> None:
         self.roll = roll
         self.leading = False
         self.number = 0
-        self._turned = asyncio.Event()
+        self._clock = clock
         self._frames: dict[Key, bytes] = {}
+        self._parts: dict[tuple[str, Key, float], bytes] = {}
+        self._of_all: dict[frozenset[str] | None, bytes] = {}
         self._pictures: dict[Key, Picture] = {}
+        self._turned: dict[int | None, asyncio.Event] = {rate: asyncio.Event() for rate in (None, *RATES)}
+        self._numbers: dict[int | None, int] = dict.fromkeys(self._turned, 0)
+        self._ticks = dict.fromkeys(RATES, -1)
 
     def turn(self) -> None:
-        """There is a new fold: forget the frames of the last one and wake the readers."""
+        """There is a new fold: forget the frames of the last one and wake the readers whose turn it is."""
         self.number += 1
         self._frames.clear()
+        self._parts.clear()
+        self._of_all.clear()
         self._pictures.clear()
-        self._turned.set()
-        self._turned = asyncio.Event()
+        self._wake(None)
+        now_s = self._clock()
+        for rate, before in self._ticks.items():
+            tick = math.floor(now_s * rate)
+            if tick != before or not self.leading:
+                self._ticks[rate] = tick
+                self._wake(rate)
 
-    async def after(self, number: int) -> int:
-        """Wait for a fold later than `number`; returns its number at once when there is one already."""
-        while self.number <= number:
-            await self._turned.wait()
+    def _wake(self, rate: int | None) -> None:
+        self._numbers[rate] = self.number
+        self._turned[rate].set()
+        self._turned[rate] = asyncio.Event()
+
+    async def after(self, number: int, rate: int | None = None) -> int:
+        """Wait for a fold later than `number`, of those that are for readers of that rate; returns the newest number, at once
+        when there is one already."""
+        while self._numbers[rate] <= number:
+            await self._turned[rate].wait()
         return self.number
 
     def summary(self, fleet: Fleet) -> Picture:
@@ -53,7 +78,25 @@ class Publisher:
             self._frames[key] = msgspec.json.encode(picture(fleet, with_roll=True))
         return self._frames[key]
 
-    def frame_of_all(self, namespaces: set[str] | None) -> bytes:
+    def frame_of_all(self, namespaces: frozenset[str] | None) -> bytes:
         """The summaries of all services, or of those in the given namespaces, by namespace and name."""
-        keys = sorted(key for key in self.roll.fleets if namespaces is None or key[0] in namespaces)
-        return msgspec.json.encode({"services": [self.summary(self.roll.fleets[key]) for key in keys]})
+        if namespaces not in self._of_all:
+            keys = sorted(key for key in self.roll.fleets if namespaces is None or key[0] in namespaces)
+            services = [self.summary(self.roll.fleets[key]) for key in keys]
+            self._of_all[namespaces] = msgspec.json.encode({"services": services})
+        return self._of_all[namespaces]
+
+    def seconds(self, fleet: Fleet, after: int) -> bytes:
+        """The history since a second as JSON."""
+        return self._part("seconds", fleet, after, lambda: fleet.history.picture(fleet, after))
+
+    def points(self, fleet: Fleet, after: float) -> bytes:
+        """Finished requests told since then as JSON."""
+        return self._part("points", fleet, after, lambda: dots(fleet, after))
+
+    def _part(self, kind: str, fleet: Fleet, after: float, make: Callable[[], object]) -> bytes:
+        """Readers that keep up ask for the same."""
+        place = (kind, (fleet.namespace, fleet.name), after)
+        if place not in self._parts:
+            self._parts[place] = msgspec.json.encode(make())
+        return self._parts[place]

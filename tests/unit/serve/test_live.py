@@ -24,6 +24,8 @@ PATHS = [
     "/v1/services/stream",
     "/v1/services/shop/newsfeed",
     "/v1/services/shop/newsfeed/stream",
+    "/v1/services/shop/newsfeed/history",
+    "/v1/services/shop/newsfeed/points",
     "/v1/why/shop/newsfeed-7c9-x2",
     "/v1/operator",
 ]
@@ -53,6 +55,9 @@ async def sentence(response: ClientResponse) -> str:
 
 async def frame(response: ClientResponse) -> dict[str, Any]:
     async with asyncio.timeout(5):
+        line = await response.content.readline()
+        assert line[:4] == b"id: ", line
+        assert line[4:].strip().isdigit()
         line = await response.content.readline()
         assert line.startswith(b"data: "), line
         assert await response.content.readline() == b"\n"
@@ -88,6 +93,8 @@ async def test_strangers_are_refused_everywhere(http: TestClient[Any, Any], righ
         ("/v1/services?namespace=bank", 'in namespace "bank"'),
         ("/v1/services/bank/ledger", 'in namespace "bank"'),
         ("/v1/services/bank/ledger/stream", 'in namespace "bank"'),
+        ("/v1/services/bank/ledger/history", 'in namespace "bank"'),
+        ("/v1/services/bank/ledger/points", 'in namespace "bank"'),
         ("/v1/services/bank/nothing", 'in namespace "bank"'),
         ("/v1/why/bank/ledger-1", 'in namespace "bank"'),
     ],
@@ -127,6 +134,9 @@ async def test_what_is_no_name_is_asked_of_nobody(http: TestClient[Any, Any], pa
     [
         ("/v1/services/shop/nothing", 'no MonitoredService "nothing" in namespace "shop"'),
         ("/v1/services/shop/nothing/stream", 'no MonitoredService "nothing" in namespace "shop"'),
+        ("/v1/services/shop/nothing/history", 'no MonitoredService "nothing" in namespace "shop"'),
+        ("/v1/services/shop/nothing/points", 'no MonitoredService "nothing" in namespace "shop"'),
+        ("/v1/services/shop/newsfeed/history?at=5", "nothing is kept of second 5"),
         ("/v1/why/shop/nobody", 'there is no pod "nobody" in namespace "shop"'),
         ("/v2/services", "/v2/services: Not Found; try /v1/services"),
         ("/", "try /v1/services"),
