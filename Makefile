@@ -72,4 +72,8 @@ bench: native ## All benchmarks, each a table
 departures: $(VENV)/ready ## Over 500 pods leave for all causes on a real API server: how many are told right
 	@$(BIN)/python -m benchmarks.departures
 
+.PHONY: bench-scale
+bench-scale: native ## 5,000 pods with agents, one operator, a real API server: ten minutes, best on a machine with nothing else to do
+	@$(BIN)/python -m benchmarks.scale
+
 include tests/harness/cluster.mk

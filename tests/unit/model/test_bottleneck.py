@@ -279,3 +279,12 @@ def test_when_no_pod_tells_nothing_is_named() -> None:
     assert stage.picture().bottleneck is not None
     stage.turn(dt_s=2.0)
     assert stage.picture().bottleneck is None
+
+
+def test_it_is_judged_once_a_second() -> None:
+    """Whoever looks, and however often: for each picture of each fold it would cost more than all reports."""
+    asked: list[float] = []
+    bottlenecks = Bottlenecks()
+    for now_s in (5.0, 5.1, 5.9, 6.0, 6.5, 7.2, 3.0):
+        bottlenecks.at(now_s, lambda now_s=now_s: asked.append(now_s))  # type: ignore[misc]
+    assert asked == [5.0, 6.0, 7.2, 3.0]
