@@ -29,7 +29,7 @@ from tests.unit.probes.fpm import PAGE, Fpm  # noqa: E402
 APPS = ROOT / "tests/unit/probes/apps"
 KINDS = ("gunicorn", "php-fpm")
 SAMPLE_S = 10.0
-MASTERS = 8
+MASTERS = 11
 """gunicorn's arbiter sleeps between two workers that it starts: one alone replaces some three a second."""
 WORKERS = 5
 CLIENTS = 32
