@@ -29,19 +29,19 @@ demo: native ## A local cluster with Rollcall, sample services and load: the liv
 demo-down: $(VENV)/ready ## Remove everything that demo made
 	@$(BIN)/python -m tests.harness.demo down
 
-# Two files of tests beside each other. Those for the cluster have the machine for themselves: they measure how soon things are
-# seen. (Where there are more processors than two, the same options give each process a cluster of its own.)
+# Two files of tests beside each other; but those that measure how soon things are seen have the machine for themselves.
 BESIDE = --numprocesses=2 --dist=loadfile
+CLUSTER = $(BIN)/python -m pytest -q --durations=15 tests/cluster -m patient $(BESIDE); patient=$$?; \
+	$(BIN)/python -m pytest -q --durations=15 tests/cluster -m "not patient" && test $$patient = 0
 .PHONY: test test-unit test-cluster
 test: native ## All tests, unit to cluster; installs and builds what is missing
 	@$(BIN)/python -m tests.harness.packages
-	@$(BIN)/python -m pytest -q --durations=15 tests/cluster; cluster=$$?; \
-	$(BIN)/python -m pytest -q --durations=15 $(BESIDE) tests/unit && exit $$cluster
+	@$(CLUSTER); cluster=$$?; $(BIN)/python -m pytest -q --durations=15 $(BESIDE) tests/unit && exit $$cluster
 test-unit: native ## The tests that need no cluster, in a minute
 	@$(BIN)/python -m tests.harness.packages
 	@$(BIN)/python -m pytest -q $(BESIDE) tests/unit
 test-cluster: native ## The tests against a real cluster
-	@$(BIN)/python -m pytest -q tests/cluster
+	@$(CLUSTER)
 
 .PHONY: fuzz
 fuzz: native ## Property tests with new examples, many of them

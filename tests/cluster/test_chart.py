@@ -12,7 +12,7 @@ from tests.harness.errors import HarnessError
 from tests.harness.install import NAMESPACE, install
 from tests.harness.paths import REPOSITORY
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.patient]
 
 CHART = REPOSITORY / "charts/rollcall"
 SHOP = "chart-test"

@@ -15,7 +15,7 @@ from tests.harness.cluster import Cluster
 from tests.harness.install import NAMESPACE as OPERATOR
 from tests.harness.install import Rollcall, install
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.patient]
 
 NAMESPACE = "gaps"
 IMAGE = "docker.io/rollcall/newsfeed:dev"

@@ -13,7 +13,7 @@ from tests.harness.cluster import Cluster
 from tests.harness.errors import HarnessError
 from tests.harness.install import NAMESPACE as SYSTEM
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.patient]
 
 CRD = Path(__file__).resolve().parents[2] / "crds/rollcall.dev_monitoredservices.yaml"
 NAME = "monitoredservices.rollcall.dev"

@@ -16,7 +16,7 @@ from tests.harness.cluster import Cluster
 from tests.harness.install import Rollcall
 from tests.harness.truth import run_load
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.patient]
 Json = dict[str, Any]
 
 

@@ -13,7 +13,7 @@ import pytest
 from tests.harness.cluster import Cluster
 from tests.harness.errors import HarnessError
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.patient]
 
 _NAMESPACE = "harness-test"
 _SERVER = """

@@ -16,7 +16,7 @@ from tests.harness.cluster import Cluster
 from tests.harness.install import NAMESPACE as OPERATOR
 from tests.harness.install import Rollcall
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.patient]
 
 NAMESPACE = "unseen"
 HELD_BYTES = 40 << 20

@@ -18,7 +18,7 @@ from tests.harness.cluster import Cluster
 from tests.harness.errors import HarnessError
 from tests.harness.install import NAMESPACE, Rollcall
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.patient]
 
 _CALLER = textwrap.dedent("""
     import json, socket, ssl, struct, sys

@@ -19,7 +19,7 @@ from tests.harness.images import IMAGES
 from tests.harness.install import NAMESPACE as OPERATOR
 from tests.harness.install import Rollcall, install
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.patient]
 
 NAMESPACE = "faults"
 BROKEN = "docker.io/rollcall/agent-broken"

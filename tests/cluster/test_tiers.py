@@ -15,7 +15,7 @@ from tests.harness.install import Rollcall
 from tests.harness.paths import REPOSITORY
 from tests.harness.truth import LoadPod, Truth, load_options
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.patient]
 TIERS = {"probed": ("newsfeed", "python"), "catalog": ("catalog", "otlp"), "edge": ("edge", "accessLog")}
 """Deployment → the sample that it runs, and what tells of its requests."""
 MIXES = {
