@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.invariants import Watcher
 from tests.harness.cluster import DEFAULT_NAME, Cluster
 from tests.harness.install import Rollcall, install
 from tests.harness.paths import REPOSITORY
@@ -33,6 +34,23 @@ def cluster() -> Iterator[Cluster]:
     yield running
     if os.environ.get("ROLLCALL_KEEP_CLUSTER") != "1":
         running.down()
+
+
+@pytest.fixture(scope="session")
+def watcher(cluster: Cluster) -> Iterator[Watcher]:
+    """Looks at what must hold at every instant, for as long as the cluster runs."""
+    made = Watcher(cluster)
+    yield made
+    made.stop()
+
+
+@pytest.fixture(autouse=True)
+def invariants(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that uses the cluster fails on the first violation while it runs."""
+    made: Watcher | None = request.getfixturevalue("watcher") if "rollcall" in request.fixturenames else None
+    yield
+    if made is not None:
+        assert made.take() == []
 
 
 @pytest.fixture(scope="module")
