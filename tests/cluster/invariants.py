@@ -1,7 +1,7 @@
 """What must hold at every instant, looked at once a second beside every cluster test, by the live API as people get it.
 
-Pods are each in one bucket and the buckets add up; totals never fall; no slot is taken twice; a pod that left has one cause, and
-keeps it. While there is no operator there is nothing to see; for a while after a restart totals may still be on their way.
+Pods are each in one bucket and the buckets add up; totals never fall; no slot is taken twice; a pod that left has one cause,
+and keeps it. While there is no operator there is nothing to see; for a while after a restart totals may still be on their way.
 """
 
 from __future__ import annotations
