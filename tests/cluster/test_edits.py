@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.conftest import two_serve
 from tests.cluster.observe import until
 from tests.harness.cluster import Cluster
 from tests.harness.install import Rollcall
@@ -96,13 +97,19 @@ def test_a_pod_that_moves_to_another_service_is_no_departure(cluster: Cluster, r
 
 
 def test_a_renamed_container_is_followed(cluster: Cluster, rollcall: Rollcall, shop: str) -> None:
-    """A container that the pods do not have: nothing of the application is known; with the right one it is again."""
+    """The service names the container; a release renames it: new pods are bare and say why, and injected once it is named."""
     patch = ("-n", shop, "patch", "msvc", "newsfeed", "--type=merge", "-p")
-    cluster.kubectl(*patch, '{"spec": {"container": "other"}}')
-    limits = lambda picture: {pod["resources"]["cpuRequestMillicores"] for pod in picture["roll"] if pod["resources"]}  # noqa: E731
-    rollcall.wait_for(shop, "newsfeed", lambda picture: limits(picture) <= {None}, "its container is not known")
     cluster.kubectl(*patch, '{"spec": {"container": "web"}}')
-    rollcall.wait_for(shop, "newsfeed", lambda picture: limits(picture) == {100}, "its container is known")
+    rename = '[{"op": "replace", "path": "/spec/template/spec/containers/0/name", "value": "app"}]'
+    cluster.kubectl("-n", shop, "patch", "deployment", "newsfeed", "--type=json", "-p", rename)
+    found = rollcall.wait_for(shop, "newsfeed", lambda picture: picture["bare"].get("NoContainer"), "new pods are bare")
+    bare = next(pod["name"] for pod in found["roll"] if pod["reason"] == "NoContainer")
+    assert "name the application's container in spec.container" in rollcall.run("why", bare, "-n", shop)
+    cluster.kubectl(*patch, '{"spec": {"container": "app"}}')
+    cluster.kubectl("-n", shop, "rollout", "restart", "deployment/newsfeed")
+    cluster.kubectl("-n", shop, "rollout", "status", "deployment/newsfeed", "--timeout=60s")
+    found = rollcall.wait_for(shop, "newsfeed", two_serve, "the pods that know it report")
+    assert {pod["state"] for pod in found["roll"]} == {"serving"}
     cluster.kubectl(*patch, '{"spec": {"container": null}}')
 
 

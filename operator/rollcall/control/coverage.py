@@ -59,9 +59,8 @@ class Coverage:
         watches = {watch.service.metadata.uid: watch for watch in self._services}
         self._news = {uid: self._news.get(uid) or GapNews() for uid in watches}
         for uid, watch in watches.items():
-            for workload, reason, message in self._news[uid].take(watch.fleet.pods, now_s):
-                about = watch.reference(workload)
-                await tell_of(self._client, watch.service, "Warning", reason, message, about=about)
+            for workload, kind, reason, message in self._news[uid].take(watch.fleet.pods, now_s):
+                await tell_of(self._client, watch.service, kind, reason, message, about=watch.reference(workload))
 
     def round(self, unix_s: float) -> None:
         """One look at everything."""
@@ -100,5 +99,5 @@ class Coverage:
             connected=pod.facts.uid in self._roll.sessions,
             report_age_s=fleet.report_age_s(pod, self._clock()),
             refused=self._strangers.code(pod.facts.ip),
-            tells=fleet.sources.any(pod.row),
+            tells=fleet.probed(pod) or fleet.sources.any(pod.row),
         )

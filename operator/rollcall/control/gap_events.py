@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from rollcall.control.why import REMEDIES
 from rollcall.inject.decide import Reason
+from rollcall.model.coverage import Gap
 from rollcall.model.states import BareReason
 from rollcall.model.tally import Pod
 
@@ -37,9 +38,10 @@ class Group(NamedTuple):
 
 
 class News(NamedTuple):
-    """One event: on which workload, and what it says."""
+    """One event: on which workload, of which type, and what it says."""
 
     workload: str
+    kind: str
     reason: str
     message: str
 
@@ -69,8 +71,7 @@ class GapNews:
 def _news(group: Group, count: int, of: int) -> News:
     what = "run without an agent" if group.bare else "do not report"
     remedy = REMEDIES.get(group.reason, "`rollcall why POD` says more")
-    return News(
-        group.workload,
-        "PodsBare" if group.bare else "PodsNotReporting",
-        f"{count} of {of} pods {what}: {group.reason}; {remedy}",
-    )
+    # PHP that had no request yet looks like an application without a probe: that is worth saying, but nothing to warn of.
+    kind = "Normal" if group.reason == Gap.PROBE_INACTIVE else "Warning"
+    reason = "PodsBare" if group.bare else "PodsNotReporting"
+    return News(group.workload, kind, reason, f"{count} of {of} pods {what}: {group.reason}; {remedy}")

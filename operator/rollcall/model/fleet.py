@@ -355,6 +355,10 @@ class Fleet:
                 self.generations.reset(self.rows, pod.row)
                 del self._gone[uid]
 
+    def probed(self, pod: Pod) -> bool:
+        """Whether a probe has attached in a pod, as of its last report."""
+        return pod.row is not None and bool(self.rows.reports["flags"][pod.row] & report.FLAG_PROBE)
+
     def report_age_s(self, pod: Pod, now_s: float) -> float | None:
         """Seconds since the last report of a pod, None when it never reported."""
         return self.rows.age_s(pod.row, now_s)

@@ -46,7 +46,7 @@ def office(scene: Scene) -> Office:
 
 async def test_gaps_are_counted_and_shown_with_each_pod(scene: Scene, office: Office) -> None:
     watch = scene.put()
-    scene.serve(watch, Agent("uid-a"))
+    scene.serve(watch, Agent("uid-a", flags=0))
     watch.fleet.upsert(facts("uid-b", agent=AgentContainer(waiting="ErrImagePull", message="not found"), running=False))
     watch.fleet.upsert(facts("uid-c", agent=RUNS, ip="10.0.0.3"))
     watch.fleet.upsert(facts("uid-d", agent=RUNS, ip="10.0.0.4"))

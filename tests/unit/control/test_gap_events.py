@@ -30,6 +30,15 @@ def test_fifty_pods_are_one_event_once_it_has_lasted() -> None:
     assert len(news.take(pods, LASTED_S + AGAIN_S)) == 1
 
 
+def test_php_without_a_request_is_nothing_to_warn_of() -> None:
+    news, pods = GapNews(), fleet(Gap.PROBE_INACTIVE, Gap.AGENT_CRASHED)
+    news.take(pods, 0.0)
+    assert {(event.kind, event.message.split(";")[0]) for event in news.take(pods, LASTED_S)} == {
+        ("Normal", "1 of 2 pods do not report: ProbeInactive"),
+        ("Warning", "1 of 2 pods do not report: AgentCrashed"),
+    }
+
+
 def test_what_is_over_before_is_not_told() -> None:
     news = GapNews()
     for at in range(100):
