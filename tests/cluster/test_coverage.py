@@ -197,6 +197,15 @@ def test_counts_are_in_status_metrics_and_events(cluster: Cluster, gaps: Rollcal
     assert len({(event["involvedObject"]["name"], event["message"]) for event in events}) == len(events), "each only once"
 
 
+def test_the_doctor_finds_what_is_missed_and_what_is_well(gaps: Rollcall) -> None:
+    findings = json.loads(gaps.run("doctor", "-n", NAMESPACE, "-o", "json"))
+    well = {finding["what"] for finding in findings if finding["level"] == "ok"}
+    assert well >= {"cluster", "CRD", "operator", "webhook", "your rights", "namespaces", "live API", "certificate"}
+    missed = {finding["said"] for finding in findings if finding["what"] == "coverage"}
+    assert any(said.startswith("gaps/gaps: 1 of ") and said.endswith("pods: ImagePull") for said in missed), missed
+    assert not [finding for finding in findings if finding["level"] in ("failure", "unknown")]
+
+
 def test_a_pod_that_is_not_there(gaps: Rollcall) -> None:
     with pytest.raises(Exception, match='there is no pod "nobody-there" in namespace "gaps"'):
         gaps.run("why", "nobody-there", "-n", NAMESPACE)

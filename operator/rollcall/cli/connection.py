@@ -66,6 +66,8 @@ class Caller:
     target: Target
     tls: ssl.SSLContext
     headers: dict[str, str]
+    settings: kube.Configuration
+    """How the official client reaches the API server as the caller."""
 
 
 def identify(target: Target) -> Caller:
@@ -86,7 +88,7 @@ def identify(target: Target) -> Caller:
     # by this way round, because the client keeps the token under other names in other versions
     known: list[dict[str, str]] = list(settings.auth_settings().values())  # type: ignore[arg-type]
     given = [entry for entry in known if entry["in"] == "header" and entry["value"]]
-    return Caller(target, tls, {entry["key"]: entry["value"] for entry in given})
+    return Caller(target, tls, {entry["key"]: entry["value"] for entry in given}, settings)
 
 
 def _read_ca(target: Target, settings: kube.Configuration) -> str:

@@ -11,6 +11,7 @@ import typer
 from rollcall import __version__
 from rollcall.cli.connection import Caller, CliError, Target, identify
 from rollcall.cli.cost import run_cost
+from rollcall.cli.doctor import run_doctor
 from rollcall.cli.inject import inject_command
 from rollcall.cli.parts import HELP, run_part
 from rollcall.cli.top import path_of, run_top
@@ -71,6 +72,21 @@ def cost(
     """What monitoring itself uses: CPU and memory of agents and operator."""
     caller: Caller = identify(Target(context, kubeconfig, namespace, operator_namespace, operator_name))
     run_cost(caller, None if all_namespaces else caller.target.namespace)
+
+
+@app.command()
+def doctor(
+    namespace: Namespace = None,
+    output: Annotated[str, typer.Option("--output", "-o", help="table or json.")] = "table",
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    operator_namespace: OperatorNamespace = "rollcall-system",
+    operator_name: OperatorName = "rollcall",
+) -> None:
+    """Check cluster, webhook, certificate, rights, versions and coverage; each finding with its remedy."""
+    _check_output(output)
+    caller = identify(Target(context, kubeconfig, namespace, operator_namespace, operator_name))
+    raise typer.Exit(run_doctor(caller, output=output))
 
 
 @app.command()

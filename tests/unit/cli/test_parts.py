@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from kubernetes import client as kube
 
 from rollcall.cli import parts, top
 from rollcall.cli.connection import Caller, Target
@@ -35,7 +36,7 @@ from tests.unit.cli.pictures import (
 )  # fmt: skip
 from tests.unit.cli.test_screen import text
 
-CALLER = Caller(Target(namespace="shop"), ssl.create_default_context(), {})
+CALLER = Caller(Target(namespace="shop"), ssl.create_default_context(), {}, kube.Configuration())
 NOTHING = Traffic(None, 10.0, None, None, ResponseTime(), None)
 
 

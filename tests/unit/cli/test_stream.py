@@ -14,13 +14,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from kubernetes import client as kube
 
 from rollcall.cli import connection, stream
 from rollcall.cli.connection import Caller, CliError, LiveApi, Target, port_forward
 from rollcall.cli.stream import Frame, frames
 from tests.unit.cli.pictures import picture, pod
 
-CALLER = Caller(Target(), ssl.create_default_context(), {"Authorization": "Bearer t"})
+CALLER = Caller(Target(), ssl.create_default_context(), {"Authorization": "Bearer t"}, kube.Configuration())
 
 
 class Operator:
