@@ -29,10 +29,10 @@ from rollcall.control.bundle import Bundle
 from rollcall.control.certificates import CertificateKeeper, CertificateStoreError, dns_names
 from rollcall.control.coverage import Coverage
 from rollcall.control.handlers import quieten, registry_for
+from rollcall.control.handover import Handover
 from rollcall.control.kubelets import KubeletPoller
 from rollcall.control.repair import Repairer
 from rollcall.control.services import Services
-from rollcall.control.slots import SlotKeeper
 from rollcall.control.status import StatusWriter
 from rollcall.control.takeback import Judge
 from rollcall.control.term import Job, LeaderLabel, Term
@@ -167,7 +167,7 @@ class Operator:
     def _make_term(self) -> Term:
         settings, client, services = self._settings, self._client, self._services
         jobs: list[Job] = [
-            SlotKeeper(client, services, settings.namespace, settings.name),
+            Handover(client, services, settings.namespace, settings.name),
             StatusWriter(client, services, self._metrics.status_writes),
             Judge(client, services, settings.agent.image),
             Announcer(client, services),

@@ -22,13 +22,13 @@ async def cleanup(settings: Settings) -> None:
 
 
 async def remove_traces(client: Client, namespace: str, name: str) -> None:
-    """Deletes the ConfigMaps with the CA everywhere, that with the slots, our Secrets and the Lease, where they still exist."""
+    """Deletes the ConfigMaps with the CA everywhere, and in our namespace what is ours, where that still exists."""
     found = await client.request("GET", "/api/v1/configmaps", params={"fieldSelector": f"metadata.name={CA_CONFIG_MAP}"})
     for config_map in found["items"]:
         metadata = config_map["metadata"]
         if MANAGED.items() <= (metadata.get("labels") or {}).items():
             await _delete(client, f"/api/v1/namespaces/{metadata['namespace']}/configmaps/{CA_CONFIG_MAP}")
-    await _delete(client, f"/api/v1/namespaces/{namespace}/configmaps/{name}-slots")
+    await _delete(client, f"/api/v1/namespaces/{namespace}/configmaps/{name}-handover")
     for secret in ("certs", "visitors"):
         await _delete(client, f"/api/v1/namespaces/{namespace}/secrets/{name}-{secret}")
     await _delete(client, f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}")

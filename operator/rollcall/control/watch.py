@@ -170,7 +170,7 @@ class ServiceWatch:
         self._roll = roll
         self._workloads = workloads
         self.service = service
-        self.ledger = Ledger()
+        self.ledger = Ledger(time.time())
         self.ledger.kept(causes_of(service))
         self.departing = Departing(client, self.ledger, workloads.owner_of, node_of)
         self.namespace_enabled = True

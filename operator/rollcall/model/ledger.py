@@ -83,16 +83,38 @@ class _Buckets:
             total.update(counts)
         return dict(sorted(total.items()))
 
+    def tell(self) -> list[tuple[int, dict[str, int]]]:
+        """All spans, for `begin`."""
+        return [(number, dict(counts)) for number, counts in self._buckets]
+
+    def begin(self, told: list[tuple[int, dict[str, int]]], since: float) -> None:
+        """What was counted before this time, somebody else knows."""
+        first = int(since // self._span_s)
+        own = dict(self._buckets)
+        for number, counts in told:
+            if number <= first:
+                own[number] = Counter(counts) | own.get(number, Counter())
+        self._buckets = deque(sorted(own.items()))
+
     def _drop(self, unix_s: float) -> None:
         oldest = int(unix_s // self._span_s) - self._many
         while self._buckets and self._buckets[0][0] <= oldest:
             self._buckets.popleft()
 
 
-class Ledger:
-    """Of one service. A pod is `parted` when it is off the roll and `left` when its cause is known."""
+class _Told(msgspec.Struct):
+    """What `Ledger.tell` makes: spans of counts by cause, by their number."""
 
-    def __init__(self) -> None:
+    minutes: list[tuple[int, dict[str, int]]]
+    hours: list[tuple[int, dict[str, int]]]
+
+
+class Ledger:
+    """Of one service. A pod is `parted` when it is off the roll and `left` when its cause is known. What left before `since`
+    (Unix seconds), this replica has not seen."""
+
+    def __init__(self, since: float = 0.0) -> None:
+        self._since_unix = since
         self._open: dict[str, _Parting] = {}
         self._recent: dict[str, Departure] = {}
         self._hour = _Buckets(60.0, 60)
@@ -113,6 +135,17 @@ class Ledger:
         if told != self._kept:
             self._kept, self._base = told, Counter(told)
             self._since.clear()
+
+    def tell(self) -> str:
+        """The counts of hour and day, for a replica that has not seen them; empty when there are none."""
+        minutes, hours = self._hour.tell(), self._day.tell()
+        return msgspec.json.encode(_Told(minutes, hours)).decode() if hours else ""
+
+    def begin(self, told: str) -> None:
+        """Take over what `tell` of another replica said; raises msgspec.DecodeError when that cannot be read."""
+        found = msgspec.json.decode(told, type=_Told)
+        self._hour.begin(found.minutes, self._since_unix)
+        self._day.begin(found.hours, self._since_unix)
 
     def parted(self, pod: Pod, slot: str | None, traffic: LastTraffic) -> None:
         """A pod is off the roll. Whether it has left, or its labels have changed, is found out by others."""

@@ -33,7 +33,7 @@ async def test_what_is_ours_goes() -> None:
     assert server.deleted == [
         "/api/v1/namespaces/shop/configmaps/rollcall-ca",
         "/api/v1/namespaces/rollcall-system/configmaps/rollcall-ca",
-        "/api/v1/namespaces/rollcall-system/configmaps/rollcall-slots",
+        "/api/v1/namespaces/rollcall-system/configmaps/rollcall-handover",
         "/api/v1/namespaces/rollcall-system/secrets/rollcall-certs",
         "/api/v1/namespaces/rollcall-system/secrets/rollcall-visitors",
     ]

@@ -1,4 +1,4 @@
-"""Slots outlive their leader: read before any is given, written rarely, and never lost for a service that is not known yet."""
+"""What the next leader takes over: read before any slot is given, written rarely, not lost for a service that comes later."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ import base64
 
 import pytest
 
-from rollcall.control.slots import EVERY_S, WITHOUT_S, SlotKeeper
+from rollcall.control.handover import EVERY_S, WITHOUT_S, Handover
 from rollcall.control.watch import ServiceWatch
 from rollcall.kube.client import KubeError
+from rollcall.model.departures import Cause, Verdict
+from rollcall.model.ledger import Ledger
 from rollcall.model.slots import KEY_BYTES
 from tests.unit.control.conftest import Scene
 from tests.unit.model.agents import facts
 
-PATH = "/api/v1/namespaces/rollcall-system/configmaps/rollcall-slots"
+AT = 1_767_225_600.0
+"""A full hour."""
+PATH = "/api/v1/namespaces/rollcall-system/configmaps/rollcall-handover"
 
 
-def keeper(scene: Scene) -> SlotKeeper:
-    made = SlotKeeper(scene.client, scene.services, "rollcall-system", "rollcall", scene.clock)  # type: ignore[arg-type]
+def keeper(scene: Scene) -> Handover:
+    made = Handover(scene.client, scene.services, "rollcall-system", "rollcall", scene.clock)  # type: ignore[arg-type]
     made.begin()
     return made
 
@@ -99,8 +103,28 @@ async def test_a_service_that_is_not_listed_yet_keeps_its_own(scene: Scene) -> N
     assert set(scene.client.objects[PATH]["binaryData"]) == {"uid-newsfeed"}
 
 
+async def test_what_left_lately_is_known_to_another_process(scene: Scene) -> None:
+    watch, first = scene.put(), keeper(scene)
+    await first.round()
+    watch.ledger.left(facts("b"), Verdict(Cause.CRASHED, "", True), AT - 7200)
+    watch.ledger.left(facts("a"), Verdict(Cause.SCALE_IN, "", True), AT)
+    scene.clock.now_s += EVERY_S
+    await first.round()
+    heir = watch.ledger = watch.fleet.ledger = Ledger(AT + 60)
+    heir.left(facts("c"), Verdict(Cause.CRASHED, "", True), AT + 120)
+    scene.services.begin_term()
+    await keeper(scene).round()
+    found = heir.picture(AT + 180, with_lists=False)
+    assert found.last_hour == {"Crashed": 1, "ScaleIn": 1}
+    assert found.last_day == {"Crashed": 2, "ScaleIn": 1}
+    scene.client.objects[PATH]["data"]["uid-newsfeed.departures"] = '{"minutes": 3}'
+    scene.services.begin_term()
+    await keeper(scene).round()
+    assert heir.picture(AT + 180, with_lists=False) == found
+
+
 async def test_without_the_right_to_read_pods_are_numbered_all_the_same(scene: Scene) -> None:
-    scene.client.fail["-slots"] = KubeError(403, "Forbidden", "no")
+    scene.client.fail["-handover"] = KubeError(403, "Forbidden", "no")
     watch, kept = scene.put(), keeper(scene)
     come(scene, watch, "a")
     await kept.round()
