@@ -32,6 +32,11 @@ def assert_adds_up(picture: Picture) -> None:
     by_state = Counter(entry["state"] for entry in picture["roll"])
     assert {state: pods[state] for state in STATES} == {state: by_state[state] for state in STATES}
     assert len({entry["uid"] for entry in picture["roll"]}) == len(picture["roll"])
+    slots = [entry["slot"] for entry in picture["roll"] if entry["slot"] is not None]
+    assert len(set(slots)) == len(slots), "no slot twice"
+    gone = [departure["uid"] for departure in picture["departures"]["recent"]]
+    assert len(set(gone)) == len(gone), "one cause per departure"
+    assert not set(gone) & {entry["uid"] for entry in picture["roll"]}, "who has left is not there"
 
 
 def test_scale_out_and_in(cluster: Cluster, rollcall: Rollcall, shop: str, measured: Callable[[str, object], None]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -34,6 +35,8 @@ COUNTS = ".departures"
 """Ending of keys with counts: no key may have both kinds of data."""
 WITHOUT_S = 15.0
 """If what was kept cannot be read for so long, pods are numbered anew."""
+LAST_WITHIN_S = 2.0
+"""An API server that does not answer must not keep a former leader from ending its term."""
 _log = logging.getLogger(__name__)
 
 
@@ -66,7 +69,9 @@ class Handover:
                 await self.round()
                 await asyncio.sleep(LOOK_S)
         finally:
-            await self.round(last=True)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WITHIN_S):
+                    await self.round(last=True)
 
     def begin(self) -> None:
         """A term begins: what is kept now, another leader has written."""
