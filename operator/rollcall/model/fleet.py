@@ -31,7 +31,7 @@ from .rows import LATE_S, Rows, Taken
 from .settings import FleetSettings as FleetSettings
 from .signals import Signals
 from .sketch import quantiles
-from .slots import Slots, slot_name
+from .slots import Slots
 from .sources import Sources
 from .spent import Spent
 from .states import SILENT_AFTER_S, PodFacts, PodState
@@ -84,7 +84,7 @@ class Fleet:
         self.pods: dict[str, Pod] = {}
         self.gaps: dict[str, int] = {}
         """How many pods have which gap in their coverage; looked at once a second."""
-        self.slots = Slots()
+        self.slots = Slots(name)
         self.ledger = ledger or Ledger()
         self.verdict_of: Callable[[str], Verdict | None] = lambda uid: None
         """Why a pod leaves, as far as is known."""
@@ -162,8 +162,7 @@ class Fleet:
 
     def slot_of(self, uid: str) -> str | None:
         """The name that successive pods reuse."""
-        number = self.slots.number(uid)
-        return None if number is None else slot_name(self.name, number)
+        return self.slots.name(uid)
 
     # --- what agents say
 

@@ -68,20 +68,25 @@ class _Buckets:
     def __init__(self, span_s: float, many: int) -> None:
         self._span_s, self._many = span_s, many
         self._buckets: deque[tuple[int, Counter[str]]] = deque()
+        self._sum: dict[str, int] | None = None
+        """What `sum` found, while nothing has changed: pictures are made several times a second."""
 
     def add(self, cause: str, unix_s: float) -> None:
         number = int(unix_s // self._span_s)
         if not self._buckets or self._buckets[-1][0] < number:
             self._buckets.append((number, Counter()))
         self._buckets[-1][1][cause] += 1
+        self._sum = None
         self._drop(unix_s)
 
     def sum(self, unix_s: float) -> dict[str, int]:
         self._drop(unix_s)
-        total: Counter[str] = Counter()
-        for _, counts in self._buckets:
-            total.update(counts)
-        return dict(sorted(total.items()))
+        if self._sum is None:
+            total: Counter[str] = Counter()
+            for _, counts in self._buckets:
+                total.update(counts)
+            self._sum = dict(sorted(total.items()))
+        return self._sum
 
     def tell(self) -> list[tuple[int, dict[str, int]]]:
         """All spans, for `begin`."""
@@ -95,11 +100,13 @@ class _Buckets:
             if number <= first:
                 own[number] = Counter(counts) | own.get(number, Counter())
         self._buckets = deque(sorted(own.items()))
+        self._sum = None
 
     def _drop(self, unix_s: float) -> None:
         oldest = int(unix_s // self._span_s) - self._many
         while self._buckets and self._buckets[0][0] <= oldest:
             self._buckets.popleft()
+            self._sum = None
 
 
 class _Told(msgspec.Struct):

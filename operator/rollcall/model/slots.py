@@ -35,11 +35,13 @@ def slot_name(service: str, number: int) -> str:
 class Slots:
     """Closed at first: pods wait for a number until `open` has told what an earlier leader gave them."""
 
-    def __init__(self) -> None:
+    def __init__(self, service: str = "") -> None:
+        self._service = service
         self.is_open = False
         self.version = 0
         """Goes up when any number was given or taken back."""
         self._number: dict[str, int] = {}
+        self._name: dict[str, str] = {}
         self._waiting: dict[str, float] = {}
         self._free: list[int] = []
         self._next = 1
@@ -52,6 +54,14 @@ class Slots:
         """The number of a pod; None while it waits for one."""
         return self._number.get(uid)
 
+    def name(self, uid: str) -> str | None:
+        """The slot of a pod; None while it waits for one."""
+        return self._name.get(uid)
+
+    def _give(self, uid: str, number: int) -> None:
+        self._number[uid] = number
+        self._name[uid] = slot_name(self._service, number)
+
     def want(self, uid: str, created_at: float) -> None:
         """A pod came onto the roll; it has its number after the next `settle`."""
         if uid not in self._number:
@@ -60,6 +70,7 @@ class Slots:
     def release(self, uid: str) -> None:
         """A pod is off the roll."""
         self._waiting.pop(uid, None)
+        self._name.pop(uid, None)
         number = self._number.pop(uid, None)
         if number is not None:
             heapq.heappush(self._free, number)
@@ -73,7 +84,7 @@ class Slots:
             number = known.get(key_of(uid))
             if number is not None and number > 0:
                 del self._waiting[uid]
-                self._number[uid] = number
+                self._give(uid, number)
         taken = set(self._number.values())
         self._next = max(taken, default=0) + 1
         self._free = sorted(set(range(1, self._next)) - taken)
@@ -85,7 +96,7 @@ class Slots:
         """All pods go off the roll for a moment and most come back: keep their numbers until `open`."""
         if self.is_open:
             self._kept = {key_of(uid): number for uid, number in self._number.items()}
-        self._number, self._waiting, self._free, self._next = {}, {}, [], 1
+        self._number, self._name, self._waiting, self._free, self._next = {}, {}, {}, [], 1
         self.is_open = False
 
     def settle(self) -> None:
@@ -94,9 +105,9 @@ class Slots:
             return
         for uid in sorted(self._waiting, key=lambda uid: (self._waiting[uid], uid)):
             if self._free:
-                self._number[uid] = heapq.heappop(self._free)
+                self._give(uid, heapq.heappop(self._free))
             else:
-                self._number[uid] = self._next
+                self._give(uid, self._next)
                 self._next += 1
         self._waiting = {}
         self.version += 1

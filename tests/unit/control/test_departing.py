@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 
 from rollcall.control.announcements import Announcer
+from rollcall.control.status import StatusWriter
 from rollcall.control.watch import ServiceWatch
 from rollcall.kube.objects import Node, Pod, Workload
 from rollcall.model.departures import NodeFacts
@@ -178,6 +180,35 @@ async def test_a_pod_that_was_deleted_at_once(shop: Shop, there: dict[str, Any])
     await until_asked(shop)
     shop.step(PATIENCE_S)
     assert shop.shown.total == {"Deleted": 1}
+
+
+async def test_what_left_while_nobody_looked(shop: Shop) -> None:
+    """The lists come back one after the other: first the pods, some seconds later their ReplicaSet."""
+    shop.watch._informer.catching_up = True
+    shop.loses(pod("b"))
+    shop.loses(pod("c"))
+    shop.watch._informer.catching_up = False
+    await until_asked(shop)
+    shop.step(2 * PATIENCE_S)
+    assert shop.shown.total == {}
+    shop.wants(1)
+    shop.step()
+    assert shop.shown.total == {"ScaleIn": 2}
+
+
+async def test_the_status_tells_of_them(shop: Shop) -> None:
+    path = "/apis/rollcall.dev/v1alpha1/namespaces/shop/monitoredservices/newsfeed/status"
+    writer = StatusWriter(shop.scene.client, shop.scene.services, Counter(), shop.scene.clock)  # type: ignore[arg-type]
+    shop.step()
+    await writer._round(force=True)
+    assert "departures" not in shop.scene.client.objects[path]["status"]
+    shop.wants(2)
+    shop.has(pod("c", leaving=True))
+    shop.loses(pod("c", leaving=True))
+    shop.step()
+    shop.scene.fold()
+    await writer._round(force=True)
+    assert shop.scene.client.objects[path]["status"]["departures"] == {"lastHour": {"ScaleIn": 1}, "total": {"ScaleIn": 1}}
 
 
 async def test_another_selector_is_no_departure_and_slots_come_back(shop: Shop) -> None:
