@@ -1,9 +1,12 @@
-"""One service of three tiers: pods with a probe, pods that trace themselves, and pods of which there is only a log."""
+"""One service of three tiers: pods with a probe, pods that trace themselves, and pods of which there is only a log.
+
+And one whose pods trace themselves in two more languages, each with the official SDK as it comes.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -23,12 +26,30 @@ MIXES = {
     "catalog": "/=5,/goods/{user}=3,/reviews/{user}=2,/fail=1",
     "edge": "/=5,/feed/{user}=3,/nothing=1",
 }
+TRACED = {"traced-python": "/feed/{user}=3,/fail=1,/throttled=1", "traced-java": "/feed/{user}=3,/fail=1"}
+"""Image of an application that traces itself → the requests that it serves."""
 
 
 def manifests(name: str, labels: dict[str, str]) -> list[dict[str, Any]]:
     """A sample's Deployment, of one pod, and Service under another name, with more labels on its pods."""
     sample, _ = TIERS[name]
     documents = list(yaml.safe_load_all((REPOSITORY / "examples" / sample / "manifest.yaml").read_text()))
+    renamed(documents, name, labels)
+    return documents
+
+
+def traced(name: str, labels: dict[str, str]) -> list[dict[str, Any]]:
+    """Deployment and Service of an application that traces itself; Java's needs more memory, and asks the newsfeed."""
+    documents = list(yaml.safe_load_all((REPOSITORY / "examples/catalog/manifest.yaml").read_text()))
+    renamed(documents, name, labels)
+    [container] = documents[0]["spec"]["template"]["spec"]["containers"]
+    container["image"] = f"docker.io/rollcall/{name}:dev"
+    container["env"] = [{"name": "NEIGHBOUR", "value": "http://newsfeed/feed/7"}]
+    container["resources"]["limits"]["memory"] = "384Mi"
+    return documents
+
+
+def renamed(documents: list[dict[str, Any]], name: str, labels: dict[str, str]) -> None:
     deployment, service = documents
     for document in documents:
         document["metadata"]["name"] = name
@@ -37,7 +58,6 @@ def manifests(name: str, labels: dict[str, str]) -> list[dict[str, Any]]:
     template["metadata"]["labels"] = {"app": name, **labels}
     deployment["spec"]["replicas"] = 1
     service["spec"]["selector"] = {"app": name}
-    return documents
 
 
 def monitored(name: str, labels: dict[str, str], signals: dict[str, Any]) -> dict[str, Any]:
@@ -56,9 +76,15 @@ def apply(cluster: Cluster, *documents: dict[str, Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def samples(cluster: Cluster, shop: str) -> None:
-    for name in ("catalog", "edge"):
+def samples(cluster: Cluster, shop: str) -> Iterator[None]:
+    """The images are there, and the service `traced` starts: Java takes its time."""
+    for name in ("catalog", "edge", *TRACED):
         cluster.load(cluster.build(name))
+    labels = {"tier-of": "traced"}
+    apply(cluster, monitored("traced", labels, {"python": {"enabled": False}, "otlp": {"enabled": True}}))
+    apply(cluster, *(document for name in TRACED for document in traced(name, labels)))
+    yield
+    cluster.kubectl("-n", shop, "delete", "msvc/traced", *(f"deploy/{n}" for n in TRACED), *(f"svc/{n}" for n in TRACED))
 
 
 @pytest.fixture
@@ -73,11 +99,11 @@ def tiers(cluster: Cluster, rollcall: Rollcall, shop: str, samples: None) -> Ite
     cluster.kubectl("-n", shop, "delete", "msvc/tiers", *(f"deploy/{name}" for name in TIERS), *(f"svc/{n}" for n in TIERS))
 
 
-def send(cluster: Cluster, shop: str) -> dict[str, Truth]:
-    """Load on all tiers at once; what each was sent."""
-    loads = {name: LoadPod(cluster, shop, f"load-{name}") for name in TIERS}
+def send(cluster: Cluster, shop: str, mixes: Mapping[str, str], seconds: float) -> dict[str, Truth]:
+    """Load on all these services at once; what each was sent."""
+    loads = {name: LoadPod(cluster, shop, f"load-{name}") for name in mixes}
     for name, load in loads.items():
-        load.start(*load_options(shop, service=name, rate=40, seconds=15, mix=MIXES[name]))
+        load.start(*load_options(shop, service=name, rate=40, seconds=seconds, mix=mixes[name]))
     truths = {name: load.wait(90) for name, load in loads.items()}
     for load in loads.values():
         load.delete()
@@ -92,7 +118,7 @@ def test_the_total_is_the_sum_of_the_tiers_and_each_pod_says_what_it_is_known_fr
     cluster: Cluster, shop: str, tiers: str, measured: Callable[[str, object], None]
 ) -> None:
     with LiveStream(cluster, shop, tiers) as live:
-        truths = send(cluster, shop)
+        truths = send(cluster, shop, MIXES, 15)
         sent = sum(truth.answered for truth in truths.values())
         picture = live.wait(lambda seen: seen["totals"]["requests"] >= sent, 15, f"{sent} requests")
         busy = max((seen for _, seen in live.samples), key=lambda seen: seen["traffic"]["pods"])
@@ -112,6 +138,36 @@ def test_the_total_is_the_sum_of_the_tiers_and_each_pod_says_what_it_is_known_fr
     assert {"GET /goods/:id", "GET /reviews/:id", "GET /feed/<int:user>", "GET /feed/*", "GET /"} <= rows.keys()
     found = {row["dependency"]: row["calls"] for row in picture["dependencies"]["rows"]}
     assert found["http newsfeed"] == rows["GET /reviews/:id"] + rows["GET /feed/*"]
+
+
+def test_the_official_sdks_of_python_and_java_tell_of_every_request_and_call(
+    cluster: Cluster, rollcall: Rollcall, shop: str, samples: None, measured: Callable[[str, object], None]
+) -> None:
+    rollcall.wait_for(shop, "traced", lambda picture: picture["pods"]["serving"] == 2, "both serve", 120)
+    with LiveStream(cluster, shop, "traced") as live:
+        truths = send(cluster, shop, TRACED, 5)
+        sent = sum(truth.answered for truth in truths.values())
+        picture = live.wait(lambda seen: seen["totals"]["requests"] >= sent, 15, f"{sent} requests")
+    measured("requests of OpenTelemetry's SDKs of Python and Java, sent / counted", f"{sent} / {picture['totals']['requests']}")
+    pods = {next(name for name in TRACED if entry["name"].startswith(name)): entry for entry in picture["roll"]}
+    assert {name: pods[name]["requests"] for name in TRACED} == {name: truth.answered for name, truth in truths.items()}
+    assert {name: pods[name]["sources"] for name in TRACED} == {name: ["otlp"] for name in TRACED}
+    assert picture["totals"]["errors"] == sum(failures(truth) for truth in truths.values())
+    rows = {row["endpoint"]: row["requests"] for row in picture["endpoints"]["rows"]}
+    served = {name: {path: row["answered"] for path, row in truth.endpoints.items()} for name, truth in truths.items()}
+    python, java = served["traced-python"], served["traced-java"]
+    assert rows == {
+        "GET /feed/<int:user>": python["/feed/{user}"],
+        "GET /feed/": java["/feed/{user}"],
+        "GET /fail": python["/fail"] + java["/fail"],
+        "GET /throttled": python["/throttled"],
+    }
+    calls = {row["dependency"]: row["calls"] for row in picture["dependencies"]["rows"]}
+    assert calls == {
+        "postgresql orders": python["/feed/{user}"],
+        "dynamodb newsfeed": python["/throttled"],
+        "http newsfeed": java["/feed/{user}"],
+    }
 
 
 @pytest.fixture

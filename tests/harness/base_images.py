@@ -1,7 +1,7 @@
 """The images that ours are built on where no registry is at hand: Debian bookworm by debootstrap, made once and cached.
 
-`python` has python3.11 with venv and pip, `php` has nginx and php-fpm 8.2, `node` has Node 18, `servers` has PostgreSQL and
-Python. Where Docker is, the Dockerfiles' own default base is pulled instead and none of this runs.
+`python` has python3.11 with venv and pip, `php` has nginx and php-fpm 8.2, `node` has Node 18, `java` has Java 17,
+`servers` has PostgreSQL and Python. Where Docker is, the Dockerfiles' own default base is pulled instead and none of this runs.
 """
 
 import shutil
@@ -53,6 +53,7 @@ class Base:
 _PATH = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 
 BASES = {
+    "java": Base("java", 1, ("openjdk-17-jre-headless", "ca-certificates"), _PATH),
     "node": Base("node", 1, ("nodejs", "ca-certificates"), _PATH),
     "python": Base("python", 1, ("python3", "python3-venv", "python3-pip", "ca-certificates"), _PATH),
     "php": Base(

@@ -53,6 +53,11 @@ IMAGES = {
     ),
     "catalog": Recipe("examples/catalog/Dockerfile", base="node", prepare=lambda: sdks.install_modules("catalog")),
     "edge": Recipe("examples/edge/Dockerfile", base="php"),
+    "traced-python": Recipe(
+        "tests/harness/traced/python.Dockerfile",
+        wheels={"traced-python": lambda: wheels.listed("tests/harness/traced/requirements.txt")},
+    ),
+    "traced-java": Recipe("tests/harness/traced/java.Dockerfile", base="java", prepare=sdks.compile_java),
     "load": Recipe("tests/harness/load/Dockerfile"),
 }
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from . import packages, paths
 from .commands import run
+from .context import tree_digest
 from .progress import step
 
 NODE = ("@opentelemetry/auto-instrumentations-node@0.81.2", "express@5.3.0")
@@ -43,6 +44,19 @@ def java_agent(artifact: str = JAVA_AGENT) -> Path:
     copy = ("mvn", "-q", "-B", "dependency:copy", f"-Dartifact={artifact}")
     folder = _kept("Java", [artifact], lambda fresh: run([*copy, f"-DoutputDirectory={fresh}"], cwd=fresh))
     return next(folder.glob("*.jar"))
+
+
+def compile_java() -> None:
+    """Fill build/java/traced-java with the tests' Java application, compiled, and the agent: a build has no compiler."""
+    agent, source = java_agent(), paths.REPOSITORY / "tests/unit/agent/otlp/App.java"
+    target = paths.REPOSITORY / "build/java/traced-java"
+    mark, state = target.parent / "traced-java.from", f"{agent.name} {tree_digest(source)}"
+    if not mark.exists() or mark.read_text() != state:
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        shutil.copy(agent, target / "opentelemetry-javaagent.jar")
+        run(["javac", "--release", "17", "-d", target, source])
+        mark.write_text(state)
 
 
 def _kept(language: str, requirements: Sequence[str], fill: Callable[[Path], object]) -> Path:

@@ -1,8 +1,12 @@
 """An application that traces itself with OpenTelemetry's own SDK and knows nothing of Rollcall: it serves requests, sends them
-to itself, and prints what it did as JSON."""
+to itself, and prints what it did as JSON; in a pod, which gives it a port, it serves those of others."""
 
+import contextlib
 import http.client
 import json
+import os
+import signal
+import sys
 import threading
 import time
 
@@ -52,6 +56,20 @@ def throttled() -> str:
 
 def main() -> None:
     """Serve, ask, and end as any application does: by flushing."""
+    if "PORT" in os.environ:
+        serve(int(os.environ["PORT"]))
+    else:
+        ask_itself()
+    provider.shutdown()
+
+
+def serve(port: int) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    with contextlib.suppress(SystemExit):
+        make_server("0.0.0.0", port, app, threaded=True).serve_forever()
+
+
+def ask_itself() -> None:
     server = make_server("127.0.0.1", 0, app, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for path, times in (("/feed/{}", 20), ("/fail", 3), ("/throttled", 2), ("/nothing/here", 4)):
@@ -61,7 +79,6 @@ def main() -> None:
             connection.getresponse().read()
             connection.close()
     server.shutdown()
-    provider.shutdown()
     print(json.dumps({"sent": 29}))
 
 
