@@ -49,7 +49,7 @@ static void take_out(Call *self) {
     self->later = self->earlier = NULL;
 }
 
-static void end_call(Call *self, int counted, long reason) {
+void end_call(Call *self, int counted, long reason) {
     Recorder *recorder = self->recorder;
     if (recorder == NULL) return;
     uint64_t ended_ns = now_ns();
@@ -135,7 +135,7 @@ static uint32_t interned(Recorder *self, PyObject *name) {
 }
 
 /* A new call in `request` (or NULL); NULL with no error set when that cannot be recorded. */
-static Call *new_call(Recorder *self, PyObject *name, Request *request) {
+Call *new_call(Recorder *self, PyObject *name, Request *request) {
     uint32_t index = interned(self, name);
     Call *call = PyObject_New(Call, call_type);
     if (call == NULL) {
@@ -164,38 +164,49 @@ static Call *new_call(Recorder *self, PyObject *name, Request *request) {
     return call;
 }
 
-/* Begin a call where we are; `enter`: calls that are made before it ends belong to it. None within another call. */
-static PyObject *begin(Recorder *self, PyObject *name, int enter) {
+/* Whether a call can begin here, which is in `*request` (a new reference, or NULL); not within another call. */
+int call_may_begin(Recorder *self, Request **request) {
     PyObject *where = PyObject_CallObject(self->get, NULL);
     if (where == NULL) {
         PyErr_Clear();
-        Py_RETURN_NONE;
+        return 0;
     }
-    Request *request = NULL;
+    if (Py_TYPE(where) == request_type) {
+        *request = (Request *)where;
+        return 1;
+    }
+    int within = 0;
     if (Py_TYPE(where) == call_type) {
         Call *outer = (Call *)where;
-        if (outer->recorder == self) {
-            Py_DECREF(where);
-            Py_RETURN_NONE;
-        }
-        request = outer->request;
-    } else if (Py_TYPE(where) == request_type) {
-        request = (Request *)where;
+        within = outer->recorder == self;
+        if (!within && outer->request != NULL) *request = (Request *)kept((PyObject *)outer->request);
     }
-    Call *call = new_call(self, name, request);
     Py_DECREF(where);
+    return !within;
+}
+
+/* Begin a call: those that are made before it ends belong to it. NULL with no error set when that cannot be recorded. */
+Call *enter_call(Recorder *self, PyObject *name, Request *request) {
+    Call *call = new_call(self, name, request);
+    if (call == NULL) return NULL;
+    PyObject *token = PyObject_CallFunctionObjArgs(self->set, (PyObject *)call, NULL);
+    if (token == NULL) PyErr_Clear();
+    Py_XDECREF(token);
+    return call;
+}
+
+static PyObject *begin(Recorder *self, PyObject *name, Call *(*make)(Recorder *, PyObject *, Request *)) {
+    Request *request = NULL;
+    if (!call_may_begin(self, &request)) Py_RETURN_NONE;
+    Call *call = make(self, name, request);
+    Py_XDECREF((PyObject *)request);
     if (call == NULL) Py_RETURN_NONE;
-    if (enter) {
-        PyObject *token = PyObject_CallFunctionObjArgs(self->set, (PyObject *)call, NULL);
-        if (token == NULL) PyErr_Clear();
-        Py_XDECREF(token);
-    }
     return (PyObject *)call;
 }
 
-PyObject *recorder_begin_call(PyObject *object, PyObject *name) { return begin((Recorder *)object, name, 1); }
+PyObject *recorder_begin_call(PyObject *object, PyObject *name) { return begin((Recorder *)object, name, enter_call); }
 
-PyObject *recorder_begin_event(PyObject *object, PyObject *name) { return begin((Recorder *)object, name, 0); }
+PyObject *recorder_begin_event(PyObject *object, PyObject *name) { return begin((Recorder *)object, name, new_call); }
 
 static long reason_of(PyObject *reason) {
     if (reason == Py_None) return -1;

@@ -160,12 +160,7 @@ static int read_layout(Layout *at, PyObject *layout) {
     return bad ? -1 : 0;
 }
 
-static PyTypeObject *recorder_type;
-
-static PyObject *kept(PyObject *object) {
-    Py_INCREF(object);
-    return object;
-}
+PyTypeObject *recorder_type;
 
 static PyObject *new_recorder(PyObject *module, PyObject *args) {
     (void)module;
@@ -233,6 +228,11 @@ static PyMethodDef module_methods[] = {
     {"recorder", new_recorder, METH_VARARGS,
      "recorder(fd, layout, methods, unknown, intern, calls, intern_call, get, set, failed, disable, threads_shared): a Recorder\n"
      "that maps the worker file `fd`."},
+    {"around", module_around, METH_VARARGS,
+     "around(original, fallback, state, hook, name_of, path, settle, status, dropped): a function, each run of it a call."},
+    {"begin", module_begin, METH_VARARGS, "begin(around, owner, args, kwargs): the call that has begun, or None."},
+    {"events", module_events, METH_VARARGS, "events(state, hook, fallback, system, left_out, fields): what a library tells of."},
+    {"settled", module_settled, METH_VARARGS, "settled(around, record, result): what was awaited has come."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -246,7 +246,8 @@ PyMODINIT_FUNC PyInit__rollcall_native(void) {
     request_type = (PyTypeObject *)PyType_FromSpec(&request_spec);
     call_type = (PyTypeObject *)PyType_FromSpec(&call_spec);
     recorder_type = (PyTypeObject *)PyType_FromSpec(&recorder_spec);
-    if (request_type == NULL || call_type == NULL || recorder_type == NULL) {
+    if (request_type == NULL || call_type == NULL || recorder_type == NULL || make_around_type() < 0 ||
+        make_events_type() < 0) {
         Py_DECREF(module);
         return NULL;
     }

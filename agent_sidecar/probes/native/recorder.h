@@ -1,6 +1,7 @@
 /* What the parts of the native recorder share: the recorder of a process, its requests, and the calls that they make.
  *
- * recorder.c makes them known to Python, requests.c counts requests, calls.c counts calls of dependencies. The GIL is the lock: no
+ * recorder.c makes them known to Python, requests.c counts requests, calls.c counts calls of dependencies, around.c and
+ * events.c are told of them by libraries. The GIL is the lock: no
  * call into Python is made while the counters are changed. Stores are single and aligned: the reader in another process sees each
  * field whole.
  */
@@ -78,7 +79,7 @@ typedef struct {
     uint32_t dependency;
 } Waited;
 
-extern PyTypeObject *request_type, *call_type;
+extern PyTypeObject *recorder_type, *request_type, *call_type;
 extern PyType_Spec request_spec, call_spec;
 
 static inline uint64_t clock_ns(clockid_t clock) {
@@ -94,6 +95,11 @@ static inline volatile uint32_t *u32_at(Recorder *self, Py_ssize_t at) { return 
 static inline Py_ssize_t slot_at(Recorder *self, Py_ssize_t slot) { return self->at.slots + slot * self->at.slot_size; }
 static inline void barrier(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
+static inline PyObject *kept(PyObject *object) {
+    Py_INCREF(object);
+    return object;
+}
+
 /* recorder.c */
 void give_up(Recorder *self);
 Py_ssize_t bucket_of(Recorder *self, uint64_t elapsed_ns);
@@ -106,8 +112,24 @@ PyObject *recorder_begin_task(PyObject *object, PyObject *method);
 PyObject *recorder_begin_call(PyObject *object, PyObject *name);
 PyObject *recorder_begin_event(PyObject *object, PyObject *name);
 PyObject *recorder_count_call(PyObject *object, PyObject *args);
+Call *new_call(Recorder *self, PyObject *name, Request *request);
+int call_may_begin(Recorder *self, Request **request);
+Call *enter_call(Recorder *self, PyObject *name, Request *request);
+void end_call(Call *self, int counted, long reason);
 Waited settle_waits(Request *request, Recorder *recorder, uint64_t ended_ns, uint64_t elapsed_ns);
 void write_point(Request *request, Recorder *recorder, uint64_t ended_ns, uint64_t elapsed_ns, uint64_t cpu_ns, Waited waited,
                  uint32_t error, int outcome);
+
+/* around.c */
+int is_on(PyObject *hook);
+int give_up_hook(PyObject *hook);
+int make_around_type(void);
+PyObject *module_around(PyObject *module, PyObject *args);
+PyObject *module_begin(PyObject *module, PyObject *parts);
+PyObject *module_settled(PyObject *module, PyObject *parts);
+
+/* events.c */
+int make_events_type(void);
+PyObject *module_events(PyObject *module, PyObject *args);
 
 #endif

@@ -106,11 +106,15 @@ def test_a_hook_that_cannot_be_put_in(
 
 
 @pytest.mark.parametrize(
-    ("library", "place"), [*((name, place) for name in LIBRARIES for place in ("name", "reason")), ("use_sqlite3", "begin")]
+    ("library", "place", "runtime"),
+    [
+        *((name, place, runtime) for name in LIBRARIES for place in ("name", "reason") for runtime in ("native", "pure")),
+        ("use_sqlite3", "begin", "pure"),
+    ],
 )
 def test_a_hook_that_fails_while_it_counts(
-    library: str, place: str, addresses: dict[str, int], expected: dict[str, Any], tmp_path: Path, python: str
+    library: str, place: str, runtime: str, addresses: dict[str, int], expected: dict[str, Any], tmp_path: Path, python: str
 ) -> None:
-    answer, errors, _ = run_with_probe(library, addresses, tmp_path, "pure", python, chaos=f"calls:{place}")
+    answer, errors, _ = run_with_probe(library, addresses, tmp_path, runtime, python, chaos=f"calls:{place}")
     assert answer["results"] == expected["results"]
     assert 1 <= errors.count("rollcall:") == len(errors.splitlines()) <= 5, errors  # one for each library, SQLAlchemy has four

@@ -100,6 +100,8 @@ if mode == "calls":
     if names == "name":
         begin = hook.Hook.begin
         hook.Hook.begin = lambda self, name_of, *what: begin(self, broken, *what)
+        native = hook.Hook._native
+        hook.Hook._native = lambda self, original, call, name_of, settle: native(self, original, call, broken, settle)
     elif names == "reason":
         hook.reason_of = broken
         settle = hook.Hook.settle

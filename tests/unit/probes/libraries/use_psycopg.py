@@ -35,6 +35,7 @@ def called(seen, url, refused):
     connection.close()
     seen(NAME, lambda: cursor.execute("select 1"), "error")
     pool = psycopg_pool.ConnectionPool(url, min_size=1, max_size=1, open=True, timeout=0.2)
+    pool.wait(30)
     with pool.connection() as held:
         seen(NAME, lambda: held.execute("select 1").fetchone())
         seen(NAME, lambda: pool.getconn(), "exhausted")
@@ -53,6 +54,7 @@ async def awaited(seen, url, refused):
     await seen.awaited(NAME, lambda: psycopg.AsyncConnection.connect(refused), "refused")
     await connection.close()
     async with psycopg_pool.AsyncConnectionPool(url, min_size=1, max_size=1, open=False, timeout=0.2) as pool:
+        await pool.wait(30)
         async with pool.connection() as held:
             await seen.awaited(NAME, lambda: held.execute("select 1"))
             await seen.awaited(NAME, lambda: pool.getconn(), "exhausted")

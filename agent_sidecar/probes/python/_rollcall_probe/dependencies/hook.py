@@ -1,14 +1,17 @@
 """One library's hook, and what it puts around the library's functions.
 
 A call that is made within another one is that one's business (`begin_call` gives None): the outermost counts.
+
+Where the recorder is native, so is what is put around a function (native/around.c): it asks this module only for what is rare,
+and begins and ends all other calls without a frame of Python.
 """
 
 from __future__ import annotations
 
 import functools
 
-from .. import recorder
-from .reasons import reason_of
+from .. import native, recorder
+from .reasons import reason_of, reason_of_status
 
 
 class Hook:
@@ -17,6 +20,8 @@ class Hook:
     def __init__(self, library: str) -> None:
         self.library = library
         self.on = True
+        self.is_in = False
+        """Whether the library's functions that send statements are replaced; said by hooks of drivers."""
 
     def fail(self, error) -> None:
         """Count no further call of this library, and say why in one line."""
@@ -45,7 +50,10 @@ class Hook:
             self.fail(problem)
 
     def settle(self, record, function, result) -> None:
-        """The call returned; `function(record, result)` ends it."""
+        """The call returned; `function(record, result)` ends it, well where there is none."""
+        if function is None:
+            record.end(None)
+            return
         try:
             function(record, result)
         except Exception as problem:
@@ -68,21 +76,18 @@ class Hook:
             except BaseException as error:
                 failed(record, error)
                 raise
-            if settle is None:
-                record.end(None)
-            else:
-                settled(record, settle, result)
+            settled(record, settle, result)
             return result
 
         begin, failed, settled = self.begin, self.failed, self.settle
-        return call
+        return self._native(original, call, name_of, settle) or call
 
     def around_async(self, original, name_of, settle=None):
         """The same for a function that is awaited."""
 
         @functools.wraps(original)
         async def call(self, *args, **kwargs):
-            record = begin(name_of, self, args, kwargs)
+            record = begin(steps, self, args, kwargs)
             if record is None:
                 return await original(self, *args, **kwargs)
             try:
@@ -90,14 +95,28 @@ class Hook:
             except BaseException as error:
                 failed(record, error)
                 raise
-            if settle is None:
-                record.end(None)
-            else:
-                settled(record, settle, result)
+            settled(steps, record, result)
             return result
 
-        begin, failed, settled = self.begin, self.failed, self.settle
+        steps, failed = self._native(original, call, name_of, settle), self.failed
+        if steps is None:
+            begin, steps = self.begin, name_of
+
+            def settled(_, record, result):
+                self.settle(record, settle, result)
+
+        else:
+            begin, settled = native.module().begin, native.module().settled
         return call
+
+    def _native(self, original, fallback, name_of, settle):
+        """What native code puts around `original`, None where there is none."""
+        module = native.module()
+        if module is None:
+            return None
+        path, status = getattr(name_of, "path", None), getattr(settle, "attribute", None)
+        state = vars(recorder)
+        return module.around(original, fallback, state, self, name_of, path, settle, status, settle is waited)
 
     def patch(self, owner, name_of, *methods, settle=None) -> None:
         """Count each run of these methods of a class that are its own; at least one has to be there."""
@@ -120,15 +139,30 @@ def waited(record, _) -> None:
     record.drop()
 
 
-def remembered(read):
-    """A function that gives what `read(owner)` gave for the same object before, and keeps it on the object."""
+class Answered:
+    """For `settle`: the HTTP status in this attribute of what was returned, and its `headers`, say how the call ended."""
 
-    def name_of(owner, *_):
+    def __init__(self, attribute: str) -> None:
+        self.attribute = attribute
+
+    def __call__(self, record, response) -> None:
+        record.end(reason_of_status(getattr(response, self.attribute), response.headers))
+
+
+def remembered(read, *places):
+    """A function that gives the name that is kept on an object: the owner, or what these attributes lead to from there.
+
+    Where none is kept yet, it is what `read(object)` says.
+    """
+
+    def name_of(owner, args=(), kwargs=None):
+        for place in places:
+            owner = getattr(owner, place)
         try:
             return owner._rollcall_name
         except AttributeError:
-            name = read(owner)
-            owner._rollcall_name = name
+            name = owner._rollcall_name = read(owner)
             return name
 
+    name_of.path = (*places, "_rollcall_name")
     return name_of

@@ -6,8 +6,7 @@ tries again by itself is one call.
 
 from __future__ import annotations
 
-from .hook import Hook
-from .reasons import reason_of_status
+from .hook import Answered, Hook
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _MOST_NAMES = 1024
@@ -44,12 +43,12 @@ def urllib3(module) -> None:
 
                 parts = urlsplit(url)
                 return name_of_host("http", parts.hostname, parts.port)
-        return name_of_host(pool.scheme, pool.host, pool.port)
+            return name_of_host(pool.scheme, pool.host, pool.port)
+        pool._rollcall_name = name = name_of_host(pool.scheme, pool.host, pool.port)
+        return name
 
-    def settle(record, response):
-        record.end(reason_of_status(response.status, response.headers))
-
-    Hook("urllib3").patch(module.HTTPConnectionPool, name_of, "urlopen", settle=settle)
+    name_of.path = ("_rollcall_name",)
+    Hook("urllib3").patch(module.HTTPConnectionPool, name_of, "urlopen", settle=Answered("status"))
 
 
 def httpx(module) -> None:
@@ -60,11 +59,9 @@ def httpx(module) -> None:
         url = (args[0] if args else kwargs["request"]).url
         return name_of_host(url.scheme, url.host, url.port)
 
-    def settle(record, response):
-        record.end(reason_of_status(response.status_code, response.headers))
-
-    hook.patch(module.HTTPTransport, name_of, "handle_request", settle=settle)
-    hook.patch_async(module.AsyncHTTPTransport, name_of, "handle_async_request", settle=settle)
+    answered = Answered("status_code")
+    hook.patch(module.HTTPTransport, name_of, "handle_request", settle=answered)
+    hook.patch_async(module.AsyncHTTPTransport, name_of, "handle_async_request", settle=answered)
 
 
 def aiohttp(module) -> None:
@@ -77,7 +74,4 @@ def aiohttp(module) -> None:
             return None  # no URL: the library says so
         return name_of_host(url.scheme, url.host, url.port)
 
-    def settle(record, response):
-        record.end(reason_of_status(response.status, response.headers))
-
-    Hook("aiohttp").patch_async(module.ClientSession, name_of, "_request", settle=settle)
+    Hook("aiohttp").patch_async(module.ClientSession, name_of, "_request", settle=Answered("status"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .. import recorder
+from .. import native, recorder
 from .hook import Hook, remembered, waited
 from .reasons import ERROR, REFUSED, THROTTLED, TIMEOUT
 
@@ -10,6 +10,8 @@ _hook = Hook("pymongo")
 _CODES = {50: TIMEOUT, 89: TIMEOUT, 262: TIMEOUT, 16500: THROTTLED}
 """MaxTimeMSExpired, NetworkTimeout, ExceededTimeLimit; TooManyRequests (of services that speak MongoDB's protocol)."""
 _MOST_OPEN = 1000
+_LEFT_OUT = "endSessions"
+"""Of a client that is closed."""
 
 
 def pymongo(module) -> None:
@@ -23,7 +25,7 @@ def pymongo(module) -> None:
 
         def started(self, event) -> None:
             current = recorder.current
-            if current is None or not _hook.on or event.command_name == "endSessions":  # of a client that is closed
+            if current is None or not _hook.on or event.command_name == _LEFT_OUT:
                 return
             try:
                 record = current.begin_event("mongodb " + event.database_name)
@@ -40,7 +42,7 @@ def pymongo(module) -> None:
                 record.end(None)
 
         def failed(self, event) -> None:
-            record = self._open.pop(event.request_id, None)
+            record = self.taken(event)
             if record is not None:
                 try:
                     record.end(_reason(event.failure))
@@ -48,7 +50,29 @@ def pymongo(module) -> None:
                     record.end(ERROR)
                     _hook.fail(error)
 
-    module.register(Listener())
+        def taken(self, event):
+            """The record of the call that this event ends, or None."""
+            return self._open.pop(event.request_id, None)
+
+    module.register(_quick(Listener(), module.CommandStartedEvent))
+
+
+_FIELDS = (
+    ("_CommandEvent__rqst_id", "request_id"),
+    ("_CommandEvent__cmd_name", "command_name"),
+    ("_CommandEvent__db", "_CommandStartedEvent__db", "database_name"),
+)
+"""Where an event has what we ask for: the fields themselves where they are known, for properties are functions of Python."""
+
+
+def _quick(listener, kind):
+    """The listener, whose work is done by native code where there is some."""
+    found = native.module()
+    if found is not None:
+        fields = tuple(next(name for name in names if hasattr(kind, name)) for names in _FIELDS)
+        events = found.events(vars(recorder), _hook, type(listener)(), "mongodb ", _LEFT_OUT, fields)
+        listener.started, listener.succeeded, listener.taken = events.started, events.succeeded, events.taken
+    return listener
 
 
 def _reason(failure) -> int:

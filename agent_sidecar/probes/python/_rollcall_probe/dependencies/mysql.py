@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from .hook import Hook, waited
+from .hook import Hook, remembered, waited
 
-_hook = Hook("PyMySQL")
+hook = Hook("PyMySQL")
 
 
-def _name(connection, *_):
+def _read_name(connection):
     """By the schema that it was made for; without one, by the host."""
     database = connection.db
     if isinstance(database, bytes):
@@ -15,10 +15,13 @@ def _name(connection, *_):
     return "mysql " + (database or connection.host or "localhost")
 
 
+_name = remembered(_read_name)
+
+
 def pymysql(module) -> None:
     """`pymysql.connections`."""
-    _hook.patch(module.Connection, _name, "commit")
-    _hook.patch(module.Connection, _name, "connect", settle=waited)
+    hook.patch(module.Connection, _name, "commit")
+    hook.patch(module.Connection, _name, "connect", settle=waited)
 
 
 def pymysql_cursors(module) -> None:
@@ -27,4 +30,7 @@ def pymysql_cursors(module) -> None:
     def name_of(cursor, *_):
         return None if cursor.connection is None else _name(cursor.connection)
 
-    _hook.patch(module.Cursor, name_of, "execute", "executemany")
+    name_of.path = ("connection", *_name.path)
+
+    hook.patch(module.Cursor, name_of, "execute", "executemany")
+    hook.is_in = True

@@ -11,8 +11,8 @@ import os
 from .hook import Hook, waited
 from .subclass import Subclasses
 
-_psycopg = Hook("psycopg")
-_psycopg2 = Hook("psycopg2")
+psycopg_hook = Hook("psycopg")
+psycopg2_hook = Hook("psycopg2")
 _pool = Hook("psycopg_pool")
 
 
@@ -20,7 +20,7 @@ def _name(database):
     return "postgresql " + database if database else None
 
 
-def _remembered_name(connection):
+def _connection_name(connection, *_):
     """Of a connection of either library; None where it tells no database (it is closed)."""
     try:
         return connection._rollcall_name
@@ -32,12 +32,12 @@ def _remembered_name(connection):
         return name
 
 
-def _connection_name(connection, *_):
-    return _remembered_name(connection)
-
-
 def _cursor_name(cursor, *_):
-    return _remembered_name(cursor.connection)
+    return _connection_name(cursor.connection)
+
+
+_connection_name.path = ("_rollcall_name",)
+_cursor_name.path = ("connection", "_rollcall_name")
 
 
 def _asked_name(parse, conninfo, options):
@@ -55,16 +55,17 @@ def psycopg(module) -> None:
         return _asked_name(parse, args[0] if args else kwargs.get("conninfo"), kwargs)
 
     for owner, patch, around in (
-        (module.Connection, _psycopg.patch, _psycopg.around),
-        (module.AsyncConnection, _psycopg.patch_async, _psycopg.around_async),
+        (module.Connection, psycopg_hook.patch, psycopg_hook.around),
+        (module.AsyncConnection, psycopg_hook.patch_async, psycopg_hook.around_async),
     ):
         patch(owner, _connection_name, "commit")
         owner.connect = classmethod(around(vars(owner)["connect"].__func__, asked, waited))
     module.connect = module.Connection.connect
     for owner in (module.Cursor, module.ServerCursor):
-        _psycopg.patch(owner, _cursor_name, "execute", "executemany")
+        psycopg_hook.patch(owner, _cursor_name, "execute", "executemany")
     for owner in (module.AsyncCursor, module.AsyncServerCursor):
-        _psycopg.patch_async(owner, _cursor_name, "execute", "executemany")
+        psycopg_hook.patch_async(owner, _cursor_name, "execute", "executemany")
+    psycopg_hook.is_in = True
 
 
 def psycopg_pool(module) -> None:
@@ -94,22 +95,25 @@ def psycopg2(module) -> None:
     def counted(_, *args, **kwargs):
         return original(*args, **kwargs)
 
-    counted = _psycopg2.around(counted, asked, waited)
+    counted = psycopg2_hook.around(counted, asked, waited)
 
     @functools.wraps(original)
     def connect(dsn=None, connection_factory=None, cursor_factory=None, **kwargs):
-        if _psycopg2.on:
+        if psycopg2_hook.on:
             connection_factory = connections.of(connection_factory or extensions.connection)
         return counted(None, dsn, connection_factory, cursor_factory, **kwargs)
 
     module.connect = connect
+    psycopg2_hook.is_in = True
 
 
 def _connection_members(base, root, cursors):
-    original = base.cursor
+    original, own = base.cursor, cursors.of(cursors.root)
 
     @functools.wraps(original)
     def cursor(self, *args, **kwargs):
+        if base is root and not args and not kwargs and self.cursor_factory is None:
+            return original(self, None, own)
         try:
             if len(args) > 1 and args[1] is not None:
                 args = (args[0], cursors.of(args[1]), *args[2:])
@@ -118,21 +122,26 @@ def _connection_members(base, root, cursors):
                 if chosen and len(args) < 2:
                     kwargs = dict(kwargs, cursor_factory=cursors.of(chosen))
         except Exception as error:
-            _psycopg2.fail(error)
+            psycopg2_hook.fail(error)
         return original(self, *args, **kwargs)
 
-    return {"cursor": cursor, "commit": _psycopg2.around(base.commit, _blocking_name)}
+    return {"cursor": cursor, "commit": psycopg2_hook.around(base.commit, _blocking_name)}
 
 
 def _cursor_members(base):
     methods = ("execute", "executemany", "callproc", "copy_expert", "copy_from", "copy_to")
-    return {method: _psycopg2.around(getattr(base, method), _blocking_cursor_name) for method in methods}
+    return {method: psycopg2_hook.around(getattr(base, method), _blocking_cursor_name) for method in methods}
 
 
 def _blocking_name(connection, *_):
-    """Asynchronous connections return before anything has been done."""
-    return None if connection.async_ else _remembered_name(connection)
+    """None for asynchronous connections, which return before anything has been done."""
+    if connection.async_:
+        connection._rollcall_name = None
+    return _connection_name(connection)
 
 
 def _blocking_cursor_name(cursor, *_):
     return _blocking_name(cursor.connection)
+
+
+_blocking_name.path, _blocking_cursor_name.path = _connection_name.path, _cursor_name.path

@@ -19,16 +19,12 @@ def _read_name(pool) -> str:
     return "redis %s" % host if port in (_DEFAULT_PORT, None) else "redis %s:%s" % (host, port)
 
 
-_pool_name = remembered(_read_name)
-
-
-def _name(client, *_):
-    return _pool_name(client.connection_pool)
+_name = remembered(_read_name, "connection_pool")
 
 
 def _pipeline_name(pipeline, *_):
     """An empty pipeline sends nothing."""
-    return _pool_name(pipeline.connection_pool) if pipeline.command_stack else None
+    return _name(pipeline) if pipeline.command_stack else None
 
 
 def redis(module) -> None:

@@ -12,7 +12,7 @@ import os
 from .hook import Hook
 from .subclass import Subclasses
 
-_hook = Hook("sqlite3")
+hook = Hook("sqlite3")
 _CURSOR_METHODS = ("execute", "executemany", "executescript")
 _FACTORY = 5
 """Place of the factory among the arguments of `connect`."""
@@ -26,7 +26,7 @@ def sqlite3(module) -> None:
 
     def prepared(args, kwargs):
         """(name, arguments): whatever is wrong with them, the library says."""
-        if not _hook.on:
+        if not hook.on:
             return None, args, kwargs
         try:
             name = _name(args[0] if args else kwargs["database"])
@@ -44,10 +44,11 @@ def sqlite3(module) -> None:
             if name is not None:
                 connection._rollcall_name = name
         except Exception as error:
-            _hook.fail(error)
+            hook.fail(error)
         return connection
 
     module.connect = connect
+    hook.is_in = True
 
 
 def _name(database) -> str:
@@ -58,31 +59,37 @@ def _name(database) -> str:
 
 
 def _connection_members(base, root, cursors):
-    original = base.cursor
+    original, own = base.cursor, cursors.of(cursors.root)
 
     @functools.wraps(original)
     def cursor(self, *args, **kwargs):
+        if base is root and not args and not kwargs:
+            return original(self, own)
         try:
             if args or "factory" in kwargs:
                 args, kwargs = (cursors.of(args[0] if args else kwargs["factory"]), *args[1:]), {}
             elif base is root:
                 args = (cursors.of(cursors.root),)
         except Exception as error:
-            _hook.fail(error)
+            hook.fail(error)
         return original(self, *args, **kwargs)
 
-    members = {method: _hook.around(getattr(base, method), _connection_name) for method in (*_CURSOR_METHODS, "commit")}
-    members["__exit__"] = _hook.around(base.__exit__, _name_of_leaving)
+    members = {method: hook.around(getattr(base, method), _connection_name) for method in (*_CURSOR_METHODS, "commit")}
+    members["__exit__"] = hook.around(base.__exit__, _name_of_leaving)
     members["cursor"] = cursor
     return members
 
 
 def _cursor_members(base):
-    return {method: _hook.around(getattr(base, method), _cursor_name) for method in _CURSOR_METHODS}
+    return {method: hook.around(getattr(base, method), _cursor_name) for method in _CURSOR_METHODS}
 
 
 def _connection_name(connection, *_):
+    """Kept by `connect`."""
     return getattr(connection, "_rollcall_name", None)
+
+
+_connection_name.path = ("_rollcall_name",)
 
 
 def _name_of_leaving(connection, *_):
@@ -92,3 +99,6 @@ def _name_of_leaving(connection, *_):
 
 def _cursor_name(cursor, *_):
     return getattr(cursor.connection, "_rollcall_name", None)
+
+
+_cursor_name.path = ("connection", "_rollcall_name")
