@@ -5,6 +5,7 @@ Part of `ledger`, which owns the file. Same rules: Python 3.8, standard library 
 
 from __future__ import annotations
 
+from array import array
 from typing import Any
 
 from .wire import facts, layout
@@ -77,9 +78,33 @@ class Calls:
         self._u32[_CALLS + (written & _CALLS_MASK)] = dependency << 16 | bucket_of_ns(max(elapsed_ns, 1))
         u64[_CALLS_WRITTEN] = written + 1
 
+    def called_all(self, sums: dict[int, list[int]], cells: list[int]) -> None:
+        """Count calls that ended: what is added to the eight counters of each dependency, in the order of `layout.DEPENDENCY`,
+        and the calls' entries of the journal."""
+        u64 = self._u64
+        for dependency, added in sums.items():
+            row = (layout.OFF_DEPENDENCIES + dependency * layout.DEPENDENCY.size) // 8
+            for place, value in enumerate(added, row):
+                if value:
+                    u64[place] += value
+        written = u64[_CALLS_WRITTEN]
+        append(self._u32, _CALLS, layout.CALLS, written, cells)
+        u64[_CALLS_WRITTEN] = written + len(cells)
+
     def waited(self, dependency: int, waited_us: int) -> None:
         """A request that finished has waited so long for a dependency; over all of its dependencies no longer than it took."""
         self._u64[(layout.OFF_DEPENDENCIES + dependency * layout.DEPENDENCY.size) // 8 + _WAITED] += waited_us
+
+    def points_all(self, points: list[bytes]) -> None:
+        """Requests that finished, each a `layout.POINT`."""
+        size, written = layout.POINT.size, self._u64[_POINTS_WRITTEN] + max(0, len(points) - layout.POINTS)
+        points = points[-layout.POINTS :]
+        first = written & _POINTS_MASK
+        fitting = layout.POINTS - first
+        for place, part in ((first, points[:fitting]), (0, points[fitting:])):
+            at = layout.OFF_POINTS + place * size
+            self.memory[at : at + len(part) * size] = b"".join(part)
+        self._u64[_POINTS_WRITTEN] = written + len(points)
 
     def point(
         self,
@@ -99,3 +124,13 @@ class Calls:
         fields = (ended_us, elapsed_us, waited_us, min(cpu_us, _U32), endpoint, dependency, error, outcome, 0, 0)
         layout.POINT.pack_into(self.memory, at, *fields)
         self._u64[_POINTS_WRITTEN] = written + 1
+
+
+def append(ring: memoryview, at: int, capacity: int, written: int, entries: list[int]) -> None:
+    """Write entries of four bytes behind the `written` first ones of a ring that begins at `at` (a power of two of places)."""
+    fresh = array("I", entries[-capacity:])
+    first = (written + len(entries) - len(fresh)) & (capacity - 1)
+    fitting = capacity - first
+    ring[at + first : at + first + len(fresh[:fitting])] = fresh[:fitting]
+    if len(fresh) > fitting:
+        ring[at : at + len(fresh) - fitting] = fresh[fitting:]

@@ -15,7 +15,7 @@ import os
 import struct
 import time
 
-from .calls import Calls
+from .calls import Calls, append
 from .notes import Notes
 from .wire import layout
 from .wire.facts import cut
@@ -194,6 +194,36 @@ class Ledger(Notes, Calls):
         self._u32[_HISTOGRAM + bucket] = count
         self._enter(endpoint, bucket)
         self._count(endpoint, status_class, error, elapsed_ns // 1000)
+
+    def finished_all(self, requests: list[tuple[int, int, bool, int]]) -> None:
+        """The same of several, each (endpoint, status_class, error, elapsed_ns): each counter is written once."""
+        histogram, rows, counts, u64 = self._histogram, self._rows, self._counts, self._u64
+        entries, endpoints = [], set()
+        for endpoint, status_class, error, elapsed_ns in requests:
+            bucket, elapsed_us, row = bucket_of_ns(elapsed_ns), elapsed_ns // 1000, rows[endpoint]
+            histogram[bucket] = (histogram[bucket] + 1) & _U32
+            entries.append(endpoint << 16 | bucket)
+            endpoints.add(endpoint)
+            row[0] += 1
+            row[2] += elapsed_us
+            counts[_DURATION_US] += elapsed_us
+            if error:
+                row[1] += 1
+                counts[_ERRORS] += 1
+            if status_class:
+                counts[_RESPONSES + status_class - 1] += 1
+        for bucket in {entry & 0xFFFF for entry in entries}:
+            self._u32[_HISTOGRAM + bucket] = histogram[bucket]
+        append(self._u32, _JOURNAL, layout.JOURNAL, self._journal_written, entries)
+        self._journal_written = u64[_JOURNAL_WRITTEN] = self._journal_written + len(entries)
+        for endpoint in endpoints:
+            *row, at = rows[endpoint]
+            for place, value in enumerate(row, at // 8):
+                u64[place] = value
+        counts[_FINISHED] += len(requests)
+        counts[_STARTED] += len(requests)
+        for place in (_ERRORS, *range(_RESPONSES, _RESPONSES + 5), _DURATION_US, _FINISHED, _STARTED):
+            u64[_FIRST_COUNT + place] = counts[place]
 
     def _enter(self, endpoint: int, bucket: int) -> None:
         written = self._journal_written

@@ -176,9 +176,12 @@ class Harvest:
         if calls == cursor.calls:
             return
         ring = self._file.part(layout.OFF_CALLS, 4 * layout.CALLS)
+        cells: dict[int, int] = {}
         for (cell,) in struct.iter_unpack("<I", _ring(ring, 4, layout.CALLS, cursor.calls, calls)):
+            cells[cell] = cells.get(cell, 0) + 1
+        for cell, count in cells.items():
             if cell & 0xFFFF < BUCKETS:
-                found.add_call_cell(self.dependency(cell >> 16), cell & 0xFFFF, 1)
+                found.add_call_cell(self.dependency(cell >> 16), cell & 0xFFFF, count)
         if calls - cursor.calls > layout.CALLS:
             found.complete_calls()
         cursor.calls = calls

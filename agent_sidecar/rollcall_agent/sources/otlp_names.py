@@ -6,6 +6,8 @@ for each user. Nor do users, passwords and queries.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..wire import facts
 from .otlp_spans import CONSUMER, Attributes, Span, Value
 from .paths import METHODS, shape
@@ -133,12 +135,16 @@ def _address(system: str, found: Attributes) -> str:
     return host if port is None or port in _PORTS.get(system, ()) or system not in _PORTS else f"{host}:{port}"
 
 
-def reason(span: Span) -> int | None:
+def is_plain(found: Attributes) -> bool:
+    """Whether a call with these attributes went well unless its status is an error: most do, of databases for example."""
+    return "http.response.status_code" not in found and "http.status_code" not in found and _GRPC not in found
+
+
+def reason(failed: bool, found: Attributes, exceptions: Sequence[Attributes]) -> int | None:
     """Why a call failed, an index of `facts.REASONS`; None for one that went well. An answer of 4xx is no failure of the
     dependency, whatever the span's status says, but 429 is."""
-    failed, found, exceptions = span[7], span[8], span[9]
-    if not failed and "http.response.status_code" not in found and "http.status_code" not in found and _GRPC not in found:
-        return None  # a call of a database that went well: most are
+    if not failed and is_plain(found):
+        return None
     code = status(found)
     if code == 429 or (code == 503 and "http.response.header.retry-after" in found):
         return _THROTTLED

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import time
 from itertools import pairwise
+from math import ceil, log2
 
 from ..ledger import Ledger
 from ..redact import redact
-from ..wire import facts, layout
+from ..wire import facts, grid, layout
 from . import otlp_names as names
 from .otlp_spans import CLIENT, CONSUMER, PRODUCER, SERVER, Attributes, Span
 
@@ -26,6 +27,8 @@ _MAX_ELAPSED_NS = 7 * 86_400 * 1_000_000_000
 _MOST_NAMES = 1024
 _SAMPLE_EVERY_US = 1_000_000
 _MOST_MESSAGE = 200
+_U32 = 0xFFFFFFFF
+_pack_point = layout.POINT.pack
 Call = tuple[int, int, int]
 """Index of the dependency, start and end (ns of Unix time)."""
 
@@ -50,9 +53,7 @@ class TraceCounter:
         """Count spans of one export; returns how many could not be: they end before they begin, or have no id."""
         rejected = 0
         self._age(now_us / 1e6)
-        requests = []
-        # Most spans are alike: the native decoder gives one object for attributes that came in the same bytes.
-        targets: dict[int, int] = {}
+        requests, calls = [], []
         nested = {span[2] for span in spans if span[0] in (CLIENT, PRODUCER)}
         for span in spans:
             kind, trace, _, parent, _, start, end, _, _, _ = span
@@ -61,13 +62,11 @@ class TraceCounter:
             elif kind in (SERVER, CONSUMER):
                 requests.append(span)
             elif parent not in nested:
-                self._call(span, targets)
-        offset_us = time.time_ns() // 1000 - now_us
-        for span in requests:
-            self._request(span, now_us, offset_us)
-        for span in requests:
-            self._calls.pop(span[1], None)
-        self.requests += len(requests)
+                calls.append(span)
+        if calls:
+            self._take_calls(calls)
+        if requests:
+            self._take_requests(requests, now_us)
         return rejected
 
     def _age(self, now_s: float) -> None:
@@ -76,41 +75,75 @@ class TraceCounter:
             self._turned_s, self._kept = now_s, 0
             self._old, self._calls = self._calls, {}
 
-    def _call(self, span: Span, targets: dict[int, int]) -> None:
-        trace, start, end, found = span[1], span[5], span[6], span[8]
-        index = targets.get(id(found))
-        if index is None:
-            name = names.dependency(found)
-            index = self._dependencies.get(name)
-            if index is None:
-                index = _remember(self._dependencies, name, self._ledger.dependency(name))
-            targets[id(found)] = index
-        self._ledger.called(index, end - start, names.reason(span))
-        self._kept += 1
-        known = self._calls.get(trace)
-        if known is None:
-            self._calls[trace] = [(index, start, end)]
-        elif len(known) < MOST_CALLS:
-            known.append((index, start, end))
+    def _take_calls(self, spans: list[Span]) -> None:
+        # Most spans are alike: the native decoder gives one object for attributes that came in the same bytes.
+        targets: dict[int, tuple[int, bool, list[int]]] = {}
+        sums: dict[int, list[int]] = {}
+        cells, waiting = [], self._calls
+        for _, trace, _, _, _, start, end, failed, found, exceptions in spans:
+            target = targets.get(id(found))
+            if target is None:
+                index = self._dependency(found)
+                target = targets[id(found)] = index, names.is_plain(found), sums.setdefault(index, [0] * 8)
+            index, plain, added = target
+            elapsed_ns = end - start
+            added[0] += 1
+            added[6] += elapsed_ns // 1000
+            if failed or not plain:
+                reason = names.reason(failed, found, exceptions)
+                if reason is not None:
+                    added[1 + reason] += 1
+            cells.append(index << 16 | _bucket(elapsed_ns))
+            known = waiting.get(trace)
+            if known is None:
+                waiting[trace] = [(index, start, end)]
+            elif len(known) < MOST_CALLS:
+                known.append((index, start, end))
+        self._kept += len(spans)
+        self._ledger.called_all(sums, cells)
 
-    def _request(self, span: Span, now_us: int, offset_us: int) -> None:
-        _, trace, _, _, _, start, end, failed, found, _ = span
-        ledger = self._ledger
+    def _dependency(self, found: Attributes) -> int:
+        name = names.dependency(found)
+        index = self._dependencies.get(name)
+        return _remember(self._dependencies, name, self._ledger.dependency(name)) if index is None else index
+
+    def _endpoint(self, span: Span) -> tuple[str, int, int]:
+        """(name, index, status) of a request."""
         name = names.endpoint(span)
-        endpoint = self._endpoints.get(name)
-        if endpoint is None:
-            endpoint = _remember(self._endpoints, name, ledger.endpoint(name))
-        code = names.status(found)
-        failed = failed or code >= 500
-        error = self._error(span, code, name, now_us) if failed else 0
-        calls = self._calls.get(trace)
-        if self._old and trace in self._old:
-            calls = self._old[trace] + (calls or [])
-        waited_us, longest = self._waited(calls, start, end) if calls else (0, 0)
-        ended_us = min(max(end // 1000 - offset_us, 0), now_us)
-        outcome = code // 100 | (layout.OUTCOME_ERROR if failed else 0)
-        ledger.point(ended_us, (end - start) // 1000, waited_us, layout.CPU_UNKNOWN, endpoint, longest, error, outcome)
-        ledger.finished(endpoint, code // 100, failed, end - start)
+        index = self._endpoints.get(name)
+        if index is None:
+            index = _remember(self._endpoints, name, self._ledger.endpoint(name))
+        return name, index, names.status(span[8])
+
+    def _take_requests(self, spans: list[Span], now_us: int) -> None:
+        offset_us = time.time_ns() // 1000 - now_us
+        known: dict[int, tuple[str, int, int]] = {}
+        finished, points, old = [], [], self._old
+        for span in spans:
+            kind, trace, _, _, _, start, end, failed, found, _ = span
+            what = known.get(id(found)) if kind == SERVER else None
+            if what is None:
+                what = self._endpoint(span)
+                if kind == SERVER and "http.route" in found:  # else it is of the span's name
+                    known[id(found)] = what
+            name, endpoint, code = what
+            failed = failed or code >= 500
+            error = self._error(span, code, name, now_us) if failed else 0
+            calls = self._calls.get(trace)
+            if old and trace in old:
+                calls = old[trace] + (calls or [])
+            waited_us, longest = self._waited(calls, start, end) if calls else (0, 0)
+            elapsed_ns, ended_us = end - start, end // 1000 - offset_us
+            ended_us = 0 if ended_us < 0 else ended_us if ended_us < now_us else now_us
+            outcome = code // 100 | (layout.OUTCOME_ERROR if failed else 0)
+            times = ended_us, min(elapsed_ns // 1000, _U32), min(waited_us, _U32), layout.CPU_UNKNOWN
+            points.append(_pack_point(*times, endpoint, longest, error, outcome, 0, 0))
+            finished.append((endpoint, code // 100, failed, elapsed_ns))
+        self._ledger.points_all(points)
+        self._ledger.finished_all(finished)
+        for span in spans:
+            self._calls.pop(span[1], None)
+        self.requests += len(spans)
 
     def _waited(self, calls: list[Call], start: int, end: int) -> tuple[int, int]:
         """(µs that a request has waited, the dependency that took most of it): the time in which at least one of its calls was
@@ -148,6 +181,12 @@ class TraceCounter:
             self._sampled[name] = now_us
             self._ledger.sample(_sample(name, exceptions[-1], endpoint, now_us))
         return index
+
+
+def _bucket(elapsed_ns: int) -> int:
+    """`grid.bucket_of_ns` of a call, which may have taken no time that its clock could tell."""
+    index = ceil(log2(elapsed_ns or 1) * grid.PER_OCTAVE - grid.NS_OFFSET)
+    return 0 if index < 0 else index if index < grid.BUCKETS else grid.BUCKETS - 1
 
 
 def _begin(call: Call) -> int:

@@ -67,6 +67,48 @@ def test_what_a_request_has_waited_for(ledger: Ledger, calls: list[Span], expect
         assert row(ledger, f"service {system}")[2] == pytest.approx(waited_ms * 1000, abs=1)
 
 
+Facts = list[tuple[int, int, bool]]
+"""Index, how long it took (ns), whether it failed."""
+FACTS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 10**12), st.booleans()), max_size=30)
+
+
+def emptied(folder: Path) -> Ledger:
+    ledger = Ledger(str(folder), layout.RUNTIME_OTLP, "otlp")
+    for name in ("a", "b", "c"):
+        ledger.dependency(name)
+        ledger.endpoint(name)
+    return ledger
+
+
+@given(exports=st.lists(FACTS, max_size=4), before=st.integers(0, 3))
+def test_what_is_counted_together_is_what_is_counted_one_by_one(
+    tmp_path_factory: pytest.TempPathFactory, exports: list[Facts], before: int
+) -> None:
+    """Also over the end of the rings, of which `before` places are left."""
+    folder = tmp_path_factory.mktemp("ledgers")
+    single, together = emptied(folder), emptied(folder)
+    for ledger in (single, together):
+        ledger.finished_all([(0, 2, False, 1)] * (layout.JOURNAL - before))
+        ledger.called_all({}, [0] * (layout.CALLS - before))
+        ledger.points_all([bytes(layout.POINT.size)] * (layout.POINTS - before))
+    for facts in exports:
+        sums: dict[int, list[int]] = {}
+        for index, elapsed_ns, failed in facts:
+            single.called(index, elapsed_ns, 1 if failed else None)
+            single.finished(index, 5 if failed else 2, failed, elapsed_ns)
+            single.point(7, elapsed_ns // 1000, 0, layout.CPU_UNKNOWN, index, 0, 0, 2)
+            added = sums.setdefault(index, [0] * 8)
+            added[0], added[2], added[6] = added[0] + 1, added[2] + failed, added[6] + elapsed_ns // 1000
+        together.called_all(sums, [index << 16 | grid.bucket_of_ns(max(elapsed_ns, 1)) for index, elapsed_ns, _ in facts])
+        together.finished_all([(index, 5 if failed else 2, failed, elapsed_ns) for index, elapsed_ns, failed in facts])
+        times = ((7, elapsed_ns // 1000, 0, layout.CPU_UNKNOWN, index) for index, elapsed_ns, _ in facts)
+        together.points_all([layout.POINT.pack(*each, 0, 0, 2, 0, 0) for each in times])
+    found = [bytes(ledger.memory[layout.OFF_STARTED :]) for ledger in (single, together)]
+    for ledger in (single, together):
+        ledger.discard()
+    assert found[0] == found[1]
+
+
 def test_a_call_below_a_call_is_part_of_it(ledger: Ledger) -> None:
     inner = made(CLIENT, 11, 29, 3, 2, http_request_method="POST", server_address="dynamodb.example.com")
     outer = made(CLIENT, 10, 30, 2, 1, rpc_system="aws-api", rpc_service="DynamoDB")

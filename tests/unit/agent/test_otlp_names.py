@@ -107,7 +107,7 @@ def thrown(kind: str, message: str = "") -> tuple[dict[str, str], ...]:
     ],
 )
 def test_reasons(made: Span, expected: str | None) -> None:
-    found = names.reason(made)
+    found = names.reason(*made[7:])
     assert (None if found is None else facts.REASONS[found]) == expected
 
 
