@@ -58,14 +58,17 @@ class Signals:
         self._maps = np.zeros((16, *_SHAPE), np.uint8)
         self._queues: dict[bool, tuple[list[int], list[bytes]]] = {True: ([], []), False: ([], [])}
         self._queued_bytes = 0
+        self._queued: set[int] = set()
+        """Rows of which something is queued, records or points."""
         self._wall_s: float | None = None
         self._folded: dict[int, int] = {}
 
     # --- names
 
     def bind(self, row: int, entries: Iterable[tuple[int, int, str]], now_s: float) -> None:
-        """Another connection speaks for a row: what is queued goes by the old names, what comes by these."""
-        self.drain(now_s)
+        """Another connection speaks for a row: what is queued of it goes by the old names, what comes by these."""
+        if row in self._queued:
+            self.drain(now_s)
         if row >= len(self._maps):
             more = np.zeros((max(len(self._maps), row + 1 - len(self._maps)), *_SHAPE), np.uint8)
             self._maps = np.concatenate([self._maps, more])
@@ -86,12 +89,14 @@ class Signals:
         rows, bodies = self._queues[live]
         rows.append(row)
         bodies.append(records)
+        self._queued.add(row)
         self._queued_bytes += len(records)
         if self._queued_bytes > QUEUE_BYTES:
             self.drain(now_s)
 
     def push_points(self, row: int, pod: str, body: bytes, now_s: float) -> None:
         """Points of one frame."""
+        self._queued.add(row)
         if self.points.push(Told(row, pod, now_s, body)):
             self.points.drain(self._maps, now_s)
 
@@ -108,6 +113,7 @@ class Signals:
                 self._queues[live] = ([], [])
                 self._decode(rows, bodies, now_s, live)
         self._queued_bytes = 0
+        self._queued.clear()
         self.points.drain(self._maps, now_s)
 
     def _decode(self, rows: list[int], bodies: list[bytes], now_s: float, live: bool) -> None:
