@@ -39,6 +39,7 @@ if (!\class_exists('rollcall\probe\request', false)) {
         private const MAX_LINES_BYTES = 2048;
         private const KEY_BYTES = 64;
         private const MAX_VISITOR_BYTES = 4096;
+        private const NOBODY = '0000000000000000';
         private const CPU_ONE_IN = 8;
         private const CPU_UNKNOWN = 0xffffffff;
 
@@ -232,12 +233,12 @@ if (!\class_exists('rollcall\probe\request', false)) {
                 require_once __DIR__ . '/rare.php';
                 $line = $end === false ? Rare::visitorsFile($this->run) : Rare::lastLine($stream, $line);
             }
-            $visitor = $line[0] !== '-' && \function_exists('hash_hmac') ? self::visitor($server, $line) : '';
+            $visitor = $line[0] !== '-' && \function_exists('hash_hmac') ? self::visitor($server, $line) : self::NOBODY;
             $endpoint = self::endpoint($server);
             $length = 21 + \strlen($endpoint);
             $pid = \function_exists('getmypid') ? (int) \getmypid() : 0;
             $this->stream = $stream;
-            $message = $this->begin = \pack('vCPVa8', $length, 1, $micros, $pid, $visitor) . $endpoint;
+            $message = $this->begin = \pack('vCPVH16', $length, 1, $micros, $pid, $visitor) . $endpoint;
             $sent = $isNew ? @\fwrite($stream, $message) : @\stream_socket_sendto($stream, $message);
             $isSent = $sent === $length + 2;
             if (!$isSent || $isAsked || \extension_loaded('uopz') || \extension_loaded('excimer')) {
@@ -268,7 +269,7 @@ if (!\class_exists('rollcall\probe\request', false)) {
             return isset($endpoint[self::MAX_ENDPOINT_BYTES]) ? \substr($endpoint, 0, self::MAX_ENDPOINT_BYTES) : $endpoint;
         }
 
-        /** The hash of who asks, by the agent's line; '' when he does not tell. */
+        /** The hash of who asks, by the agent's line; NOBODY when he does not tell. */
         private static function visitor(array $server, string $line): string
         {
             $name = \substr($line, 1 + self::KEY_BYTES, -1);
@@ -280,15 +281,18 @@ if (!\class_exists('rollcall\probe\request', false)) {
                 $at = \strpos($cookies, "; $name=");
                 $at = $at === false ? \strpos($cookies, ";$name=") : $at + 1;
                 if ($at === false) {
-                    return '';
+                    return self::NOBODY;
                 }
                 $from = $at + \strlen($name) + 2;
                 $visitor = \trim(\substr($cookies, $from, \strpos($cookies, ';', $from) - $from), ' "');
             }
             if ($visitor === '' || !\is_string($visitor) || isset($visitor[self::MAX_VISITOR_BYTES])) {
-                return '';
+                return self::NOBODY;
             }
-            return \hash_hmac('sha256', $visitor, \substr($line, 1, self::KEY_BYTES), true);
+            $key = \substr($line, 1, self::KEY_BYTES);
+            // Our extension does the same in a quarter of the time. Without it, or where it is another, the answer is shorter.
+            $hash = \function_exists('phpversion') ? \phpversion(self::$extension . "\0$key$visitor") : '';
+            return isset($hash[15]) ? $hash : \substr(\hash_hmac('sha256', $visitor, $key), 0, 16);
         }
 
         /** What the configuration had in front of every script before rollcall.ini: it still has to run. */

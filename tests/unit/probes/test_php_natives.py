@@ -93,3 +93,8 @@ def test_a_request_without_calls_tells_none_also_after_one_with_calls(pod: Pod, 
     agent.finished(4)
     assert counts(agent) == {"http 127.0.0.1:1": (4, {"refused": 4})}
     assert agent.file.totals.errors == 0
+
+
+def test_the_hash_of_a_visitor_is_that_of_php(pod: Pod, agent: Listener) -> None:
+    """By the extension, for texts of up to five blocks."""
+    assert call(fpm_of(pod).socket, PAGE, "m=hashes").endswith(b'[[],"1","1",true]')

@@ -1,16 +1,9 @@
 /* Counts calls of PHP's functions that reach other services and that PHP code cannot stand in for: they warn, and the text of a
- * warning names the file of their caller. So ours takes the place of the function itself, in PHP's table of functions.
- *
- * There a function's address is somewhere in its entry, and it is known from the list of the function's extension: where exactly
- * one word of the entry is that address, it is replaced. Arguments stand behind a call's frame, which has had the same size since
- * PHP 7.1. Not in a PHP with threads: there is one place to keep what is told.
+ * warning names the file of their caller. So ours takes the place of the function itself.
  */
 #include "php.h"
 
-enum { FIRST_WORD = 5, LAST_WORD = 15, FRAME_VALUES = 5, COUNT_WORD = 5 };
 enum { CONNECTIONS = 32, NAME_BYTES = 128, SAID_BYTES = 512 };
-
-extern void *zend_fetch_function_str(const char *name, size_t length) __attribute__((weak));
 
 enum kind { OPENS_URL, CONNECTS, ASKS };
 
@@ -162,25 +155,15 @@ static uint64_t now_us(void) {
     return (uint64_t)now.seconds * 1000000u + (uint64_t)now.nanoseconds / 1000u;
 }
 
-static const struct value *first_of(const struct frame *frame) {
-    static const struct value none = {{0}, 0, 0};
-    return frame->words[COUNT_WORD] >> 32 != 0 ? (const struct value *)frame + FRAME_VALUES : &none;
-}
-
-static const struct text *text_of(const struct value *value) {
-    static const struct text none = {0, 0, 0, {}};
-    return (value->type & TYPE) == IS_STRING ? value->is.pointer : &none;
-}
-
 static void call(int number, struct frame *frame, struct value *result) {
     char name[NAME_BYTES] = "";
     enum kind kind = functions[number].kind;
-    const struct value *first = first_of(frame);
-    if (is_calling || (kind == OPENS_URL && !name_url(name, text_of(first)))) {
+    const struct value *first = rollcall_argument(frame);
+    if (is_calling || (kind == OPENS_URL && !name_url(name, rollcall_text(first)))) {
         former[number](frame, result);
         return;
     }
-    if (kind == CONNECTS) name_database(name, text_of(first));
+    if (kind == CONNECTS) name_database(name, rollcall_text(first));
     const void *connection = pointer_of(first);
     uint64_t thrown = rollcall_thrown_count(), start = now_us();
     is_calling = 1;
@@ -199,23 +182,9 @@ STANDS_IN(6) STANDS_IN(7) STANDS_IN(8) STANDS_IN(9) STANDS_IN(10)
 static const php_handler ours[] = {at_0, at_1, at_2, at_3, at_4, at_5, at_6, at_7, at_8, at_9, at_10};
 _Static_assert(sizeof ours / sizeof ours[0] == FUNCTIONS, "one for each function");
 
-static void stand_in(int number) {
-    const struct module_entry *module = rollcall_module(functions[number].module);
-    php_handler function = module != NULL ? rollcall_function(module, functions[number].name) : NULL;
-    size_t length = 0, found = 0;
-    while (functions[number].name[length] != 0) length++;
-    php_handler *entry = function != NULL ? zend_fetch_function_str(functions[number].name, length) : NULL;
-    for (size_t word = FIRST_WORD; entry != NULL && word <= LAST_WORD; word++)
-        if (entry[word] == function) found = found == 0 ? word : LAST_WORD + 1;
-    if (found == 0 || found > LAST_WORD) return; /* not as it was, or somebody else stands in already */
-    former[number] = function;
-    entry[found] = ours[number];
+void rollcall_calls_begin_process(void) {
+    for (int number = 0; number < FUNCTIONS; number++)
+        if (former[number] == NULL) former[number] = rollcall_stand_in(functions[number].module, functions[number].name, ours[number]);
 }
 
-void rollcall_calls_begin(const struct module_entry *core, int is_first) {
-    is_calling = 0;
-    if (!is_first || core == NULL || core->threads || core->api < API_7_1 || zend_fetch_function_str == NULL) return;
-    if (!rollcall_serves()) return;
-    for (int number = 0; number < FUNCTIONS; number++)
-        if (former[number] == NULL) stand_in(number);
-}
+void rollcall_calls_begin(void) { is_calling = 0; }

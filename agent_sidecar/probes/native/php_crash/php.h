@@ -1,7 +1,7 @@
 /* What this extension knows of PHP's insides, and calls of them: no header of PHP's is used, because one file is for all of them.
  *
  * Each struct has been the same from PHP 7.1 to 8.4 (64 bit) in the fields that are named here; what is newer than `NEWEST` is not
- * touched. Every symbol is weak, so that a process without it still loads this file.
+ * touched, and nothing that has but one place is kept in a PHP with threads. Every symbol is weak, so that a process without it still loads this file.
  */
 #ifndef ROLLCALL_PHP_H
 #define ROLLCALL_PHP_H
@@ -75,6 +75,8 @@ extern void *zend_hash_str_find(const void *table, const char *key, size_t lengt
 extern void (*zend_error_cb)(long, long, long, long, long, long) __attribute__((weak)); /* its real arguments differ */
 extern const struct { const char *name; } sapi_module __attribute__((weak));
 
+extern void *zend_fetch_function_str(const char *name, size_t length) __attribute__((weak)); /* during a request */
+
 extern char rollcall_run[PATH_BYTES]; /* the shared folder */
 
 size_t rollcall_append(char *path, size_t length, const char *text); /* into PATH_BYTES, no more */
@@ -84,6 +86,10 @@ const struct module_entry *rollcall_module(const char *name);
 int rollcall_serves(void); /* this is no command line */
 php_handler rollcall_function(const struct module_entry *module, const char *name); /* PHP's own, NULL: not known */
 
+php_handler rollcall_stand_in(const char *extension, const char *name, php_handler ours);
+const struct value *rollcall_argument(const struct frame *frame); /* the first */
+const struct text *rollcall_text(const struct value *value);
+
 void rollcall_warnings_startup(const struct module_entry *core);
 void rollcall_warnings_shutdown(void);
 
@@ -91,8 +97,9 @@ void rollcall_thrown_startup(const struct module_entry *core);
 void rollcall_thrown_shutdown(void);
 uint64_t rollcall_thrown_count(void);
 
-void rollcall_calls_begin(const struct module_entry *core, int is_first); /* of a request, the process's first */
-void rollcall_said(const struct text *text);                              /* by PHP, of what goes wrong now */
+void rollcall_calls_begin_process(void);
+void rollcall_calls_begin(void);             /* of a request */
+void rollcall_said(const struct text *text); /* by PHP, of what goes wrong now */
 
 extern char rollcall_version[];
 enum { REASON_ERROR, REASON_TIMEOUT, REASON_REFUSED, REASON_THROTTLED, WENT_WELL, REASONS }; /* as in probes/php/calls.php */
@@ -100,5 +107,8 @@ void rollcall_tell_counted(void);
 void rollcall_tell_thrown(const char *text);
 void rollcall_tell_call(const char *name, int reason, uint64_t micros);
 void rollcall_tell_nothing(void);
+void rollcall_answers_begin_process(void);
+
+void rollcall_hash(char *hex, const unsigned char *key, const unsigned char *text, size_t length);
 
 #endif

@@ -77,9 +77,13 @@ static int at_request(int type, int number) {
     long now = crash_call(CRASH_GETPID, 0, 0, 0, 0);
     int is_first = now != process;
     rollcall_tell_nothing();
-    rollcall_calls_begin(core, is_first);
+    rollcall_calls_begin();
     if (is_first) {
         process = now;
+        if (core != NULL && !core->threads && core->api >= API_7_1 && rollcall_serves()) {
+            rollcall_calls_begin_process();
+            rollcall_answers_begin_process();
+        }
         find_run();
         rollcall_crash_watch(keep);
     }

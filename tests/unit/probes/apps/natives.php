@@ -40,6 +40,19 @@ switch ($_GET['m'] ?? '') {
     case 'pgsql-refused':
         var_dump(pg_connect("host=127.0.0.1 port=$port dbname = 'shop' user=app"));
         break;
+    case 'hashes':
+        $differ = [];
+        for ($length = 1; $length <= 300; $length++) {
+            $key = random_bytes(64);
+            $text = random_bytes($length);
+            for ($i = 0; $i < 2; $i++) {
+                if (phpversion("rollcall_crash\0$key$text") !== substr(hash_hmac('sha256', $text, $key), 0, 16)) {
+                    $differ[] = $length;
+                }
+            }
+        }
+        echo json_encode([$differ, phpversion('rollcall_crash'), phpversion("rollcall_crash\0"), phpversion() === PHP_VERSION]);
+        break;
     case 'many':
         for ($i = 0; $i < $times; $i++) {
             @file_get_contents('http://127.0.0.1:1/');
