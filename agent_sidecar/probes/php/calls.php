@@ -82,35 +82,27 @@ final class Calls
     public static function ended(string $class, object $object, bool $isCounted, $result, ?\Throwable $error, int $micros): void
     {
         try {
-            self::end($class, $object, $isCounted, $result, $error, $micros);
+            self::$connecting = null;
+            $index = self::$known[$class][\spl_object_id($object)] ?? self::unknown($class, $object);
+            if (\is_object($result)) {
+                if ($result instanceof \PDOStatement) {
+                    self::$known['PDOStatement'][\spl_object_id($result)] = $index;
+                } elseif ($result instanceof \mysqli_stmt) {
+                    self::$known['mysqli_stmt'][\spl_object_id($result)] = $index;
+                } elseif ($result === $object) {
+                    return; // a command that waits in a pipeline
+                }
+            }
+            if ($isCounted) {
+                $reason = self::WELL;
+                if ($error !== null || $result === false) {
+                    $reason = $error !== null ? self::reason($error->getMessage()) : self::reasonOf($class, $object);
+                }
+                self::add($index, $reason, $micros);
+            }
         } catch (\Throwable $trouble) {
             // told to nobody
         }
-    }
-
-    private static function end(string $class, object $object, bool $isCounted, $result, ?\Throwable $error, int $micros): void
-    {
-        self::$connecting = null;
-        $index = self::$known[$class][\spl_object_id($object)] ?? self::unknown($class, $object);
-        if (\is_object($result)) {
-            if ($result instanceof \PDOStatement) {
-                self::$known['PDOStatement'][\spl_object_id($result)] = $index;
-            } elseif ($result instanceof \mysqli_stmt) {
-                self::$known['mysqli_stmt'][\spl_object_id($result)] = $index;
-            } elseif ($result === $object) {
-                return; // a command that waits in a pipeline
-            }
-        }
-        if (!$isCounted) {
-            return;
-        }
-        $reason = self::WELL;
-        if ($error !== null) {
-            $reason = self::reason($error->getMessage());
-        } elseif ($result === false) {
-            $reason = self::reasonOf($class, $object);
-        }
-        self::add($index, $reason, $micros);
     }
 
     /** A transfer of curl's has ended. */
@@ -224,7 +216,7 @@ final class Calls
 
     private static function add(int $index, int $reason, int $micros): void
     {
-        self::$entries .= \pack('CCV', $index, $reason, \min($micros, 0xffffffff));
+        self::$entries .= \pack('CCV', $index, $reason, $micros < 0xffffffff ? $micros : 0xffffffff);
         if (isset(self::$entries[self::MAX_ENTRIES_BYTES])) {
             Steps::send(self::take());
         }

@@ -50,7 +50,7 @@ final class Hooks
         ],
     ];
     /** Told, but no calls of their own: little or nothing of them goes to the server. */
-    private const UNCOUNTED = ['prepare', 'beginTransaction', 'rollBack', 'mysqli_prepare'];
+    private const UNCOUNTED = ['prepare' => 0, 'beginTransaction' => 0, 'rollBack' => 0, 'mysqli_prepare' => 0];
     /** Functions of an extension whose first argument is an object of this class. */
     private const OBJECTS = [
         'mysqli_query' => 'mysqli',
@@ -59,35 +59,48 @@ final class Hooks
         'mysqli_stmt_execute' => 'mysqli_stmt',
     ];
 
-    /** Where a framework takes an exception, to answer it with an error page. */
-    private const CATCHERS = [
-        'Symfony\Component\HttpKernel\HttpKernel' => ['handleThrowable', 'handleException'],
-        'Slim\App' => ['handleException', 'handlePhpError'],
-    ];
-
-    /** @var bool[] what of THEN and CATCHERS is hooked */
+    /** @var bool[] what of THEN is hooked */
     private static $isHooked = [];
-
-    /** @var string the body of ERROR for the exception that a framework took last */
-    private static $caught = '';
 
     /**
      * Hook what opens something, and what waits without that. With uopz, each call of a function costs much more, that of
-     * `function_exists` but when the name is written in it, where opcache knows the answer: hence no loop.
+     * `function_exists` but when the name is written in it, where opcache knows the answer: hence no loop, and closures that are
+     * written down.
      */
     public static function arm(): void
     {
         \function_exists('sleep') && \uopz_set_return('sleep', self::aroundFunction('sleep', 'sleep'), true);
         \function_exists('usleep') && \uopz_set_return('usleep', self::aroundFunction('sleep', 'usleep'), true);
         \function_exists('time_nanosleep') && \uopz_set_return('time_nanosleep', self::aroundFunction('sleep', 'time_nanosleep'), true);
-        \function_exists('flock') && \uopz_set_hook('flock', self::entry('lock', '', 'flock'));
-        \function_exists('sem_acquire') && \uopz_set_hook('sem_acquire', self::entry('lock', '', 'sem_acquire'));
-        \function_exists('curl_init') && \uopz_set_hook('curl_init', self::entry('http', '', 'curl_init'));
-        \function_exists('file_get_contents') && \uopz_set_hook('file_get_contents', self::entry('http', '', 'file_get_contents'));
-        \function_exists('fsockopen') && \uopz_set_hook('fsockopen', self::entry('http', '', 'fsockopen'));
-        \function_exists('stream_socket_client') && \uopz_set_hook('stream_socket_client', self::entry('http', '', 'stream_socket_client'));
-        \function_exists('set_exception_handler') && \uopz_set_hook('set_exception_handler', self::entry('framework', '', 'set_exception_handler'));
-        \function_exists('ob_start') && \uopz_set_hook('ob_start', self::entry('framework', '', 'ob_start'));
+        \function_exists('flock') && \uopz_set_hook('flock', static function (): void {
+            Steps::before('lock flock');
+            Steps::stands();
+        });
+        \function_exists('sem_acquire') && \uopz_set_hook('sem_acquire', static function (): void {
+            Steps::before('lock sem_acquire');
+            Steps::stands();
+        });
+        \function_exists('fsockopen') && \uopz_set_hook('fsockopen', static function (): void {
+            Steps::before('http fsockopen');
+            Steps::stands();
+        });
+        \function_exists('stream_socket_client') && \uopz_set_hook('stream_socket_client', static function (): void {
+            Steps::before('http stream_socket_client');
+            Steps::stands();
+        });
+        \function_exists('file_get_contents') && \uopz_set_hook('file_get_contents', static function ($url = null): void {
+            if (\is_string($url) && \strncasecmp($url, 'http', 4) === 0) {
+                Steps::before('http file_get_contents');
+                Steps::stands();
+            }
+        });
+        \function_exists('curl_init') && \uopz_set_hook('curl_init', static function (): void {
+            Hooks::use('curl');
+        });
+        if (!\function_exists('phpversion') || \strncmp((string) \phpversion(Request::$extension), '2', 1) !== 0) {
+            require_once __DIR__ . '/catchers.php'; // our extension does not see what is thrown
+            Catchers::arm();
+        }
         if (\extension_loaded('mysqli')) {
             self::hookMethods('db', 'mysqli', ['__construct', 'real_connect']);
             self::hookFunctions('db', ['mysqli_connect', 'mysqli_init', 'mysqli_real_connect']);
@@ -101,7 +114,7 @@ final class Hooks
     /** The messages CALLS and, of an exception that a framework answered with a 5xx, ERROR; $failure is what else is known. */
     public static function finish(string $failure): string
     {
-        $error = self::$caught !== '' && \http_response_code() >= 500 ? Rare::message(3, self::$caught) : '';
+        $error = \class_exists(Catchers::class, false) ? Catchers::finish() : '';
         if (!\class_exists(Calls::class, false)) {
             return $error;
         }
@@ -173,7 +186,7 @@ final class Hooks
         }
         $text = "$kind $function";
         $class = self::OBJECTS[$function] ?? '';
-        $isCounted = !\in_array($function, self::UNCOUNTED, true);
+        $isCounted = !isset(self::UNCOUNTED[$function]);
         return static function (...$arguments) use ($text, $function, $class, $isCounted) {
             $start = Steps::before($text);
             $result = $thrown = null;
@@ -193,7 +206,7 @@ final class Hooks
     private static function aroundMethod(string $kind, string $class, string $function): \Closure
     {
         $text = "$kind $class::$function";
-        $isCounted = !\in_array($function, self::UNCOUNTED, true);
+        $isCounted = !isset(self::UNCOUNTED[$function]);
         return function (...$arguments) use ($text, $class, $function, $isCounted) {
             $start = Steps::before($text);
             $result = $thrown = null;
@@ -248,23 +261,11 @@ final class Hooks
     private static function entry(string $kind, string $class, string $function): \Closure
     {
         $text = $class === '' ? "$kind $function" : "$kind $class::$function";
-        if ($kind === 'framework') {
-            return static function (): void {
-                Hooks::lookForFramework();
-            };
-        }
-        if ($function === 'curl_init') {
-            return static function (): void {
-                Hooks::use('curl');
-            };
-        }
         if ($class === '') {
             return static function (...$arguments) use ($text, $function): void {
-                if ($function !== 'file_get_contents' || Hooks::isHttp($arguments[0] ?? null)) {
-                    $start = Steps::before($text);
-                    Hooks::opens($function, $arguments, $start);
-                    Steps::stands();
-                }
+                $start = Steps::before($text);
+                Hooks::opens($function, $arguments, $start);
+                Steps::stands();
             };
         }
         return function (...$arguments) use ($text, $class, $function): void {
@@ -272,44 +273,6 @@ final class Hooks
             Hooks::opensObject($class, $function, $this, $arguments, $start);
             Steps::stands();
         };
-    }
-
-    /** Hook where a framework that is there by now takes exceptions. */
-    public static function lookForFramework(): void
-    {
-        try {
-            foreach (self::CATCHERS as $class => $methods) {
-                if (isset(self::$isHooked[$class]) || !\class_exists($class, false)) {
-                    continue;
-                }
-                self::$isHooked[$class] = true;
-                foreach ($methods as $method) {
-                    if (\method_exists($class, $method)) {
-                        \uopz_set_hook($class, $method, static function (...$arguments): void {
-                            Hooks::caught($arguments[0] ?? null);
-                        });
-                    }
-                }
-            }
-        } catch (\Throwable $trouble) {
-            // told to nobody
-        }
-    }
-
-    /** Written down at once: an exception that is kept keeps what its trace holds, beyond the time that it would have had. */
-    public static function caught($error): void
-    {
-        try {
-            require_once __DIR__ . '/errors.php';
-            self::$caught = $error instanceof \Throwable ? Errors::ofThrowable($error) : '';
-        } catch (\Throwable $trouble) {
-            // told to nobody
-        }
-    }
-
-    public static function isHttp($url): bool
-    {
-        return \is_string($url) && \strncasecmp($url, 'http', 4) === 0;
     }
 
     /** Functions that open something, or change what is open. */

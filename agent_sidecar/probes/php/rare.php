@@ -134,7 +134,7 @@ final class Rare
             require_once __DIR__ . '/errors.php';
             $message = self::message(3, Errors::ofThrown($thrown)) . $message;
         } elseif ($failure !== '') {
-            $isCounted = $counted === '1w' && ($flags & self::FLAG_FATAL) === 0;
+            $isCounted = ($counted[1] ?? '') === 'w' && ($flags & self::FLAG_FATAL) === 0;
             $message = self::message($isCounted ? 7 : 3, $failure) . $message;
         }
         if (!self::send($stream, $request, $message)) {
@@ -163,7 +163,7 @@ final class Rare
     private static function told(): string
     {
         if (!\function_exists('phpversion')) {
-            return \extension_loaded('rollcall_crash') ? '1w' : ''; // switched off by disable_functions: most likely it counts
+            return \extension_loaded('rollcall_crash') ? '2w' : ''; // switched off by disable_functions: most likely it counts
         }
         return (string) \phpversion(Request::$extension);
     }

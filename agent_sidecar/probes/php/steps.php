@@ -39,6 +39,9 @@ final class Steps
     /** @var string */
     private static $lastCode = '';
 
+    /** @var \Closure takes the place of the application's error handler while something is sent */
+    private static $ignore;
+
     /** @var \ExcimerTimer|null */
     private static $timer = null;
 
@@ -46,6 +49,9 @@ final class Steps
     public static function arm(Request $request): void
     {
         self::$request = $request;
+        self::$ignore = static function (): bool {
+            return true;
+        };
         if (\function_exists('uopz_set_return')) {
             require_once __DIR__ . '/hooks.php';
             Hooks::arm();
@@ -74,6 +80,8 @@ final class Steps
         }
     }
 
+    // With uopz each call costs several times as much, of a function of PHP's or of ours: hence few of them here.
+
     /** A call begins: when, in nanoseconds; 0 within another call. Told if it is one of so many in a short time. */
     public static function before(string $text): int
     {
@@ -85,15 +93,18 @@ final class Steps
             self::$windowStart = $now;
             self::$inWindow = 0;
         }
-        self::$isTold = ++self::$inWindow <= self::STEPS_PER_WINDOW;
+        self::$isTold = ++self::$inWindow <= self::STEPS_PER_WINDOW && self::$request->stream !== null;
         if (self::$isTold) {
+            \set_error_handler(self::$ignore);
             try {
                 // 0: the closure that stands in, 1: the call in the application, 2: the function that it is in
-                $frames = \debug_backtrace(\DEBUG_BACKTRACE_IGNORE_ARGS, 3);
-                self::tell($text . self::from($frames[1] ?? [], $frames[2] ?? []), $now);
+                $text .= self::from(\debug_backtrace(\DEBUG_BACKTRACE_IGNORE_ARGS, 3));
+                $text = isset($text[self::MAX_TEXT]) ? \substr($text, 0, self::MAX_TEXT) : $text;
+                \stream_socket_sendto(self::$request->stream, \pack('vCP', 9 + \strlen($text), 4, (int) ($now / 1000)) . $text);
             } catch (\Throwable $error) {
                 self::$isTold = false; // told to nobody
             }
+            \restore_error_handler();
         }
         return $now;
     }
@@ -106,8 +117,14 @@ final class Steps
             return 0;
         }
         $now = \hrtime(true);
-        if (self::$isTold) {
-            self::send(\pack('vCP', 9, 4, (int) ($now / 1000)));
+        if (self::$isTold && self::$request !== null) {
+            \set_error_handler(self::$ignore);
+            try {
+                \stream_socket_sendto(self::$request->stream, \pack('vCP', 9, 4, (int) ($now / 1000)));
+            } catch (\Throwable $error) {
+                // told to nobody
+            }
+            \restore_error_handler();
         }
         return (int) (($now - $start) / 1000);
     }
@@ -146,11 +163,13 @@ final class Steps
         self::send(\pack('vCP', 9 + \strlen($text), 4, (int) ($now / 1000)) . $text);
     }
 
-    private static function from(array $call, array $caller): string
+    /** In which function of the application, and where, by the frames of the stack. */
+    private static function from(array $frames): string
     {
-        $function = self::functionOf($caller);
-        $place = isset($call['file']) ? ' (' . \basename($call['file']) . ':' . ($call['line'] ?? 0) . ')' : '';
-        return ' from ' . ($function === '' ? '{main}' : $function) . $place;
+        $caller = $frames[2] ?? [];
+        $function = isset($caller['function']) ? ($caller['class'] ?? '') . ($caller['type'] ?? '') . $caller['function'] : '{main}';
+        $call = $frames[1] ?? [];
+        return " from $function" . (isset($call['file']) ? ' (' . \basename($call['file']) . ':' . ($call['line'] ?? 0) . ')' : '');
     }
 
     private static function functionOf(array $frame): string

@@ -68,6 +68,7 @@ static void at_throw(const void *exception) {
 void rollcall_thrown_startup(const struct module_entry *core) {
     if (&zend_throw_exception_hook == NULL || core->threads || core->api < API_7_1 || core->api > NEWEST || !rollcall_serves()) return;
     is_value = core->api < API_8_0;
+    rollcall_version[0] = '2';
     former = zend_throw_exception_hook;
     zend_throw_exception_hook = at_throw;
     is_ours = 1;
