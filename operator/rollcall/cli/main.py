@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 from rollcall import __version__
+from rollcall.cli import output as formats
 from rollcall.cli.connection import Caller, CliError, Target, identify
 from rollcall.cli.cost import run_cost
 from rollcall.cli.doctor import run_doctor
 from rollcall.cli.inject import inject_command
-from rollcall.cli.parts import HELP, run_part
+from rollcall.cli.parts import HELP, run_get, run_part
 from rollcall.cli.top import path_of, run_top
 from rollcall.cli.why import run_why
 
@@ -35,11 +36,6 @@ OperatorNamespace = Annotated[str, typer.Option(envvar="ROLLCALL_NAMESPACE", hel
 OperatorName = Annotated[str, typer.Option(envvar="ROLLCALL_NAME", help="Name of the Helm release's services.")]
 
 
-def _check_output(output: str) -> None:
-    if output not in ("table", "json"):
-        raise CliError(f"--output is {output!r}; use table or json", code=2)
-
-
 @app.command()
 def top(
     service: Annotated[str | None, typer.Argument(help="A MonitoredService; all of them when left out.")] = None,
@@ -54,10 +50,28 @@ def top(
     operator_name: OperatorName = "rollcall",
 ) -> None:
     """The live screen of a service and its pods, twice a second; without a terminal, a line per second."""
-    _check_output(output)
+    formats.check(output, ("table", "json"))
     caller = identify(Target(context, kubeconfig, namespace, operator_namespace, operator_name))
     path = path_of(service, caller.target.namespace, all_namespaces=all_namespaces)
     run_top(caller, path, single=once, output=output, seconds=seconds)
+
+
+@app.command()
+def get(
+    service: Annotated[str | None, typer.Argument(help="A MonitoredService; all of them when left out.")] = None,
+    namespace: Namespace = None,
+    all_namespaces: AllNamespaces = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show them as they change, until ctrl-c.")] = False,
+    output: Annotated[str, typer.Option("--output", "-o", help=formats.HELP)] = "table",
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    operator_namespace: OperatorNamespace = "rollcall-system",
+    operator_name: OperatorName = "rollcall",
+) -> None:
+    """Services: health, pods, requests, response times, errors, coverage, users."""
+    formats.check(output)
+    caller = identify(Target(context, kubeconfig, namespace, operator_namespace, operator_name))
+    run_get(caller, service, all_namespaces=all_namespaces, output=output, watch=watch)
 
 
 @app.command()
@@ -84,7 +98,7 @@ def doctor(
     operator_name: OperatorName = "rollcall",
 ) -> None:
     """Check cluster, webhook, certificate, rights, versions and coverage; each finding with its remedy."""
-    _check_output(output)
+    formats.check(output, ("table", "json"))
     caller = identify(Target(context, kubeconfig, namespace, operator_namespace, operator_name))
     raise typer.Exit(run_doctor(caller, output=output))
 
@@ -100,7 +114,7 @@ def why(
     operator_name: OperatorName = "rollcall",
 ) -> None:
     """Why a pod is in its state: why it is bare, silent or not monitored, and what to do about it."""
-    _check_output(output)
+    formats.check(output, ("table", "json"))
     caller = identify(Target(context, kubeconfig, namespace, operator_namespace, operator_name))
     run_why(caller, pod, output=output)
 
@@ -115,14 +129,14 @@ def _part_command(name: str) -> None:
         ] = None,
         namespace: Namespace = None,
         watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it as it changes, until ctrl-c.")] = False,
-        output: Annotated[str, typer.Option("--output", "-o", help="table or json.")] = "table",
+        output: Annotated[str, typer.Option("--output", "-o", help=formats.HELP)] = "table",
         seconds: Annotated[float | None, typer.Option(help="With --watch: end after so many seconds.", min=0)] = None,
         context: Context = None,
         kubeconfig: Kubeconfig = None,
         operator_namespace: OperatorNamespace = "rollcall-system",
         operator_name: OperatorName = "rollcall",
     ) -> None:
-        _check_output(output)
+        formats.check(output)
         caller = identify(Target(context, kubeconfig, namespace, operator_namespace, operator_name))
         run_part(name, caller, service, output=output, watch=watch, seconds=seconds)
 

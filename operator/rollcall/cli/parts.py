@@ -9,8 +9,10 @@ from typing import Any
 from rich.console import RenderableType
 
 from rollcall.cli.connection import Caller, CliError
-from rollcall.cli.signals import PARTS, part_of
-from rollcall.cli.top import View, once, path_of, show, wide_console
+from rollcall.cli.output import encode, is_for_people, names_of, service_names
+from rollcall.cli.screen import services_table
+from rollcall.cli.signals import part_of, table_for
+from rollcall.cli.top import View, line, once, path_of, show, wide_console
 
 HELP = {
     "endpoints": "Where the time goes: requests, errors and response times of a service by endpoint.",
@@ -28,13 +30,37 @@ def run_part(command: str, caller: Caller, service: str | None, *, output: str, 
     service = service if service is not None else asyncio.run(_only_service(caller))
     path = path_of(service, caller.target.namespace, all_namespaces=False)
     if watch:
-        asyncio.run(show(caller, path, seconds, _json_view(command) if output == "json" else _table_view(command)))
+        asyncio.run(
+            show(caller, path, seconds, _table_view(command, output) if is_for_people(output) else _view(command, output))
+        )
         return
     picture = asyncio.run(once(caller, path))
-    if output == "json":
-        print(json.dumps(part_of(picture, command), indent=2))
+    if is_for_people(output):
+        wide_console().print(table_for(command, output)(picture))
     else:
-        wide_console().print(PARTS[command](picture))
+        print(_text(picture, command, output))
+
+
+def run_get(caller: Caller, service: str | None, *, all_namespaces: bool, output: str, watch: bool) -> None:
+    """Services, a row each; of one service that row alone."""
+    namespace = caller.target.namespace
+    path = path_of(None, namespace, all_namespaces=all_namespaces)
+
+    def wanted(picture: dict[str, Any]) -> list[dict[str, Any]]:
+        found = [each for each in picture["services"] if service in (None, each["name"])]
+        if service is not None and not found:
+            raise CliError(f'there is no MonitoredService "{service}" in namespace "{namespace}"')
+        return found
+
+    if watch:
+        view = View(lambda picture, height: services_table(wanted(picture)), line)
+        asyncio.run(show(caller, path, None, view))
+        return
+    found = wanted(asyncio.run(once(caller, path)))
+    if is_for_people(output):
+        wide_console().print(services_table(found))
+    else:
+        print(service_names(found) if output == "name" else encode({"services": found}, output))
 
 
 async def _only_service(caller: Caller) -> str:
@@ -48,22 +74,29 @@ async def _only_service(caller: Caller) -> str:
     raise CliError(said, code=2 if names else 1)
 
 
-def _table_view(command: str) -> View:
+def _table_view(command: str, output: str) -> View:
     def render(picture: dict[str, Any], height: int) -> RenderableType:
-        table: RenderableType = PARTS[command](picture)
-        return table
+        return table_for(command, output)(picture)
 
     def text(picture: dict[str, Any]) -> str:
         console = wide_console()
         with console.capture() as captured:
-            console.print(PARTS[command](picture))
+            console.print(table_for(command, output)(picture))
         return f"{picture['namespace']}/{picture['name']}\n{captured.get()}"
 
     return View(render, text)
 
 
-def _json_view(command: str) -> View:
+def _view(command: str, output: str) -> View:
+    """For programs: JSON on one line, YAML as one document, names."""
+
     def text(picture: dict[str, Any]) -> str:
-        return json.dumps(part_of(picture, command))
+        if output == "json":
+            return json.dumps(part_of(picture, command))
+        return ("---\n" if output == "yaml" else "") + _text(picture, command, output)
 
     return View(None, text)
+
+
+def _text(picture: dict[str, Any], command: str, output: str) -> str:
+    return names_of(picture, command) if output == "name" else encode(part_of(picture, command), output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -102,12 +103,15 @@ def _colour(elapsed_s: float, bounds_ms: list[int]) -> str:
     return ("green", "yellow", "dark_orange", "red")[sum(elapsed_s * 1000 >= bound for bound in bounds_ms)]
 
 
-def resources_table(picture: Picture) -> RenderableType:
-    """The pods with what their containers use and how busy their workers are."""
+def resources_table(picture: Picture, *, wide: bool = False) -> RenderableType:
+    """The pods with what their containers use and how busy their workers are; `wide`: where they run, what tells of them, and
+    what their agents use."""
     roll: list[Picture] = picture["roll"] or []
     if not roll:
         return nothing("no pod matches the selector")
-    table = table_of("POD SLOT STATE >CPU >REQUEST >LIMIT >THROTTLED >MEMORY >LIMIT >RESTARTS >OOM BUSY >QUEUE REVISION READ")
+    more = " NODE SOURCES >AGENT_CPU >AGENT_MEMORY UID" if wide else ""
+    columns = "POD SLOT STATE >CPU >REQUEST >LIMIT >THROTTLED >MEMORY >LIMIT >RESTARTS >OOM BUSY >QUEUE REVISION READ"
+    table = table_of(columns + more)
     for pod in roll:
         used = pod["resources"]
         table.add_row(
@@ -121,8 +125,20 @@ def resources_table(picture: Picture) -> RenderableType:
             NONE if pod["listenQueue"] is None else Text(str(pod["listenQueue"]), style="red" if pod["listenQueue"] else ""),
             plain(pod["revision"]) if pod["revision"] else NONE,
             _read(used) if used else NONE,
+            *(_more(pod) if wide else ()),
         )
     return table
+
+
+def _more(pod: Picture) -> list[Text]:
+    agent = pod["agent"]
+    return [
+        plain(pod["node"]) if pod["node"] else NONE,
+        Text(",".join(pod["sources"])) if pod["sources"] else NONE,
+        millicores(agent["millicores"]) if agent else NONE,
+        Text(f"{agent['memoryBytes'] / MIB:.1f}Mi") if agent else NONE,
+        plain(pod["uid"]),
+    ]
 
 
 def _used(used: Picture) -> list[Text]:
@@ -166,6 +182,14 @@ _FIELDS = {
     "crashes": ("crashes",),
     "departures": ("departures",),
 }
+
+
+def table_for(command: str, output: str) -> Callable[[Picture], RenderableType]:
+    """How a part is shown; `wide` has more columns of pods."""
+    if command == "pods" and output == "wide":
+        return lambda picture: resources_table(picture, wide=True)
+    shown: Callable[[Picture], RenderableType] = PARTS[command]
+    return shown
 
 
 def part_of(picture: Picture, command: str) -> Picture:

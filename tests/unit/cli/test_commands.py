@@ -65,7 +65,7 @@ def kubeconfig(tmp_path: Path) -> str:
 def test_help_names_every_command(rollcall: Rollcall) -> None:
     found = rollcall("--help")
     assert found.returncode == 0
-    for command in ("top", "endpoints", "errors", "requests", "pods", "cost", "inject", "version"):
+    for command in ("top", "get", "endpoints", "pods", "departures", "why", "doctor", "cost", "inject", "version"):
         assert command in found.stdout
     assert "--operator-namespace" in rollcall("top", "--help").stdout
 
@@ -85,6 +85,8 @@ def test_version(rollcall: Rollcall) -> None:
         ["top", "--output", "xml", "--kubeconfig", "none"],
         ["endpoints", "newsfeed", "another"],
         ["pods", "newsfeed", "-o", "xml"],
+        ["get", "-o", "xml"],
+        ["top", "-o", "yaml"],
     ],
 )
 def test_wrong_usage_ends_with_2(rollcall: Rollcall, args: list[str]) -> None:

@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import yaml
 from kubernetes import client as kube
 
 from rollcall.cli import parts, top
-from rollcall.cli.connection import Caller, Target
+from rollcall.cli.connection import Caller, CliError, Target
 from rollcall.cli.parts import run_part
 from rollcall.cli.signals import PARTS, endpoints_table, errors_table, part_of, requests_table, resources_table
 from rollcall.cli.stream import Frame
@@ -262,6 +263,59 @@ def test_for_programs(
     )
     run_part(part, CALLER, "newsfeed", output="table", watch=False, seconds=None)
     assert capsys.readouterr().out.strip()
+
+
+def printed(part: str, output: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    roll = [pod("b", resources=resources()), pod("a")]
+    shown = picture(roll, longest=[request(9.0), request(8.0)], endpoints=Endpoints([endpoint("GET /")], Folded(0, 0)))
+
+    async def once(caller: Caller, path: str) -> dict[str, Any]:
+        return shown
+
+    monkeypatch.setattr(parts, "once", once)
+    run_part(part, CALLER, "newsfeed", output=output, watch=False, seconds=None)
+    return capsys.readouterr().out
+
+
+def test_names_for_shells(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed("pods", "name", monkeypatch, capsys).splitlines() == ["pod/b", "pod/a"]
+    assert printed("endpoints", "name", monkeypatch, capsys) == "GET /\n"
+    assert len(printed("requests", "name", monkeypatch, capsys).splitlines()) == 1, "each pod once"
+    for part in ("errors", "deps", "crashes", "departures"):
+        assert printed(part, "name", monkeypatch, capsys).strip() == ""
+
+
+def test_yaml_says_what_json_says(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    as_yaml = yaml.safe_load(printed("pods", "yaml", monkeypatch, capsys))
+    assert as_yaml == json.loads(printed("pods", "json", monkeypatch, capsys))
+
+
+def test_wide_pods(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    head, first, _ = printed("pods", "wide", monkeypatch, capsys).splitlines()
+    assert head.split()[-6:] == ["SOURCES", "AGENT", "CPU", "AGENT", "MEMORY", "UID"]
+    assert len(head) > len(printed("pods", "table", monkeypatch, capsys).splitlines()[0])
+    assert first.startswith("b ")
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("name", "monitoredservice.rollcall.dev/newsfeed\n"),
+        ("table", "shop"),
+        ("json", '"newsfeed"'),
+        ("yaml", "name: newsfeed"),
+    ],
+)
+def test_get(output: str, expected: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    async def once(caller: Caller, path: str) -> dict[str, Any]:
+        assert path == "/v1/services?namespace=shop"
+        return {"services": [picture([pod("a")])]}
+
+    monkeypatch.setattr(parts, "once", once)
+    parts.run_get(CALLER, None, all_namespaces=False, output=output, watch=False)
+    assert expected in capsys.readouterr().out
+    with pytest.raises(CliError, match='no MonitoredService "other" in namespace "shop"'):
+        parts.run_get(CALLER, "other", all_namespaces=False, output=output, watch=False)
 
 
 async def frames_of(*pictures: dict[str, Any]) -> AsyncIterator[Frame]:
