@@ -30,9 +30,8 @@ def run_part(command: str, caller: Caller, service: str | None, *, output: str, 
     service = service if service is not None else asyncio.run(_only_service(caller))
     path = path_of(service, caller.target.namespace, all_namespaces=False)
     if watch:
-        asyncio.run(
-            show(caller, path, seconds, _table_view(command, output) if is_for_people(output) else _view(command, output))
-        )
+        view = _table_view if is_for_people(output) else _view
+        asyncio.run(show(caller, path, seconds, view(command, output)))
         return
     picture = asyncio.run(once(caller, path))
     if is_for_people(output):
