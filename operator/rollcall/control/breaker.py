@@ -7,6 +7,7 @@ ends by itself: when the image can be pulled, or when the pods that wait for it 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from rollcall.kube.objects import Pod, unix
 from rollcall.model.coverage import IMAGE_REASONS
@@ -14,17 +15,30 @@ from rollcall.model.coverage import IMAGE_REASONS
 SEVERAL = 3
 
 
-def image_fails(pods: Iterable[Pod], image: str) -> int:
+class Look(NamedTuple):
+    """What one pod tells of the image: made at that time (Unix seconds), and it waits for the image or has had it."""
+
+    created_s: float
+    waits: bool
+
+
+def look(pod: Pod, image: str) -> Look | None:
+    """None of a pod that tells nothing: it leaves, or has another image, or none, or has not come so far."""
+    if pod.agent_image != image or pod.metadata.deletion_timestamp is not None:
+        return None
+    agent = pod.agent
+    waits = agent.waiting in IMAGE_REASONS
+    return Look(unix(pod.metadata.creation_timestamp) or 0.0, waits) if waits or agent.running else None
+
+
+def image_fails(looks: Iterable[Look]) -> int:
     """How many pods wait for an image of the agent that no pod which is as new has had; 0 while they are fewer than three."""
     waiting, had_since = [], 0.0
-    for pod in pods:
-        if pod.agent_image != image or pod.metadata.deletion_timestamp is not None:
-            continue
-        created_s = unix(pod.metadata.creation_timestamp) or 0.0
-        if pod.agent.waiting in IMAGE_REASONS:
+    for created_s, waits in looks:
+        if waits:
             waiting.append(created_s)
-        elif pod.agent.running:
-            had_since = max(had_since, created_s)
+        elif created_s > had_since:
+            had_since = created_s
     stuck = sum(created_s >= had_since for created_s in waiting)
     return stuck if stuck >= SEVERAL else 0
 
@@ -36,6 +50,8 @@ class Breaker:
         self.image = image
         self.waiting = 0
         """Pods that wait for the image while injection pauses; 0 while it does not."""
+        self._looks: dict[str, tuple[Pod, Look | None]] = {}
+        """By UID: thousands of pods are as they were at the last round."""
 
     @property
     def open(self) -> bool:
@@ -44,5 +60,9 @@ class Breaker:
 
     def round(self, pods: Iterable[Mapping[str, Pod]]) -> None:
         """One look at everything; a pod that two services list is one."""
-        every = {uid: pod for of_service in pods for uid, pod in of_service.items()}
-        self.waiting = image_fails(every.values(), self.image)
+        before, self._looks = self._looks, {}
+        for of_service in pods:
+            for uid, pod in of_service.items():
+                known = before.get(uid)
+                self._looks[uid] = known if known is not None and known[0] is pod else (pod, look(pod, self.image))
+        self.waiting = image_fails(found for _, found in self._looks.values() if found is not None)

@@ -16,6 +16,7 @@ from rollcall.kube.client import Client
 from rollcall.model.coverage import Heard, gap_of
 from rollcall.model.fleet import Fleet
 from rollcall.model.roll import Roll
+from rollcall.model.states import PodState
 from rollcall.model.tally import Pod
 
 if TYPE_CHECKING:
@@ -68,7 +69,11 @@ class Coverage:
             self._note(watch, "AutoscalerMisled", "WholePodMeasured", "; ".join(watch.autoscaler_hints()))
             self._note(watch, "Overlapping", "PodsShared", self._shared(watch))
             counts: Counter[str] = Counter()
+            probed = watch.fleet.last.probed.tolist()
             for pod in watch.fleet.pods.values():
+                if pod.state is PodState.SERVING and pod.row is not None and pod.row < len(probed) and probed[pod.row]:
+                    pod.gap = None  # nearly all of them, and nothing need be found out
+                    continue
                 pod.gap = gap_of(pod.facts, pod.state, self.heard(watch.fleet, pod), unix_s) if pod.facts.injected else None
                 if pod.gap is not None:
                     counts[pod.gap.value] += 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from rollcall.control.breaker import SEVERAL, Breaker, image_fails
+from rollcall.control.breaker import SEVERAL, Breaker
 from rollcall.inject.decide import Reason, decide
 from rollcall.kube.objects import Pod
 from tests.unit.inject.test_decide import pod as raw_pod
@@ -28,23 +28,29 @@ def pod(created: int, waiting: str | None = "ImagePullBackOff", image: str = IMA
     )
 
 
+def fails(pods: list[Pod]) -> int:
+    breaker = Breaker(IMAGE)
+    breaker.round([{str(number): each for number, each in enumerate(pods)}])
+    return breaker.waiting
+
+
 def test_several_pods_that_wait_are_needed() -> None:
-    assert image_fails([pod(1), pod(2)], IMAGE) == 0
-    assert image_fails([pod(1), pod(2), pod(3)], IMAGE) == SEVERAL
-    assert image_fails([pod(1), pod(2), pod(3, "ErrImagePull"), pod(4, "InvalidImageName")], IMAGE) == 4
+    assert fails([pod(1), pod(2)]) == 0
+    assert fails([pod(1), pod(2), pod(3)]) == SEVERAL
+    assert fails([pod(1), pod(2), pod(3, "ErrImagePull"), pod(4, "InvalidImageName")]) == 4
 
 
 def test_pods_that_wait_for_something_else_say_nothing() -> None:
-    assert image_fails([pod(1, "PodInitializing"), pod(2, "CrashLoopBackOff"), pod(3), pod(4)], IMAGE) == 0
-    assert image_fails([pod(1, image="registry.example/agent:1") for _ in range(9)], IMAGE) == 0
-    assert image_fails([pod(n, deletionTimestamp="2026-01-01T00:01:00Z") for n in range(9)], IMAGE) == 0
+    assert fails([pod(1, "PodInitializing"), pod(2, "CrashLoopBackOff"), pod(3), pod(4)]) == 0
+    assert fails([pod(1, image="registry.example/agent:1") for _ in range(9)]) == 0
+    assert fails([pod(n, deletionTimestamp="2026-01-01T00:01:00Z") for n in range(9)]) == 0
 
 
 def test_an_image_that_a_new_pod_has_had_can_be_pulled() -> None:
     old = [pod(n, None) for n in range(5)]
     waiting = [pod(n) for n in range(10, 14)]
-    assert image_fails([*old, *waiting], IMAGE) == 4, "what older pods had was pulled before"
-    assert image_fails([*old, *waiting, pod(20, None)], IMAGE) == 0
+    assert fails([*old, *waiting]) == 4, "what older pods had was pulled before"
+    assert fails([*old, *waiting, pod(20, None)]) == 0
 
 
 def test_it_opens_and_closes_with_the_pods() -> None:
