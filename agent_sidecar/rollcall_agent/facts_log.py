@@ -204,6 +204,11 @@ class FactsLog:
         return self._dependencies.id_of(name)
 
     @property
+    def first(self) -> int:
+        """Of the facts that are still there to be told again."""
+        return self._log[0][0] if self._log else self._number + 1
+
+    @property
     def number(self) -> int:
         """Of the newest facts."""
         return self._number

@@ -120,6 +120,7 @@ class Worker:
             "pod_uid": self._pod_uid,
             "runtimes": sources,
             "uptime_ms": self._state.age_ms(),
+            "facts_from": self._facts.first,
         }
 
     def _find_sources(self) -> list[str]:

@@ -189,7 +189,7 @@ class AgentConnection(asyncio.Protocol):
         """Say what is in the model, and look again: services may have come, gone or changed."""
         session.changed = False
         taken, told = session.taken, self._told
-        self._send(_ACK.pack(_ACK_LENGTH, frames.ACK, seq, taken or 0))
+        self._send(_ACK.pack(_ACK_LENGTH, frames.ACK, seq, session.kept))
         forgotten = session.forgotten() if taken == 0 and told is not None and told.facts else None
         if forgotten is not None:
             self.reject(*forgotten)
@@ -251,7 +251,7 @@ class AgentConnection(asyncio.Protocol):
             self.reject(*problem)
             return
         assert identity is not None
-        age_ms = hello.get("uptime_ms")
+        age_ms, facts_from = hello.get("uptime_ms"), hello.get("facts_from")
         self._session = self._door.roll.open(
             identity.uid,
             identity.namespace,
@@ -259,6 +259,7 @@ class AgentConnection(asyncio.Protocol):
             str(hello.get("epoch", ""))[:64],
             age_ms if isinstance(age_ms, int) else 0,
             self._door.now_s(),
+            facts_from if isinstance(facts_from, int) and facts_from > 0 else None,
         )
         self._replace_former(identity.uid)
         self._session.tell_sources(hello.get("runtimes"))

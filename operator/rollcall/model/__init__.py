@@ -5,6 +5,7 @@
 `sketch`    quantiles of histograms on the wire's grid
 `states`    which bucket a pod is in, and why a pod is bare
 `departures` why a pod left: one of nine causes, with evidence; `leavers` pods on their way out, each judged once
+`kept`      what must outlive the process, and how another goes on from it; `before` what was counted before it began
 `ledger`    what is kept of pods that left; `slots` the names that successive pods reuse
 `tally`     pods by state, counted anew only where something changed
 `signals`   facts of all pods, decoded together at the fold: into `endpoints`, `errors`, `visitors`, `dependencies`, `crashes`

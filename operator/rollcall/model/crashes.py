@@ -51,6 +51,16 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
+class KeptCrashes(msgspec.Struct, frozen=True, array_like=True):
+    """Times are Unix seconds."""
+
+    totals: dict[int, int]
+    groups: list[CrashGroup]
+    samples: list[Crash]
+    last: float | None
+    newest: int
+
+
 class CrashTable:
     """Add records and samples, then ask for the picture."""
 
@@ -136,6 +146,26 @@ class CrashTable:
     def totals(self) -> dict[str, int]:
         """Workers by the signal that ended them, since counting began."""
         return {signal_name(number): count for number, count in self._totals.items() if count}
+
+    def kept(self, wall_s: float) -> KeptCrashes:
+        """What must outlive this process; `wall_s` is Unix time less monotonic time."""
+        replace = msgspec.structs.replace
+        groups = [replace(each, first=each.first + wall_s, last=each.last + wall_s) for each in self._groups.values()]
+        samples = [replace(each, at=each.at + wall_s) for each in self._samples]
+        last = None if self.last_s is None else self.last_s + wall_s
+        return KeptCrashes(dict(self._totals), groups, samples, last, self.newest)
+
+    def restore(self, kept: KeptCrashes, wall_s: float) -> None:
+        """Go on from that."""
+        replace = msgspec.structs.replace
+        self._totals.update(kept.totals)
+        for each in kept.groups:
+            kind = (each.signal, each.module, each.endpoint, each.revision)
+            self._groups[kind] = replace(each, first=each.first - wall_s, last=each.last - wall_s)
+        self._samples.extend(replace(each, at=each.at - wall_s) for each in kept.samples)
+        self.heard = self.heard or bool(kept.totals or kept.samples)
+        if kept.last is not None:
+            self.last_s, self.newest = kept.last - wall_s, kept.newest
 
     def picture(
         self, now_s: float, unix_s: float, *, live: bool, with_lists: bool, revisions: RevisionChange | None = None

@@ -8,7 +8,7 @@ import numpy as np
 from rollcall_agent.wire import facts
 
 from .causes import Dependencies, DependencyRow, FoldedDependencies
-from .table import Counts, CountTable, Integers, Top
+from .table import Counts, CountTable, Integers, KeptCounts, Top
 
 _CALLS, _DURATION, _WAITED, _FAILED = range(4)
 _COLUMN = {facts.CALLS: _CALLS, facts.CALL_DURATION: _DURATION, facts.WAITED: _WAITED}
@@ -57,6 +57,14 @@ class DependencyTable:
         """Calls, shape (names,), failures, shape (names, reasons), and how long the window is (or its last so many seconds)."""
         counts = self._table.counts(now_s, seconds)
         return counts[:, _CALLS], counts[:, _FAILED:], self._table.span_s(now_s, seconds)
+
+    def kept(self) -> KeptCounts:
+        """What must outlive this process."""
+        return self._table.kept()
+
+    def restore(self, kept: KeptCounts) -> None:
+        """Go on from that."""
+        self._table.restore(kept)
 
     def picture(self, now_s: float, response_us: int | None) -> Dependencies | None:
         """The dependencies as of now; None when nothing was ever told of one. `response_us` is the sum of all response times of

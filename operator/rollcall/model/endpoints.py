@@ -8,7 +8,7 @@ from __future__ import annotations
 from rollcall_agent.wire import facts
 
 from .picture import EndpointRow, Endpoints, Folded
-from .table import CountTable, Integers, Top
+from .table import CountTable, Integers, KeptCounts, Top
 
 _REQUESTS, _FAILURES, _DURATION, _UNANSWERED = range(4)
 _COLUMN = {
@@ -53,6 +53,14 @@ class EndpointTable:
     def response_us(self, now_s: float) -> int:
         """All response times of the window together."""
         return int(self._table.counts(now_s)[:, _DURATION].sum())
+
+    def kept(self) -> KeptCounts:
+        """What must outlive this process."""
+        return self._table.kept()
+
+    def restore(self, kept: KeptCounts) -> None:
+        """Go on from that."""
+        self._table.restore(kept)
 
     def picture(self, now_s: float, *, live: bool) -> Endpoints | None:
         """The endpoints as of now; None when nothing was ever told of them. `live=False`: no pod tells now, so nothing is

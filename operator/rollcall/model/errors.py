@@ -14,6 +14,7 @@ from rollcall_agent.wire import facts
 from .names import Names, clean
 from .picture import Errors, ErrorSample, ErrorType
 from .seconds import Seconds
+from .table import KeptCounts
 
 MOST_TYPES = 20
 MOST_SAMPLES = 50
@@ -22,6 +23,13 @@ SAMPLES_PER_PLACE = 5
 """So many samples of one type at one line are kept, so that a frequent error does not push out the rare ones."""
 OLDEST_MS = 3_600_000
 _UNNAMED = "exception other"
+
+
+class KeptErrors(msgspec.Struct, frozen=True, array_like=True):
+    """Counts by name, and samples whose `at` is Unix seconds."""
+
+    counts: KeptCounts
+    samples: list[ErrorSample]
 
 
 class ErrorTable:
@@ -70,6 +78,17 @@ class ErrorTable:
     def totals(self) -> dict[str, int]:
         """Occurrences by name, since counting began; names that never occurred are left out."""
         return {name: total for name, total in zip(self.names.names, self._totals.tolist(), strict=False) if total}
+
+    def kept(self, wall_s: float) -> KeptErrors:
+        """What must outlive this process; `wall_s` is Unix time less monotonic time."""
+        counts = KeptCounts(self.names.names, self._totals[: len(self.names)].tobytes())
+        return KeptErrors(counts, [msgspec.structs.replace(each, at=each.at + wall_s) for each in self._samples])
+
+    def restore(self, kept: KeptErrors, wall_s: float) -> None:
+        """Go on from that."""
+        for name, total in zip(kept.counts.names, np.frombuffer(kept.counts.totals, np.int64).tolist(), strict=True):
+            self._totals[self.names.number_of(name)] += total
+        self._samples.extend(msgspec.structs.replace(each, at=each.at - wall_s) for each in kept.samples)
 
     def picture(self, now_s: float, unix_s: float, *, live: bool, with_lists: bool) -> Errors:
         """The errors as of now; `live=False`: no pod tells now, so no rate is known."""

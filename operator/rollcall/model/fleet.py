@@ -9,13 +9,13 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from rollcall_agent.wire import report
 
+from .before import Before
 from .bottleneck import Bottlenecks
 from .departures import Verdict
 from .fold import Fold, vitals_of
@@ -36,8 +36,7 @@ from .sources import Sources
 from .spent import Spent
 from .states import SILENT_AFTER_S, PodFacts, PodState
 from .stuck import StuckSince
-from .tally import KubeletFigures, Pod, Tally
-from .totals import add, at_least
+from .tally import Away, KubeletFigures, Pod, Tally
 from .usage import Usage
 from .windows import Ring
 
@@ -50,16 +49,6 @@ LINGER_S = 10.0
 """So long after a pod left the API its row still takes the last report of its agent."""
 FRESH_AGENT_MS = 5000
 """Requests of an agent younger than this, when it first appears, are traffic of now; those of an older one are of the past."""
-
-
-@dataclass(frozen=True, slots=True)
-class Away:
-    """A pod that left the roll while its agent went on reporting: a label or the selector changed, and may change back."""
-
-    epoch: str | None
-    body: bytes
-    received_s: float
-    taken: int
 
 
 class Fleet:
@@ -108,9 +97,10 @@ class Fleet:
         self._ring = Ring()
         self._stuck = StuckSince()
         self._health = SteadyHealth()
-        self._departed_before = departed or Totals()
-        self._floor = floor or Totals()
+        self.before = Before(departed, floor)
         self.departed_pods = departed_pods
+        self.keeping = False
+        """Whether what is counted is kept elsewhere: only then are agents told that their FACTS are there."""
 
     # --- what the API says
 
@@ -159,6 +149,8 @@ class Fleet:
             pod.gone_since_s = now_s
             self._gone[uid] = pod
             self.departed_pods += 1
+        else:
+            self.departed_pods += self.before.left(uid)
 
     def slot_of(self, uid: str) -> str | None:
         """The name that successive pods reuse."""
@@ -180,8 +172,8 @@ class Fleet:
         pod = self._heard(uid)
         return pod is not None and pod.bound
 
-    def attach(self, uid: str, epoch: str, agent_age_ms: int) -> bool:
-        """An agent of this pod connected; True when its first report is traffic of now, False when it is of the past."""
+    def attach(self, uid: str, epoch: str, agent_age_ms: int, facts_from: int | None = None) -> bool:
+        """An agent of this pod connected, with its FACTS from this number on; True when its first report is traffic of now."""
         pod = self.pods.get(uid) or self._gone[uid]
         if pod.row is None:
             pod.row = self.rows.take()
@@ -189,10 +181,11 @@ class Fleet:
             self.generations.reset(self.rows, pod.row)
             self.revisions.seat(pod.row, pod.facts)
             self.sources.seat(pod.row, 0)
+            pod.taken = pod.kept = self.before.attach(uid, epoch, facts_from)
         elif pod.epoch != epoch:
             self.rows.restart(pod.row)
             self.generations.reset(self.rows, pod.row)
-            pod.taken = 0
+            pod.taken = pod.kept = 0
         elif self.rows.received_s[pod.row] != -np.inf:
             return True
         pod.epoch = epoch
@@ -203,6 +196,8 @@ class Fleet:
         pod = self.pods.get(uid) or self._gone.get(uid)
         if pod is None or pod.row is None:
             return
+        if self.before.waiting:
+            self.before.reported(uid)
         if self.rows.accept(pod.row, body, now_s, live=live) is Taken.PAST:
             self.generations.reset(self.rows, pod.row)
 
@@ -222,6 +217,11 @@ class Fleet:
     def taken(self, uid: str) -> int:
         """The highest number of a pod's FACTS that was taken in; 0 when nothing is known of its epoch."""
         return self.taken_of(uid) or 0
+
+    def kept_of(self, uid: str) -> int | None:
+        """The highest number of a pod's FACTS that will outlive this process; None when the pod has no row."""
+        pod = self._heard(uid)
+        return None if pod is None else pod.kept if self.keeping else pod.taken
 
     def taken_of(self, uid: str) -> int | None:
         """The same; None when the pod has no row."""
@@ -255,7 +255,8 @@ class Fleet:
             return pod.taken
         pod.taken = number
         age_s = self.rows.age_s(pod.row, now_s)
-        self.signals.push(pod.row, records, now_s, live=live and (age_s is None or age_s <= LATE_S))
+        recent = uid not in self.before.waiting if age_s is None else age_s <= LATE_S
+        self.signals.push(pod.row, records, now_s, live=live and recent)
         return number
 
     def accept_requests(self, uid: str, body: bytes, now_s: float) -> None:
@@ -352,6 +353,7 @@ class Fleet:
                     self._away[uid] = Away(pod.epoch, self.rows.body(pod.row), received_s, pod.taken)
                 self.rows.release(pod.row)
                 self.generations.reset(self.rows, pod.row)
+                self.before.left(uid)
                 del self._gone[uid]
 
     def probed(self, pod: Pod) -> bool:
@@ -386,7 +388,7 @@ class Fleet:
     def totals(self) -> Totals:
         """Everything counted, over all pods that ever were; never less than `floor`, what an earlier leader had counted, so
         that nobody sees a total fall while agents come over to this one."""
-        return at_least(add(self._departed_before, self.rows.total()), self._floor)
+        return self.before.totals(self.rows.total())
 
     def departed(self) -> Totals:
         """The part of the totals that no agent will report again: what must be kept elsewhere to survive a restart."""
@@ -394,4 +396,4 @@ class Fleet:
         for pod in self._gone.values():
             if pod.row is not None:
                 sums = sums.plus(self.rows.sums(pod.row))
-        return add(self._departed_before, sums)
+        return self.before.departed(self.pods, sums)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -78,6 +79,13 @@ class _Figures:
     crashes: int = 0
 
 
+class KeptRevisions(msgspec.Struct, frozen=True, array_like=True):
+    """Workload, revision, when its newest pod was created, crashes, seconds, pod seconds; and which workload crashed last."""
+
+    revisions: list[tuple[str, str, float, int, float, float]]
+    crashed: str | None
+
+
 class Revisions:
     """Which revision the pod of each row is of, for how long each has reported, and how often it crashed."""
 
@@ -132,6 +140,28 @@ class Revisions:
             figures.crashes += count
             self._crashed = figures.workload
 
+    def kept(self) -> KeptRevisions:
+        """What must outlive this process."""
+        return KeptRevisions(
+            [
+                (each.workload, each.revision, each.created_at, each.crashes, *self._spans(number))
+                for number, each in self._figures.items()
+            ],
+            self._crashed,
+        )
+
+    def _spans(self, number: int) -> tuple[float, float]:
+        return float(self._seconds[number]), float(self._pod_seconds[number])
+
+    def restore(self, kept: KeptRevisions) -> None:
+        """Go on from that."""
+        for workload, revision, created_at, crashes, seconds, pod_seconds in kept.revisions:
+            number = self._number(workload, revision, created_at)
+            self._figures[number].crashes += crashes
+            self._seconds[number] += seconds
+            self._pod_seconds[number] += pod_seconds
+        self._crashed = kept.crashed or self._crashed
+
     def picture(self) -> RevisionChange | None:
         """Of the workload that crashed last; None when none did."""
         if self._crashed is None:
@@ -143,6 +173,4 @@ class Revisions:
 
     def _shown(self, number: int) -> RevisionCrashes:
         figures = self._figures[number]
-        return RevisionCrashes(
-            figures.revision, figures.crashes, float(self._seconds[number]), float(self._pod_seconds[number])
-        )
+        return RevisionCrashes(figures.revision, figures.crashes, *self._spans(number))

@@ -71,6 +71,8 @@ class Session:
     """What WELCOME says may be another thing now: services came or went."""
     sources: int = 0
     """What it tells from, as `sources.packed`."""
+    facts_from: int | None = None
+    """The first of its FACTS that the agent still has; None: it did not say."""
     known: int = 0
     """The highest number of FACTS that the agent told, or was told, over this connection."""
     defined: Defined = field(default_factory=Defined)
@@ -154,10 +156,13 @@ class Session:
                 fleet.accept_event(self.uid, event, now_s)
 
     def tell(self) -> int | None:
-        """What WELCOME says of the facts: up to which number they are in the model; None: no service wants any."""
+        """What WELCOME says of the facts: up to which number the agent need not have them any more, which is less than are in
+        the model while they are not kept; 0 for none in the model; None: no service wants any."""
         taken = self.taken
         self.known = self.known if taken is None else taken
-        return taken
+        if taken is None or self.facts_from is None:
+            return taken
+        return max(self.kept, min(taken, max(1, self.facts_from - 1)))
 
     def forgotten(self) -> Refusal | None:
         """Why the connection cannot go on, when what its agent told went with a service that was deleted and made again."""
@@ -172,6 +177,12 @@ class Session:
             if taken is not None and (most is None or taken > most):
                 most = taken
         return most
+
+    @property
+    def kept(self) -> int:
+        """The highest number of FACTS that the agent need not keep: every service has kept them itself, where it does."""
+        numbers = (fleet.kept_of(self.uid) for fleet in self.fleets)
+        return min((number for number in numbers if number is not None), default=0)
 
     def standing(self) -> list[tuple[object, int, bool]]:
         """What all that WELCOME says follows from, in a form that costs little to make and to compare."""
@@ -230,12 +241,21 @@ class Roll:
                 session.fleets.remove(fleet)
                 session.changed = True
 
-    def open(self, uid: str, namespace: str, pod: str, epoch: str, agent_age_ms: int, now_s: float) -> Session:
+    def open(
+        self,
+        uid: str,
+        namespace: str,
+        pod: str,
+        epoch: str,
+        agent_age_ms: int,
+        now_s: float,
+        facts_from: int | None = None,
+    ) -> Session:
         """An agent was identified; a second connection of a pod replaces the first, which is not listened to any more."""
         before = self.sessions.get(uid)
         if before is not None:
             before.fleets.clear()
-        session = Session(uid, namespace, pod, epoch, agent_age_ms, now_s, [])
+        session = Session(uid, namespace, pod, epoch, agent_age_ms, now_s, [], facts_from=facts_from)
         self.sessions[uid] = session
         for fleet in self.fleets.values():
             self._attach(session, fleet, now_s)
@@ -256,7 +276,7 @@ class Roll:
         if not fleet.knows(session.uid):
             return
         age_ms = session.agent_age_ms + round((now_s - session.opened_s) * 1000)
-        live = fleet.attach(session.uid, session.epoch, age_ms)
+        live = fleet.attach(session.uid, session.epoch, age_ms, session.facts_from)
         # Another service has them up to its number, or this one had some and the agent has let go of those it told since.
         taken = max(session.taken or 0, session.known if fleet.taken(session.uid) else 0)
         fleet.bind(session.uid, session.defined, taken, now_s)

@@ -135,6 +135,9 @@ class Signals:
             self.endpoints.most_folded = max(self.endpoints.most_folded, folded)
         if live:
             self._decode_window(kind, number, argument, value, now_s)
+        (found,) = np.nonzero(kind == facts.VISITOR)
+        if len(found) and self._wall_s is not None:  # before the first fold nobody knows which hour it is
+            self.visitors.add(argument[found], now_s, now_s + self._wall_s, live=live)
         (found,) = np.nonzero(kind >= _CAUSES)
         if len(found):
             self._decode_causes(kind[found], row_of[found], number[found], argument[found], value[found], now_s, live)
@@ -163,9 +166,6 @@ class Signals:
         (found,) = np.nonzero((kind == facts.CELL) & (argument < grid.BUCKETS))
         if len(found):
             self.endpoints.add_cells(number[found], argument[found], value[found], now_s)
-        (found,) = np.nonzero(kind == facts.VISITOR)
-        if len(found) and self._wall_s is not None:  # before the first fold nobody knows which hour it is
-            self.visitors.add(argument[found], now_s, now_s + self._wall_s)
         (found,) = np.nonzero(kind == facts.SIGHTING)
         if len(found):
             self.visitors.see(argument[found[:MOST_SIGHTINGS]], value[found[:MOST_SIGHTINGS]], now_s)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -20,6 +21,13 @@ MOST_ROWS = 50
 RANKS = (0.5, 0.95, 0.99)
 Counts = npt.NDArray[np.int64]
 Integers = npt.NDArray[np.integer]
+
+
+class KeptCounts(msgspec.Struct, frozen=True, array_like=True):
+    """Names, and their totals as rows of int64."""
+
+    names: list[str]
+    totals: bytes
 
 
 class Top(NamedTuple):
@@ -71,6 +79,18 @@ class CountTable:
         size = len(self.names)
         cells = np.bincount(numbers.astype(np.intp) * grid.BUCKETS + buckets, values, size * grid.BUCKETS)
         self._cells.add(now_s, cells.reshape(size, grid.BUCKETS))
+
+    def restore(self, kept: KeptCounts) -> None:
+        """Go on from what `kept` returned, perhaps of a version with fewer columns."""
+        values = np.frombuffer(kept.totals, np.int64).reshape(len(kept.names), -1)[:, : self._columns]
+        for name, row in zip(kept.names, values, strict=True):
+            self._totals[self.names.number_of(name), : len(row)] += row
+        self.heard = self.heard or bool(values.any())
+        self.version += 1
+
+    def kept(self) -> KeptCounts:
+        """What must outlive this process."""
+        return KeptCounts(self.names.names, self.totals().tobytes())
 
     def totals(self) -> Counts:
         """Since counting began, by name and column, shape (names, columns); none of them ever falls."""

@@ -47,11 +47,23 @@ class Pod:
     """Whether its row goes by the names of a connection."""
     taken: int = 0
     """The highest number of its FACTS, in its epoch, that was taken in."""
+    kept: int = 0
+    """The same of those that will outlive this process."""
     requests: tuple[float, bytes] | None = None
     """When its agent last told of long requests in flight, and what it told, undecoded."""
     kubelet: KubeletFigures | None = None
     traffic: LastTraffic | None = None
     """What it did when it was told to leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """A pod that left the roll while its agent went on reporting: a label or the selector changed, and may change back."""
+
+    epoch: str | None
+    body: bytes
+    received_s: float
+    taken: int
 
 
 class Tally:

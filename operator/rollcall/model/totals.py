@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from .picture import Totals
 from .rows import COUNTERS, Sums
 
@@ -25,3 +27,13 @@ def at_least(counted: Totals, floor: Totals) -> Totals:
         lost=max(counted.lost, floor.lost),
         duration_microseconds=max(counted.duration_microseconds, floor.duration_microseconds),
     )
+
+
+def plus(one: Totals, other: Totals) -> Totals:
+    """The sum of both."""
+    return Totals(*(a + b for a, b in zip(msgspec.structs.astuple(one), msgspec.structs.astuple(other), strict=True)))
+
+
+def minus(one: Totals, other: Totals) -> Totals:
+    """The first less the second."""
+    return Totals(*(a - b for a, b in zip(msgspec.structs.astuple(one), msgspec.structs.astuple(other), strict=True)))

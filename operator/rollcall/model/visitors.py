@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -69,6 +70,16 @@ def _tau(x: float) -> float:
     return z / 3
 
 
+class KeptVisitors(msgspec.Struct, frozen=True, array_like=True):
+    """Since when visitors are counted (Unix seconds), and the registers of an hour and of a day."""
+
+    since: float
+    hour: int
+    of_hour: bytes
+    day: int
+    of_day: bytes
+
+
 class VisitorCount:
     """Add registers and sightings, then ask for the picture; nothing is allocated before the first visitor."""
 
@@ -80,8 +91,9 @@ class VisitorCount:
         self._gaps: deque[tuple[int, list[float]]] = deque()
         self._estimated: tuple[float, tuple[int, int, int]] | None = None
 
-    def add(self, arguments: Integers, now_s: float, unix_s: float) -> None:
-        """Registers and ranks (register << 8 | rank), shape (n,); impossible ones are dropped."""
+    def add(self, arguments: Integers, now_s: float, unix_s: float, *, live: bool = True) -> None:
+        """Registers and ranks (register << 8 | rank), shape (n,); impossible ones are dropped. `live=False`: not of the last
+        five minutes."""
         register, rank = arguments >> 8, arguments & 0xFF
         good = (register < facts.HLL_REGISTERS) & (rank >= 1) & (rank <= MOST_RANK)
         register, ranks = register[good].astype(np.intp), rank[good].astype(np.uint8)
@@ -89,7 +101,7 @@ class VisitorCount:
             return
         if self._since_unix_s is None:
             self._since_unix_s = unix_s
-        for registers in self._current(now_s, unix_s):
+        for registers in self._current(now_s, unix_s)[0 if live else 1 :]:
             np.maximum.at(registers, register, ranks)
 
     def _current(self, now_s: float, unix_s: float) -> tuple[Registers, Registers, Registers]:
@@ -102,6 +114,19 @@ class VisitorCount:
         if self._day[0] != day:
             self._day = day, _empty()
         return self._parts[-1][1], self._hour[1], self._day[1]
+
+    def kept(self) -> KeptVisitors | None:
+        """What must outlive this process; None while there is nothing."""
+        if self._since_unix_s is None:
+            return None
+        (hour, of_hour), (day, of_day) = self._hour, self._day
+        return KeptVisitors(self._since_unix_s, hour, of_hour.tobytes(), day, of_day.tobytes())
+
+    def restore(self, kept: KeptVisitors) -> None:
+        """Go on from that; an hour or a day that is over is forgotten when the next visitor comes."""
+        self._since_unix_s = kept.since
+        self._hour = kept.hour, np.frombuffer(kept.of_hour, np.uint8).copy()
+        self._day = kept.day, np.frombuffer(kept.of_day, np.uint8).copy()
 
     def see(self, visitors: Integers, ages_ms: Integers, now_s: float) -> None:
         """Requests of sighted visitors: the low half of each hash and how long ago its request was, shapes (n,)."""

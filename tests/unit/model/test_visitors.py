@@ -115,12 +115,14 @@ def test_since_when_it_counts_is_told() -> None:
     assert visitors.since == stage.unix_s
 
 
-def test_visitors_of_the_past_are_in_no_window() -> None:
+def test_visitors_of_the_past_are_of_this_hour_and_day_but_not_of_the_last_minutes() -> None:
     stage = Stage()
     teller = stage.pod("uid-a")
     teller.tell([(facts.VISITOR, 0, 1 << 8 | 1, 1), (facts.SIGHTING, 0, 5, 0)], stage.now_s, past=True)
     stage.turn(teller)
-    assert stage.picture().visitors is None
+    visitors = stage.picture().visitors
+    assert visitors is not None
+    assert (visitors.last_five_minutes, visitors.hour, visitors.day, visitors.concurrent_users) == (0, 1, 1, None)
 
 
 def run_users(users: int, think_s: float, response_s: float, seconds: float, seed: int) -> tuple[float, float]:

@@ -31,7 +31,7 @@ def test_the_hello() -> None:
     hello = frames.decode_json(body)
     assert (kind, set(hello)) == (
         frames.HELLO,
-        {"wire", "agent", "epoch", "token", "pod_uid", "runtimes", "uptime_ms"},
+        {"wire", "agent", "epoch", "token", "pod_uid", "runtimes", "uptime_ms", "facts_from"},
     )
     assert frames.encode_json(frames.HELLO, hello) == documented_bytes("hello")
 
