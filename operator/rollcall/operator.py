@@ -12,7 +12,7 @@ import logging
 import signal
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
@@ -49,13 +49,17 @@ from rollcall.kube.lease import Lease
 from rollcall.kube.objects import Manifest
 from rollcall.kube.review import Reviews
 from rollcall.kube.secrets import SecretStore
+from rollcall.model.kept import Parts
 from rollcall.model.roll import Roll
 from rollcall.serve import access as live_access
+from rollcall.serve.kept import KeptApi
 from rollcall.serve.live import make_live_app
 from rollcall.serve.metrics import OperatorMetrics, make_metrics_app
 from rollcall.serve.publisher import Publisher
 from rollcall.serve.webhook import make_webhook_app
 from rollcall.settings import Settings
+from rollcall.store.keeper import Keeper
+from rollcall.store.mirror import Mirror
 
 NATIVE_SINCE = (1, 29)
 CERTIFICATES_S = 60.0
@@ -87,10 +91,24 @@ class Operator:
         )
         self._coverage = Coverage(client, self._services, self._roll, self._door.strangers)
         self._explainer = Explainer(client, self._services, self._coverage)
+        self._store = Keeper(settings.store, self._roll, lambda: self._services.uids)
+        self._lease: Lease | None = None
         self._facts = ProcessFacts()
         self._keeper = CertificateKeeper(
             SecretStore(client, settings.namespace, f"{settings.name}-certs"), dns_names(settings.name, settings.namespace)
         )
+        names = dns_names(settings.name, settings.namespace)
+        self._mirror = Mirror(
+            client,
+            self._store,
+            settings.namespace,
+            self._identity,
+            lambda: "" if self._lease is None or self._lease.leading else self._lease.holder,
+            lambda: self._keeper.current.bundle,
+            names[0],
+            settings.ports.api,
+        )
+        self._metrics.watch_store(self._store)
         self._metrics.certificate_seconds_left = lambda: (self._keeper.current.expires - datetime.now(UTC)).total_seconds()
         self._bundle = Bundle(client, settings.namespace, settings.name)
         self._term: Term | None = None
@@ -127,9 +145,12 @@ class Operator:
         await self._retry("certificates", self._refresh_certificates)
         await self._retry("visitors' key", self._visitors.load)
         self._native = await self._retry("API server version", self._supports_native_sidecars)
+        await self._store.open()
         runners = await self._listen()
         term = self._term = self._make_term()
-        lease = Lease(self._client, self._settings.namespace, self._settings.name, self._identity, term.lead)
+        lease = self._lease = Lease(
+            self._client, self._settings.namespace, self._settings.name, self._identity, term.lead, gone=self._mirror.gone
+        )
         kopf_stop = asyncio.Event()
         jobs = {
             "services": self._services.run(),
@@ -138,6 +159,7 @@ class Operator:
             "certificates": self._keep_certificates(),
             "facts": self._keep_looking(),
             "bridge": self._bridge(),
+            "mirror": self._mirror.run(),
         }
         tasks = [asyncio.create_task(job, name=name) for name, job in jobs.items()]
         await self._primed.wait()
@@ -158,11 +180,16 @@ class Operator:
             await _cancel(by_name[name])
         await _drain(runners, LINGER_S)
         kopf_stop.set()
-        for name in ("certificates", "facts", "bridge", "services"):
+        for name in ("certificates", "facts", "bridge", "mirror", "services"):
             await _cancel(by_name[name])
         await asyncio.wait({by_name["kopf"]}, timeout=5)
         for runner in runners:
             await runner.cleanup()
+        await self._store.close()
+
+    async def _memory(self) -> Mapping[str, Parts]:
+        await self._mirror.last()
+        return await self._store.load()
 
     def _make_term(self) -> Term:
         settings, client, services = self._settings, self._client, self._services
@@ -173,6 +200,7 @@ class Operator:
             Announcer(client, services),
             self._coverage,
             Repairer(client, services),
+            self._store,
         ]
         if self._kubelets is not None:
             jobs.append(KubeletPoller(self._kubelets, services))
@@ -186,6 +214,7 @@ class Operator:
             LeaderLabel(self._client, settings.namespace, settings.pod_name),
             lambda: self._keeper.current.bundle.decode(),
             self._metrics.fold_seconds.observe,
+            self._memory,
         )
 
     async def _listen(self) -> list[web.AppRunner]:
@@ -196,7 +225,9 @@ class Operator:
         webhook = make_webhook_app(
             self._services.of_namespace, self._inject_settings, self._metrics, lambda: not self.not_ready()
         )
-        live = make_live_app(self._publisher, live_access.Access(self._reviews), self._facts.read, self._explainer.why)
+        kept = KeptApi(self._store, lambda: self._client.user)
+        access = live_access.Access(self._reviews)
+        live = make_live_app(self._publisher, access, self._facts.read, self._explainer.why, kept.answer)
         metrics = make_metrics_app(self._metrics, self.not_ready)
         runners = [
             await _serve(webhook, ports.webhook, self._keeper.new_context()),

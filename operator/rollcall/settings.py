@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 class SettingsError(ValueError):
@@ -70,6 +71,9 @@ class Settings:
     kubelet: KubeletSettings = field(default_factory=KubeletSettings)
     ports: Ports = field(default_factory=Ports)
 
+    store: Path | None = None
+    """File that keeps what must outlive the process; None: nothing is kept."""
+
     @classmethod
     def from_environment(cls, env: Mapping[str, str] = os.environ) -> Settings:
         """Read ROLLCALL_* variables; raises SettingsError that names the variable and the values it takes."""
@@ -84,6 +88,7 @@ class Settings:
             namespace=env.get("ROLLCALL_NAMESPACE", cls.namespace),
             pod_name=env.get("ROLLCALL_POD_NAME", cls.pod_name),
             log_level=level,
+            store=Path(path) if (path := env.get("ROLLCALL_STORE", "")) else None,
             agent=AgentSettings(env.get("ROLLCALL_AGENT_IMAGE", AgentSettings.image), policy),
             kubelet=KubeletSettings(_flag(env, "ROLLCALL_KUBELET"), _flag(env, "ROLLCALL_KUBELET_VERIFY")),
         )

@@ -19,10 +19,12 @@ from rollcall.kube.client import Client
 from rollcall.kube.informer import Informer
 from rollcall.kube.objects import Namespace, Node
 from rollcall.model.departures import NodeFacts
+from rollcall.model.kept import Parts
 from rollcall.model.roll import Key, Roll
 
 STEP_S = 0.25
 """How often pods that leave are looked at."""
+NOTHING: Mapping[str, Parts] = {}
 _log = logging.getLogger(__name__)
 
 
@@ -93,6 +95,7 @@ class Services:
             unix_s = time.time()
             for watch in self._watches.values():
                 watch.departing.step(unix_s)
+                watch.settle()
             await asyncio.sleep(STEP_S)
 
     def node_of(self, name: str) -> NodeFacts | None:
@@ -162,11 +165,16 @@ class Services:
         """Whether injection pauses, because the agent's image cannot be pulled; every replica looks."""
         self.breaker.round(watch.pods for watch in self._watches.values())
 
-    def begin_term(self) -> None:
-        """This replica leads from now on."""
+    @property
+    def uids(self) -> dict[Key, str]:
+        """The UID of each service."""
+        return {key: watch.service.metadata.uid for key, watch in self._watches.items()}
+
+    def begin_term(self, kept: Mapping[str, Parts] = NOTHING) -> None:
+        """This replica leads from now on, and goes on from what was kept, by UID."""
         self._leading = True
         for watch in self._watches.values():
-            watch.begin_term()
+            watch.begin_term(kept.get(watch.service.metadata.uid))
 
     def end_term(self) -> None:
         """Another one leads: what it writes is what was counted."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 import aiohttp
@@ -15,6 +15,7 @@ from rollcall.control.bundle import Bundle
 from rollcall.control.services import Services
 from rollcall.ingest.server import IngestServer
 from rollcall.kube.client import MERGE_PATCH, Client, KubeError
+from rollcall.model.kept import Parts
 from rollcall.model.roll import Roll
 from rollcall.serve.publisher import Publisher
 
@@ -53,6 +54,12 @@ class LeaderLabel:
             _log.warning("leader label: %s", error or type(error).__name__)
 
 
+class Memory(Protocol):
+    """What an earlier leader kept, by UID of the service."""
+
+    def __call__(self) -> Awaitable[Mapping[str, Parts]]: ...
+
+
 class Job(Protocol):
     """What runs for as long as a replica leads, and is cancelled then."""
 
@@ -73,7 +80,9 @@ class Term:
         label: LeaderLabel,
         ca: Callable[[], str],
         observe_fold: Callable[[float], None],
+        memory: Memory,
     ) -> None:
+        self._memory = memory
         self._roll = roll
         self._services = services
         self._publisher = publisher
@@ -116,7 +125,7 @@ class Term:
         until_s = time.monotonic() + SYNC_WITHIN_S
         while not self._services.synced and time.monotonic() < until_s:  # noqa: ASYNC110 (many informers, one question)
             await asyncio.sleep(0.05)
-        self._services.begin_term()
+        self._services.begin_term(await self._memory())
         self._bundle.forget()
         self._roll.fold(time.monotonic(), time.time())
         self._publisher.leading = True

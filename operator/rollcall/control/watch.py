@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -31,11 +32,13 @@ from rollcall.model.bursts import Bursts
 from rollcall.model.departures import OwnerFacts
 from rollcall.model.fleet import Fleet, FleetSettings
 from rollcall.model.health import Objectives
+from rollcall.model.kept import Parts, restore
 from rollcall.model.ledger import Ledger
 from rollcall.model.picture import Totals
 from rollcall.model.roll import Roll
 from rollcall.model.states import ServiceFacts
 
+_log = logging.getLogger(__name__)
 WORKLOADS = ("deployments", "statefulsets", "daemonsets", "replicasets")
 """Those that ask for a number of pods; Jobs beside them are only looked at to know why their pods leave."""
 
@@ -181,6 +184,7 @@ class ServiceWatch:
         """Conditions that whoever looks after something keeps here, by type."""
         self.takeback = TakeBack(service.status.taken_back)
         self.fleet = self._new_fleet()
+        self._settled = True
         self._informer, self._task = self._follow()
 
     def _new_fleet(self) -> Fleet:
@@ -192,16 +196,29 @@ class ServiceWatch:
         self._roll.add(fleet)
         return fleet
 
-    def begin_term(self) -> None:
+    def begin_term(self, kept: Parts | None = None) -> None:
         """This replica leads from now on: begin with the totals and verdicts that the last leader kept, and the pods that are
         known here. What crashed before is not judged: nobody knows with or without a probe."""
         self.fleet = self._new_fleet()
+        if kept is not None:
+            try:
+                restore(self.fleet, kept, time.monotonic(), time.time())
+            except ValueError as error:
+                _log.error("what was kept of %s/%s cannot be read: %s", self.fleet.namespace, self.fleet.name, error)
+                self.fleet = self._new_fleet()
+        self._settled = False
         self.takeback = TakeBack(self.service.status.taken_back)
         self.ledger.kept(causes_of(self.service))
         self.departing.bursts = Bursts()
         for pod in self._informer.objects.values():
             self._pod_changed(pod)
         self.workloads_changed()
+
+    def settle(self) -> None:
+        """When it is known which pods are there: those that were kept and are not have left."""
+        if not self._settled and self.synced:
+            self._settled = True
+            self.fleet.departed_pods += self.fleet.before.settle(self.fleet.pods)
 
     @property
     def pods(self) -> Mapping[str, Pod]:

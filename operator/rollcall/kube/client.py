@@ -145,6 +145,29 @@ class Client:
             except msgspec.DecodeError as error:  # a proxy's page, for example
                 raise KubeError(response.status, "NotJSON", f"{method} {path}: {error}") from None
 
+    @asynccontextmanager
+    async def elsewhere(
+        self, url: str, params: Mapping[str, str], tls: ssl.SSLContext, host: str
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """GET from another replica, as who we are; `host` is the name in its certificate."""
+        if self._session is None:
+            raise RuntimeError("use the client as a context manager")
+        async with self._session.get(
+            url, params=params, ssl=tls, server_hostname=host, headers=self._access.headers(), timeout=_TIMEOUT
+        ) as response:
+            yield response
+
+    @property
+    def user(self) -> str:
+        """Who we are, if a service account's token says so; else empty."""
+        _, _, token = self._access.headers().get("Authorization", "").partition(" ")
+        try:
+            payload = token.split(".")[1]
+            subject = msgspec.json.decode(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))).get("sub", "")
+        except (IndexError, ValueError, AttributeError):
+            return ""
+        return str(subject)
+
     async def apply(self, path: str, body: dict[str, Any]) -> Any:
         """Server-side apply as our one field manager."""
         params = {"fieldManager": FIELD_MANAGER, "force": "true"}

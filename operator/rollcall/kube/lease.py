@@ -1,7 +1,8 @@
 """Who leads: a coordination.k8s.io Lease, renewed every two seconds, taken over when it was not renewed for six.
 
 The clock that decides is our own monotonic one, counted from when we saw the lease change, so that clocks of nodes need not
-agree (as in client-go's leaderelection). Losing it for any reason ends leadership before another may begin.
+agree (as in client-go's leaderelection). Losing it for any reason ends leadership before another may begin. A holder that is
+known to be dead (`gone`) cannot object, and is not waited for.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,10 +20,14 @@ from rollcall.kube.client import Client, KubeError
 
 DURATION_S = 6
 RENEW_S = 2.0
-RETRY_S = 1.0
+RETRY_S = 0.5
 GIVE_UP_S = DURATION_S - RENEW_S
 """A leader that could not renew for so long stops leading, well before others may take over."""
 _log = logging.getLogger(__name__)
+
+
+async def _never(holder: str) -> bool:
+    return False
 
 
 class Lease:
@@ -36,8 +41,12 @@ class Lease:
         identity: str,
         on_change: Callable[[bool], None],
         clock: Callable[[], float] = time.monotonic,
+        gone: Callable[[str], Awaitable[bool]] = _never,
     ) -> None:
         self.leading = False
+        self.holder = ""
+        """Who held it when we looked last."""
+        self._gone = gone
         self._client = client
         self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
         self._name = name
@@ -83,11 +92,12 @@ class Lease:
             if error.status != 404:
                 raise
             return await self._write("POST", self._collection, {"metadata": {"name": self._name}, "spec": {}})
-        holder = lease["spec"].get("holderIdentity") or ""
+        holder = self.holder = lease["spec"].get("holderIdentity") or ""
         version = lease["metadata"]["resourceVersion"]
         if self._seen[0] != version:
             self._seen = (version, self._clock())
-        if holder and holder != self._identity and self._clock() - self._seen[1] < DURATION_S:
+        other = holder and holder != self._identity
+        if other and self._clock() - self._seen[1] < DURATION_S and not await self._gone(holder):
             return False
         return await self._write("PUT", f"{self._collection}/{self._name}", lease)
 

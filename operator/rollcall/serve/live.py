@@ -9,6 +9,7 @@
     GET /v1/why/{ns}/{pod}                what state a pod is in, why, and what to do
     GET /v1/operator                      version and own cost of the operator
     GET /v1/openapi.json                  all this for programs
+    GET /replica/kept                     for other replicas alone: what this one keeps
 
 Errors are {"error": sentence} with a fitting status. A slow reader gets fewer frames, never older ones.
 """
@@ -16,7 +17,7 @@ Errors are {"error": sentence} with a fitting status. A slow reader gets fewer f
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import aiohttp
 import msgspec
@@ -34,16 +35,22 @@ from rollcall.serve.stream import Frame, Reader, number_of, stream, wanted_of
 
 Why = Callable[[str, str], Awaitable[object]]
 """What is to be said of a pod, by namespace and name; None when there is none."""
+Kept = Callable[[User, Mapping[str, str]], Awaitable[bytes]]
+"""What a replica keeps, for another one; raises `RefusedError` for anybody else."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _JSON_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
 def make_live_app(
-    publisher: Publisher, access: Access, operator_facts: Callable[[], dict[str, object]], why: Why
+    publisher: Publisher,
+    access: Access,
+    operator_facts: Callable[[], dict[str, object]],
+    why: Why,
+    kept: Kept | None = None,
 ) -> web.Application:
     """The application behind the live API's port."""
-    live = _Live(publisher, access, operator_facts, why)
+    live = _Live(publisher, access, operator_facts, why, kept)
     app = web.Application(middlewares=[_errors])
     app.router.add_get("/v1/services", live.services)
     app.router.add_get("/v1/services/stream", live.services_stream)
@@ -54,6 +61,7 @@ def make_live_app(
     app.router.add_get("/v1/why/{namespace}/{pod}", live.why)
     app.router.add_get("/v1/operator", live.operator)
     app.router.add_get("/v1/openapi.json", _openapi)
+    app.router.add_get("/replica/kept", live.kept)
     return app
 
 
@@ -80,7 +88,15 @@ async def _openapi(_: web.Request) -> web.StreamResponse:
 
 
 class _Live:
-    def __init__(self, publisher: Publisher, access: Access, operator_facts: Callable[[], dict[str, object]], why: Why) -> None:
+    def __init__(
+        self,
+        publisher: Publisher,
+        access: Access,
+        operator_facts: Callable[[], dict[str, object]],
+        why: Why,
+        kept: Kept | None,
+    ) -> None:
+        self._kept = kept
         self._publisher = publisher
         self._access = access
         self._operator_facts = operator_facts
@@ -141,6 +157,12 @@ class _Live:
     async def operator(self, request: web.Request) -> web.StreamResponse:
         await self._caller(request)
         return _json(200, self._operator_facts())
+
+    async def kept(self, request: web.Request) -> web.StreamResponse:
+        user = await self._access.caller(request)  # also of one that leads no more: it kept what its successor lacks
+        if self._kept is None:
+            raise RefusedError(404, "nothing is kept here")
+        return web.Response(body=await self._kept(user, request.query), content_type="application/octet-stream")
 
     async def _caller(self, request: web.Request) -> User:
         user = await self._access.caller(request)

@@ -22,6 +22,7 @@ from rollcall.model.states import PodState
 from rollcall.serve.causes import cause_families
 from rollcall.serve.publisher import Publisher
 from rollcall.serve.signals import signal_families
+from rollcall.store.keeper import Keeper
 from rollcall_agent.wire import grid
 
 SERVICE = ("namespace", "service")
@@ -152,6 +153,7 @@ class OperatorMetrics(Collector):
     def __init__(self, door: Door, publisher: Publisher) -> None:
         self._door = door
         self._publisher = publisher
+        self._store: Keeper | None = None
         self.decisions: Counter[str] = Counter()
         self.status_writes: Counter[str] = Counter()
         self.certificate_seconds_left: Callable[[], float | None] = lambda: None
@@ -174,6 +176,10 @@ class OperatorMetrics(Collector):
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
 
+    def watch_store(self, store: Keeper) -> None:
+        """Tell how what outlives the process is kept."""
+        self._store = store
+
     def on_decision(self, namespace: str, reason: str, seconds: float) -> None:
         """The webhook answered; `namespace` is not a label, because its values are without bound."""
         self.decisions[reason] += 1
@@ -195,11 +201,25 @@ class OperatorMetrics(Collector):
             "rollcall_webhook_decisions", "Pods that the webhook was asked about, by decision", "reason", self.decisions
         )
         yield _by_label("rollcall_status_writes", "Writes of MonitoredService status, by result", "result", self.status_writes)
+        if self._store is not None:
+            yield from _kept_families(self._store, self._door.roll)
         left = self.certificate_seconds_left()
         if left is not None:
             yield GaugeMetricFamily(
                 "rollcall_certificate_expiry_seconds", "Time until the serving certificate expires", value=left
             )
+
+
+def _kept_families(store: Keeper, roll: Iterable[Fleet]) -> Iterator[Metric]:
+    yield _by_label("rollcall_store_writes", "Moments that were written to the store, by result", "result", store.writes)
+    yield GaugeMetricFamily("rollcall_store_bytes", "Size of the store's file with its log", value=store.bytes)
+    yield CounterMetricFamily(
+        "rollcall_store_set_aside", "Files of the store that could not be used and were set aside", value=store.set_aside
+    )
+    lost = sum(fleet.before.facts_lost for fleet in roll)
+    yield CounterMetricFamily(
+        "rollcall_facts_lost", "Frames of FACTS that neither their agents nor the store had after a take-over", value=lost
+    )
 
 
 def _by_label(name: str, text: str, label: str, values: dict[str, int]) -> Metric:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from rollcall.settings import AgentSettings, KubeletSettings, Settings, SettingsError
@@ -17,11 +19,11 @@ def test_everything_said() -> None:
         {
             "ROLLCALL_NAME": "other", "ROLLCALL_NAMESPACE": "ns", "ROLLCALL_POD_NAME": "pod", "ROLLCALL_LOG_LEVEL": "debug",
             "ROLLCALL_AGENT_IMAGE": "agent:1", "ROLLCALL_AGENT_PULL_POLICY": "Always",
-            "ROLLCALL_KUBELET": "true", "ROLLCALL_KUBELET_VERIFY": "false",
+            "ROLLCALL_KUBELET": "true", "ROLLCALL_KUBELET_VERIFY": "false", "ROLLCALL_STORE": "/kept.db",
         }
     )  # fmt: skip
     agent, kubelet = AgentSettings("agent:1", "Always"), KubeletSettings(enabled=True, verify=False)
-    assert found == Settings("other", "ns", "pod", "DEBUG", agent, kubelet)
+    assert found == Settings("other", "ns", "pod", "DEBUG", agent, kubelet, store=Path("/kept.db"))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from rollcall.ingest.agent import Door
 from rollcall.kube.review import PodIdentity
 from rollcall.model.departures import Cause, Verdict
 from rollcall.serve.metrics import OperatorMetrics, make_metrics_app
+from rollcall.store.keeper import Keeper
 from rollcall_agent.wire import facts as wire
 from rollcall_agent.wire import grid, report
 from tests.unit.model.agents import facts
@@ -124,6 +125,9 @@ async def test_every_name_is_documented_and_every_documented_name_is_there(page:
     page.metrics.on_decision("shop", "Injected", 0.001)
     page.metrics.status_writes["written"] += 1
     page.metrics.certificate_seconds_left = lambda: 5.0
+    store = Keeper(None, live.roll, dict)
+    store.writes["written"] += 1
+    page.metrics.watch_store(store)
     found = {re.sub(r"_(bucket|sum|count|created)$", "", name) for name in await page.read() if name.startswith("rollcall_")}
     documented = set(re.findall(r"^\| `(rollcall_\w+)` \|", DOCS.read_text(), flags=re.MULTILINE))
     assert found == documented

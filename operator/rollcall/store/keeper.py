@@ -1,0 +1,164 @@
+"""Keeps what the leader counts: once a second a moment of all services, written by a thread, so that nothing waits for a disk.
+
+Only when a moment is written, and every replica that copies it has it too, are agents told that their FACTS are there. A
+replica that does not come for `COPY_S` is not waited for, and neither is a volume that fails: then agents are told as soon as
+the model has their FACTS, as it is without a store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from rollcall.model.kept import Keepsake, Parts, keep
+from rollcall.model.roll import Key, Roll
+from rollcall.store.database import Changes, Database
+
+EVERY_S = 1.0
+COPY_S = 3.0
+MOST_UNTOLD = 8
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+class Keeper:
+    """`open` it once; `load` and `run` in each term of leadership; `changes` is for who copies, `copy` takes a copy over."""
+
+    def __init__(self, path: Path | None, roll: Roll, uids: Callable[[], Mapping[Key, str]]) -> None:
+        self._path = path
+        self._roll = roll
+        self._uids = uids
+        self._database: Database | None = None
+        self._thread = ThreadPoolExecutor(1, "store")
+        self._copies: dict[str, tuple[int, float]] = {}
+        self._untold: deque[tuple[int, list[Keepsake]]] = deque(maxlen=MOST_UNTOLD)
+        self.writes: Counter[str] = Counter()
+        self.set_aside = 0
+        self.bytes = 0
+        self.written_s: float | None = None
+        """When a moment was last written, monotonic."""
+
+    @property
+    def keeping(self) -> bool:
+        """Whether there is a store at all."""
+        return self._database is not None
+
+    async def open(self) -> None:
+        """Open the file; without one, or on a volume that cannot be used, nothing is kept."""
+        if self._path is None:
+            return
+        path = self._path
+        try:
+            self._database = await self._in_thread(lambda: Database(path))
+        except (sqlite3.Error, OSError) as error:
+            _log.error("nothing is kept: %s: %s", path, error)
+            self.writes["failed"] += 1
+            return
+        self.set_aside += self._database.set_aside is not None
+
+    async def load(self) -> dict[str, Parts]:
+        """What was kept, by UID of the service; this replica leads from now on."""
+        database = self._database
+        self._copies.clear()
+        self._untold.clear()
+        if database is None:
+            return {}
+
+        def read() -> dict[str, Parts]:
+            kept: dict[str, Parts] = {**database.read()}
+            database.begin()
+            return kept
+
+        try:
+            return await self._in_thread(read)
+        except (sqlite3.Error, OSError) as error:
+            _log.error("what was kept cannot be read: %s", error)
+            return {}
+
+    async def run(self) -> None:
+        """While this replica leads: a moment each second until cancelled, and one last."""
+        if self._database is None:
+            return
+        try:
+            while True:
+                started_s = time.monotonic()
+                await self.write()
+                await asyncio.sleep(max(EVERY_S / 2, started_s + EVERY_S - time.monotonic()))
+        finally:
+            await self.write()
+
+    async def write(self) -> None:
+        """Write this moment, and tell agents of what is kept."""
+        database = self._database
+        if database is None:
+            return
+        now_s, unix_s, uids = time.monotonic(), time.time(), self._uids()
+        moments: dict[str, Keepsake] = {}
+        for key, fleet in self._roll.fleets.items():
+            if key in uids:
+                moments[uids[key]] = keep(fleet, now_s, unix_s)
+        parts = {uid: moment.parts for uid, moment in moments.items()}
+        try:
+            version = await self._in_thread(lambda: database.write(parts, unix_s))
+            self.bytes = await self._in_thread(database.bytes)
+        except (sqlite3.Error, OSError) as error:
+            if self.writes["failed"] % 60 == 0:
+                _log.error("nothing is kept until the volume can be written to: %s", error)
+            self.writes["failed"] += 1
+            self._keeping(False)
+            return
+        self.writes["written"] += 1
+        self.written_s = now_s
+        self._keeping(True)
+        self._untold.append((version, list(moments.values())))
+        self._tell()
+
+    def _keeping(self, keeping: bool) -> None:
+        for fleet in self._roll.fleets.values():
+            fleet.keeping = keeping
+
+    def _tell(self) -> None:
+        """Pods whose FACTS are in every copy may forget them."""
+        since_s = time.monotonic() - COPY_S
+        copied = min((version for version, at_s in self._copies.values() if at_s >= since_s), default=None)
+        while self._untold and (copied is None or self._untold[0][0] <= copied):
+            for moment in self._untold.popleft()[1]:
+                moment.is_kept()
+
+    async def changes(self, who: str, log: str, version: int) -> Changes | None:
+        """What a replica lacks that has copied up to this version of this history; None when there is nothing to copy."""
+        database = self._database
+        if database is None:
+            return None
+        self._copies[who] = (version if log == database.log else 0, time.monotonic())
+        self._tell()
+        return await self._in_thread(lambda: database.since(log, version))
+
+    async def copy(self, changes: Changes) -> None:
+        """Take over what the leader has written."""
+        database = self._database
+        if database is not None:
+            await self._in_thread(lambda: database.take_over(changes, time.time()))
+
+    @property
+    def copied(self) -> tuple[str, int]:
+        """History and version of what is here."""
+        return (self._database.log, self._database.version) if self._database is not None else ("", 0)
+
+    async def close(self) -> None:
+        """Let go of the file."""
+        database, self._database = self._database, None
+        if database is not None:
+            await self._in_thread(database.close)
+        self._thread.shutdown(wait=False)
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        # What is being written is written to its end, also when the term ends meanwhile: its order is that of the thread.
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, call))

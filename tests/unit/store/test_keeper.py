@@ -1,0 +1,199 @@
+"""The leader keeps what it counts, agents are told when it is kept, and another replica goes on from a copy."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rollcall.kube.client import KubeError
+from rollcall.kube.review import User
+from rollcall.model.kept import restore
+from rollcall.serve.access import RefusedError
+from rollcall.serve.kept import KeptApi
+from rollcall.store import keeper as module
+from rollcall.store.keeper import Keeper
+from rollcall.store.mirror import Mirror, decode, encode
+from tests.unit.model.tellers import Stage, Teller
+
+UIDS = {("shop", "newsfeed"): "uid-service"}
+OURSELVES = User("system:serviceaccount:rollcall-system:rollcall")
+
+
+class Scene:
+    """A stage whose roll is kept in a file."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.stage = Stage()
+        self.teller: Teller = self.stage.pod("uid-a")
+        self.teller.session.facts_from = 1
+        self.keeper = Keeper(path, self.stage.roll, lambda: UIDS)
+
+    def tell(self) -> None:
+        self.teller.tell(self.teller.answered("GET /feed", [0.01]), self.stage.now_s)
+        self.stage.turn(self.teller)
+
+
+@pytest.fixture
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    scene = Scene(tmp_path / "kept.db")
+    await scene.keeper.open()
+    await scene.keeper.load()
+    yield scene
+    await scene.keeper.close()
+
+
+async def test_agents_are_told_of_what_is_kept(scene: Scene) -> None:
+    await scene.keeper.write()
+    scene.tell()
+    assert (scene.teller.session.taken, scene.teller.session.kept) == (1, 0)
+    await scene.keeper.write()
+    assert scene.teller.session.kept == 1
+
+
+async def test_a_copy_is_waited_for_while_it_comes(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, _ = scene.keeper.copied
+    await scene.keeper.changes("standby", log, 0)
+    scene.tell()
+    await scene.keeper.write()
+    assert scene.teller.session.kept == 0
+    _, version = scene.keeper.copied
+    await scene.keeper.changes("standby", log, version)
+    assert scene.teller.session.kept == 1
+    scene.tell()
+    monkeypatch.setattr(module, "COPY_S", -1.0)  # it does not come any more
+    await scene.keeper.write()
+    assert scene.teller.session.kept == 2
+
+
+async def test_a_volume_that_fails_keeps_nobody_waiting(scene: Scene) -> None:
+    await scene.keeper.write()
+    database = scene.keeper._database
+    assert database is not None
+    database.close()
+    scene.tell()
+    await scene.keeper.write()
+    assert scene.teller.session.kept == scene.teller.session.taken == 1
+    assert scene.keeper.writes["failed"] == 1
+
+
+async def test_without_a_path_nothing_is_kept() -> None:
+    scene = Scene(None)
+    await scene.keeper.open()
+    assert await scene.keeper.load() == {}
+    await scene.keeper.run()
+    scene.tell()
+    assert scene.teller.session.kept == 1
+    assert await scene.keeper.changes("standby", "", 0) is None
+
+
+async def test_the_last_moment_of_a_term_is_written(scene: Scene, tmp_path: Path) -> None:
+    running = asyncio.create_task(scene.keeper.run())
+    await asyncio.sleep(0)
+    scene.tell()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    other = Keeper(tmp_path / "kept.db", scene.stage.roll, lambda: UIDS)
+    await other.open()
+    kept = await other.load()
+    stage = Stage()
+    restore(stage.fleet, kept["uid-service"], stage.now_s, stage.unix_s)
+    assert stage.fleet.signals.endpoints.totals() == {"GET /feed": (1, 0)}
+    await other.close()
+
+
+async def test_everything_goes_on(scene: Scene) -> None:
+    """Endpoints, errors with samples, dependencies, visitors, crashes, revisions: all that a picture shows of more than now."""
+    from rollcall_agent.wire import facts
+
+    stage, teller = scene.stage, scene.teller
+    teller.tell(
+        [
+            *teller.answered("GET /feed", [0.01, 0.02], failures=1),
+            *teller.called("db", [0.01], failures={"timeout": 1}),
+            teller.failed("exception ValueError", 1),
+            (facts.VISITOR, 0, 7 << 8 | 3, 1),
+            (facts.DEATHS, 0, 11, 1),
+            (facts.UNANSWERED, 1, 11, 2),
+        ],
+        stage.now_s,
+    )
+    teller.session.accept_event({"type": "error", "error": "exception ValueError", "message": "no"}, stage.now_s)
+    teller.session.accept_event({"type": "death", "signal": 11, "module": "/m.so", "unanswered": 2}, stage.now_s)
+    teller.agent.answer([0.01, 0.02], errors=1)
+    stage.turn(teller)
+    before = stage.picture()
+    await scene.keeper.write()
+    kept = (await scene.keeper.load())["uid-service"]
+    after = Stage()
+    after.now_s = stage.now_s + 100  # another machine's clock
+    restore(after.fleet, kept, after.now_s, stage.unix_s)
+    after.roll.fold(after.now_s, stage.unix_s)
+    shown = after.picture()
+    assert shown.totals == before.totals
+    assert [(row.endpoint, row.requests, row.errors, row.unanswered) for row in shown.endpoints.rows] == [  # type: ignore[union-attr]
+        ("GET /feed", 2, 1, 2)
+    ]
+    assert shown.dependencies.rows[0].calls == 1  # type: ignore[union-attr]
+    assert shown.dependencies.rows[0].failed == 1  # type: ignore[union-attr]
+    assert shown.errors.by_type[0].total == 1  # type: ignore[index, union-attr]
+    assert [sample.message for sample in shown.errors.samples] == ["no"]  # type: ignore[union-attr]
+    assert (shown.visitors.hour, shown.visitors.day) == (1, 1)  # type: ignore[union-attr]
+    assert shown.crashes.total == before.crashes.total == 1  # type: ignore[union-attr]
+    assert [group.module for group in shown.crashes.groups] == ["/m.so"]  # type: ignore[union-attr]
+
+
+class Kube:
+    """The API server: it knows where the leader's pod is, or that it is not there."""
+
+    user = OURSELVES.name
+
+    def __init__(self, answer: dict[str, Any] | None) -> None:
+        self.answer = answer
+
+    async def request(self, method: str, path: str) -> dict[str, Any]:
+        if self.answer is None:
+            raise KubeError(404, "NotFound", path)
+        return self.answer
+
+
+def mirror(kube: Kube, port: int, keeper: Keeper) -> Mirror:
+    return Mirror(kube, keeper, "rollcall-system", "us", lambda: "them", lambda: b"", "rollcall-api", port)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("listens", "there", "gone"), [(True, True, False), (False, True, True), (False, False, True), (True, False, True)]
+)
+async def test_a_leader_is_gone_when_it_does_not_listen_or_its_pod_is_deleted(
+    scene: Scene, listens: bool, there: bool, gone: bool
+) -> None:
+    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    if not listens:
+        server.close()
+        await server.wait_closed()
+    kube = Kube({"status": {"podIP": "127.0.0.1"}} if there else None)
+    assert await mirror(kube, port, scene.keeper).gone("them") is gone
+    server.close()
+
+
+async def test_only_replicas_are_answered(scene: Scene) -> None:
+    scene.tell()
+    await scene.keeper.write()
+    api = KeptApi(scene.keeper, lambda: OURSELVES.name)
+    query = {"who": "us", "log": "", "version": "0"}
+    copied = decode(await api.answer(OURSELVES, query))
+    assert {row.service for row in copied.rows} == {"uid-service"}
+    for user in (User(""), User("system:serviceaccount:shop:default"), User("kubernetes-admin", ("system:masters",))):
+        with pytest.raises(RefusedError):
+            await api.answer(user, query)
+    with pytest.raises(RefusedError):
+        await KeptApi(scene.keeper, lambda: "").answer(User(""), query)
+    with pytest.raises(RefusedError):
+        await api.answer(OURSELVES, query | {"version": "²"})
+    with pytest.raises(ValueError, match=r".+"):
+        decode(encode(copied)[:-3])
