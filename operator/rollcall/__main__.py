@@ -7,7 +7,9 @@ rollcall-operator cleanup    remove what the operator made at run time (the char
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
+import resource
 import sys
 
 import uvloop
@@ -36,11 +38,19 @@ def main() -> None:
         else:
             from rollcall.operator import serve
 
+            _take_all_descriptors()
             uvloop.run(serve(settings))
     except SettingsError as error:
         parser.error(str(error))
     except KubeError as error:
         sys.exit(f"rollcall-operator: {error.message}")
+
+
+def _take_all_descriptors() -> None:
+    """As many connections as the container may have, not as many as a process gets that does not ask."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, cast
 
 from rollcall.ingest.strangers import Strangers
-from rollcall.model.roll import Roll, Session
+from rollcall.model.roll import MOST_REPORTS, Roll, Session
 from rollcall_agent.wire import WIRE_VERSION, frames, report
 
 HELLO_WITHIN_S = 5.0
@@ -86,6 +86,10 @@ class Terms(NamedTuple):
     probe_off: bool
     facts: bool
     points: int
+
+
+class _TooMuchError(Exception):
+    """An agent sends what no agent has to send; what else is in the same piece is not looked at."""
 
 
 class AgentConnection(asyncio.Protocol):
@@ -160,6 +164,8 @@ class AgentConnection(asyncio.Protocol):
             self._keep(data, at)
         except frames.FrameError as error:
             self.reject("BadFrame", str(error))
+        except _TooMuchError as error:
+            self.reject("TooMuch", str(error))
 
     def _keep(self, data: bytes, at: int) -> None:
         """Keep the beginning of a frame for what comes next, unless its length is impossible; nearly never: whole frames come
@@ -177,6 +183,8 @@ class AgentConnection(asyncio.Protocol):
         session, size = self._session, len(body)
         if session is None or size < SMALLEST_REPORT:
             raise frames.FrameError("REPORT before WELCOME" if session is None else f"REPORT of {size} bytes")
+        if not session.reports.spend(1, now_s):
+            raise _TooMuchError(f"more than {MOST_REPORTS} reports within a second")
         session.accept(body, now_s)
         counters = self._door.counters
         counters.reports += 1
@@ -210,6 +218,8 @@ class AgentConnection(asyncio.Protocol):
             self.reject(*refused)
 
     def _rare(self, kind: int, body: bytes) -> None:
+        if self._session is not None and not self._session.affords(body, self._door.now_s()):
+            raise _TooMuchError("more names, points, events and requests within a second than one agent has")
         if kind == frames.HELLO:
             self._hello(body)
         elif kind == frames.DEFINE:

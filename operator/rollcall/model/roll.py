@@ -28,6 +28,13 @@ MOST_POINTS_BYTES = 4 * points.MAX_POINTS * points.RECORD.size
 """Of one connection within a second."""
 
 
+MOST_REPORTS = 200
+"""Of one connection within a second; an agent that is told to hurry sends ten."""
+MOST_OTHERS_BYTES = 2 * 2**20
+"""Of names, points, events and requests of one connection within a second, each frame counted as `FRAME_BYTES` more."""
+FRAME_BYTES = 512
+
+
 class Budget:
     """So much within a second."""
 
@@ -76,6 +83,8 @@ class Session:
     known: int = 0
     """The highest number of FACTS that the agent told, or was told, over this connection."""
     defined: Defined = field(default_factory=Defined)
+    reports: Budget = field(default_factory=lambda: Budget(MOST_REPORTS))
+    _others_bytes: Budget = field(default_factory=lambda: Budget(MOST_OTHERS_BYTES))
     _facts_bytes: Budget = field(default_factory=lambda: Budget(MOST_FACTS_BYTES))
     _events: Budget = field(default_factory=lambda: Budget(MOST_EVENTS))
     _points_bytes: Budget = field(default_factory=lambda: Budget(MOST_POINTS_BYTES))
@@ -92,6 +101,10 @@ class Session:
         for fleet in self.fleets:
             fleet.accept(self.uid, body, now_s, live=self.live)
         self.live = True
+
+    def affords(self, body: bytes, now_s: float) -> bool:
+        """Whether one more frame that is neither report nor FACTS may be looked at."""
+        return self._others_bytes.spend(len(body) + FRAME_BYTES, now_s)
 
     def define(self, body: bytes) -> None:
         """Take in names of ids; raises FrameError when the body of the DEFINE is cut short."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Sequence
@@ -10,6 +11,8 @@ from typing import Any
 import jsonpatch
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rollcall.api import MonitoredService
 from rollcall.serve.webhook import MAX_BODY_BYTES, make_webhook_app
@@ -152,3 +155,47 @@ async def test_readyz_follows_the_operator(client: TestClient, backend: Backend)
         backend.ready = ready
         async with client.get("/readyz") as response:
             assert response.status == status
+
+
+VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def _broken(manifest: Any, path: list[int], value: Any) -> Any:
+    """The manifest with another value somewhere; `path` leads there, as far as it goes."""
+    if not path or not isinstance(manifest, dict | list) or not manifest:
+        return value
+    if isinstance(manifest, list):
+        at = path[0] % len(manifest)
+        return [_broken(each, path[1:], value) if number == at else each for number, each in enumerate(manifest)]
+    key = sorted(manifest)[path[0] % len(manifest)]
+    return manifest | {key: _broken(manifest[key], path[1:], value)}
+
+
+@given(
+    case=st.sampled_from(cases()),
+    path=st.lists(st.integers(0, 9), max_size=6),
+    value=VALUE,
+    whole=st.booleans(),
+)
+@settings(max_examples=150, deadline=None)
+def test_whatever_is_asked_is_allowed(case: Case, path: list[int], value: Any, whole: bool) -> None:
+    """Pods of which any part is something else; a patch that comes nevertheless can be applied."""
+    asked = review(case.pod)
+    if whole:
+        asked = _broken(asked, path, value)
+    else:
+        asked["request"]["object"] = _broken(case.pod, path, value)
+
+    async def scene() -> dict[str, Any]:
+        backend = Backend()
+        app = make_webhook_app(backend.find_services, lambda: SETTINGS, backend, lambda: True)
+        async with TestClient(TestServer(app)) as client:
+            return await answer(client, asked)
+
+    response = asyncio.run(scene())
+    if "patch" in response:
+        jsonpatch.apply_patch(asked["request"]["object"], patch_of(response))
