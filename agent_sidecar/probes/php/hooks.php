@@ -69,6 +69,29 @@ final class Hooks
      */
     public static function arm(): void
     {
+        $able = \function_exists('phpversion') ? (string) \phpversion(Request::$extension) : '';
+        if (\strncmp($able, '3', 1) !== 0) {
+            self::armWaiting();
+        }
+        \function_exists('curl_init') && \uopz_set_hook('curl_init', static function (): void {
+            Hooks::use('curl');
+        });
+        if (!isset($able[0]) || $able[0] === '1') {
+            require_once __DIR__ . '/catchers.php'; // our extension does not see what is thrown
+            Catchers::arm();
+        }
+        if (\extension_loaded('mysqli')) {
+            self::hookMethods('db', 'mysqli', ['__construct', 'real_connect']);
+            self::hookFunctions('db', ['mysqli_connect', 'mysqli_init', 'mysqli_real_connect']);
+        }
+        \extension_loaded('pdo') && \uopz_set_hook('PDO', '__construct', self::entry('db', 'PDO', '__construct'));
+        \extension_loaded('redis') && self::hookMethods('cache', 'Redis', ['connect', 'pconnect']);
+        \extension_loaded('memcached') && self::hookMethods('cache', 'Memcached', ['__construct']);
+    }
+
+    /** What waits without that anything has been opened, or opens it: our extension tells of it from a worker's second request on. */
+    private static function armWaiting(): void
+    {
         \function_exists('sleep') && \uopz_set_return('sleep', self::aroundFunction('sleep', 'sleep'), true);
         \function_exists('usleep') && \uopz_set_return('usleep', self::aroundFunction('sleep', 'usleep'), true);
         \function_exists('time_nanosleep') && \uopz_set_return('time_nanosleep', self::aroundFunction('sleep', 'time_nanosleep'), true);
@@ -94,21 +117,7 @@ final class Hooks
                 Steps::stands();
             }
         });
-        \function_exists('curl_init') && \uopz_set_hook('curl_init', static function (): void {
-            Hooks::use('curl');
-        });
-        if (!\function_exists('phpversion') || \strncmp((string) \phpversion(Request::$extension), '2', 1) !== 0) {
-            require_once __DIR__ . '/catchers.php'; // our extension does not see what is thrown
-            Catchers::arm();
-        }
-        if (\extension_loaded('mysqli')) {
-            self::hookMethods('db', 'mysqli', ['__construct', 'real_connect']);
-            self::hookFunctions('db', ['mysqli_connect', 'mysqli_init', 'mysqli_real_connect']);
-        }
-        \extension_loaded('pdo') && \uopz_set_hook('PDO', '__construct', self::entry('db', 'PDO', '__construct'));
         \extension_loaded('pgsql') && self::hookFunctions('db', ['pg_connect', 'pg_pconnect']);
-        \extension_loaded('redis') && self::hookMethods('cache', 'Redis', ['connect', 'pconnect']);
-        \extension_loaded('memcached') && self::hookMethods('cache', 'Memcached', ['__construct']);
     }
 
     /** The messages CALLS and, of an exception that a framework answered with a 5xx, ERROR; $failure is what else is known. */

@@ -177,6 +177,8 @@ def test_it_needs_no_c_library_and_no_certain_php() -> None:
         ["w", "sapi_module"],
         ["w", "zend_error_cb"],
         ["w", "zend_fetch_function_str"],
+        ["w", "zend_get_executed_filename"],
+        ["w", "zend_get_executed_lineno"],
         ["w", "zend_hash_str_find"],
         ["w", "zend_throw_exception_hook"],
     ]

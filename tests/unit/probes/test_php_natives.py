@@ -97,4 +97,4 @@ def test_a_request_without_calls_tells_none_also_after_one_with_calls(pod: Pod, 
 
 def test_the_hash_of_a_visitor_is_that_of_php(pod: Pod, agent: Listener) -> None:
     """By the extension, for texts of up to five blocks."""
-    assert call(fpm_of(pod).socket, PAGE, "m=hashes").endswith(b'[[],"2","2",true]')
+    assert call(fpm_of(pod).socket, PAGE, "m=hashes").endswith(b'[[],"3","3",true]')

@@ -1,4 +1,4 @@
-"""What a PHP request in flight is at, with the extensions uopz and excimer as Debian has them, and without."""
+"""What a PHP request in flight is at, with the extensions uopz and excimer as Debian has them, with ours, and without."""
 
 from __future__ import annotations
 
@@ -69,20 +69,35 @@ def step(agent: Listener, text: str) -> dict[str, Any]:
     return found
 
 
-def test_calls_that_wait_are_told_with_their_place_in_the_code(pod: Pod, agent: Listener, silent_url: str) -> None:
-    fpm = Fpm(pod, workers=1, **UOPZ)
+def places(url: str, lock: Path) -> dict[str, str]:
+    """The step of each kind of request."""
+    return {
+        "m=sleep": f"sleep sleep from nap (waits.php:{line_of('    sleep(2);')})",
+        "m=usleep": f"sleep usleep from {{main}} (waits.php:{line_of('usleep(1500000)')})",
+        "m=db": f"db PDO::query from Store->slow (waits.php:{line_of('query($text)->')})",
+        f"m=http&url={url}": f"http curl_exec from fetch (waits.php:{line_of('var_dump(curl_exec($handle)')})",
+        f"m=url&url={url}": f"http file_get_contents from {{main}} (waits.php:{line_of('@file_get_contents')})",
+        f"m=lock&file={lock}": f"lock flock from {{main}} (waits.php:{line_of('flock($file, LOCK_EX);')})",
+    }
+
+
+EXTENSIONS = {
+    # name: (options of php-fpm, whether our own is there, kinds of request that tell no step)
+    "uopz": (UOPZ, False, ()),
+    "ours": (BARE, True, ("m=db", "m=http")),
+    "both": (UOPZ, True, ()),
+}
+
+
+@pytest.mark.parametrize("name", EXTENSIONS)
+def test_calls_that_wait_are_told_with_their_place_in_the_code(pod: Pod, agent: Listener, silent_url: str, name: str) -> None:
+    options, native, untold = EXTENSIONS[name]
+    fpm = Fpm(pod, workers=1, native=native, **options)
     agent.finished(1)
     lock = pod.folder / "lock"
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        expected = {
-            "m=sleep": f"sleep sleep from nap (waits.php:{line_of('    sleep(2);')})",
-            "m=usleep": f"sleep usleep from {{main}} (waits.php:{line_of('usleep(1500000)')})",
-            "m=db": f"db PDO::query from Store->slow (waits.php:{line_of('query($text)->')})",
-            f"m=http&url={silent_url}": f"http curl_exec from fetch (waits.php:{line_of('var_dump(curl_exec($handle)')})",
-            f"m=url&url={silent_url}": f"http file_get_contents from {{main}} (waits.php:{line_of('@file_get_contents')})",
-            f"m=lock&file={lock}": f"lock flock from {{main}} (waits.php:{line_of('flock($file, LOCK_EX);')})",
-        }
+        expected = {key: text for key, text in places(silent_url, lock).items() if not key.startswith(untold or "-")}
         for number, (query, text) in enumerate(expected.items(), 2):
             request = Request(fpm, query)
             found = step(agent, text)
@@ -94,11 +109,28 @@ def test_calls_that_wait_are_told_with_their_place_in_the_code(pod: Pod, agent: 
     assert agent.errors == {}
 
 
-def test_a_step_that_is_over_is_not_told_any_more(pod: Pod, agent: Listener) -> None:
-    fpm = Fpm(pod, workers=1, **UOPZ)
+@pytest.mark.parametrize("name", EXTENSIONS)
+def test_a_step_that_is_over_is_not_told_any_more(pod: Pod, agent: Listener, name: str) -> None:
+    options, native, _ = EXTENSIONS[name]
+    fpm = Fpm(pod, workers=1, native=native, **options)
+    agent.finished(1)
     request = Request(fpm, "m=after")
     step(agent, "sleep sleep from nap")
     agent.until(lambda: [found["step"] for found in agent.steps()] == [""], "the sleep is over")
+    request.end()
+
+
+def test_a_worker_whose_stream_is_made_anew_goes_on_telling(pod: Pod, agent: Listener) -> None:
+    """The agent's process may end the stream at any time; the next request has another one."""
+    fpm = Fpm(pod, workers=1, **BARE)
+    fpm.get("ok")
+    agent.finished(2)
+    for _, connection in list(agent.source._sockets.values()):
+        connection.shutdown(socket.SHUT_RDWR)
+    fpm.get("ok")
+    agent.until(lambda: agent.file.totals.finished == 3, "a request on another stream")
+    request = Request(fpm, "m=sleep")
+    step(agent, "sleep sleep from nap")
     request.end()
 
 
@@ -158,7 +190,7 @@ def test_with_excimer_code_tells_where_it_is(pod: Pod, agent: Listener) -> None:
 
 
 def test_without_an_extension_nothing_is_claimed(pod: Pod, agent: Listener) -> None:
-    fpm = Fpm(pod, workers=1, **BARE)
+    fpm = Fpm(pod, workers=1, native=False, **BARE)
     request = Request(fpm, "m=usleep")
     [found] = agent.until(lambda: agent.steps(older_than_ms=400), "a request that takes long")
     assert (found["endpoint"], found["step"], found["step_ms"]) == ("GET /waits.php", "", None)

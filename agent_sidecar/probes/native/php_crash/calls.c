@@ -1,11 +1,13 @@
 /* Counts calls of PHP's functions that reach other services and that PHP code cannot stand in for: they warn, and the text of a
- * warning names the file of their caller. So ours takes the place of the function itself.
+ * warning names the file of their caller. So ours takes the place of the function itself. While it goes on it is a step, as are
+ * functions that wait for something else.
  */
 #include "php.h"
 
 enum { CONNECTIONS = 32, NAME_BYTES = 128, SAID_BYTES = 512 };
 
-enum kind { OPENS_URL, CONNECTS, ASKS };
+enum kind { OPENS_URL, CONNECTS, ASKS, WAITS, LOCKS, OPENS };
+static const char *const steps[] = {"http", "db", "db", "sleep", "lock", "http"};
 
 static const struct {
     const char *module, *name;
@@ -22,6 +24,13 @@ static const struct {
     {"pgsql", "pg_query", ASKS},
     {"pgsql", "pg_query_params", ASKS},
     {"pgsql", "pg_execute", ASKS},
+    {"standard", "sleep", WAITS},
+    {"standard", "usleep", WAITS},
+    {"standard", "time_nanosleep", WAITS},
+    {"standard", "flock", LOCKS},
+    {"sysvsem", "sem_acquire", LOCKS},
+    {"standard", "fsockopen", OPENS},
+    {"standard", "stream_socket_client", OPENS},
 };
 enum { FUNCTIONS = sizeof functions / sizeof functions[0] };
 
@@ -155,31 +164,42 @@ static uint64_t now_us(void) {
     return (uint64_t)now.seconds * 1000000u + (uint64_t)now.nanoseconds / 1000u;
 }
 
+/* Whether a call is none of our business; else what it leads to, where its arguments tell. */
+static int is_passed_on(enum kind kind, const struct text *first, char *name) {
+    if (is_calling) return 1;
+    if (kind == CONNECTS) name_database(name, first);
+    return (kind == OPENS_URL && !name_url(name, first)) || (kind == OPENS && begins(first->bytes, "unix:")); /* the probe's */
+}
+
 static void call(int number, struct frame *frame, struct value *result) {
     char name[NAME_BYTES] = "";
     enum kind kind = functions[number].kind;
     const struct value *first = rollcall_argument(frame);
-    if (is_calling || (kind == OPENS_URL && !name_url(name, rollcall_text(first)))) {
+    if (is_passed_on(kind, rollcall_text(first), name)) {
         former[number](frame, result);
         return;
     }
-    if (kind == CONNECTS) name_database(name, rollcall_text(first));
     const void *connection = pointer_of(first);
     uint64_t thrown = rollcall_thrown_count(), start = now_us();
+    int is_told = rollcall_step(steps[kind], functions[number].name, frame, start);
     is_calling = 1;
     said[said_length = 0] = 0;
     former[number](frame, result); /* after a fatal error it does not come back */
     is_calling = 0;
+    uint64_t end = now_us();
+    if (is_told) rollcall_step_over(end);
+    if (kind >= WAITS) return;
     int has_failed = (result->type & TYPE) == IS_FALSE || thrown != rollcall_thrown_count();
     if (kind == CONNECTS && !has_failed) remember(pointer_of(result), name); /* as of other clients, no call */
-    else rollcall_tell_call(kind == ASKS ? name_of(connection) : name, has_failed ? reason() : WENT_WELL, now_us() - start);
+    else rollcall_tell_call(kind == ASKS ? name_of(connection) : name, has_failed ? reason() : WENT_WELL, end - start);
 }
 
 #define STANDS_IN(number) \
     static void at_##number(struct frame *frame, struct value *result) { call(number, frame, result); }
-STANDS_IN(0) STANDS_IN(1) STANDS_IN(2) STANDS_IN(3) STANDS_IN(4) STANDS_IN(5)
-STANDS_IN(6) STANDS_IN(7) STANDS_IN(8) STANDS_IN(9) STANDS_IN(10)
-static const php_handler ours[] = {at_0, at_1, at_2, at_3, at_4, at_5, at_6, at_7, at_8, at_9, at_10};
+STANDS_IN(0) STANDS_IN(1) STANDS_IN(2) STANDS_IN(3) STANDS_IN(4) STANDS_IN(5) STANDS_IN(6) STANDS_IN(7) STANDS_IN(8)
+STANDS_IN(9) STANDS_IN(10) STANDS_IN(11) STANDS_IN(12) STANDS_IN(13) STANDS_IN(14) STANDS_IN(15) STANDS_IN(16) STANDS_IN(17)
+static const php_handler ours[] = {at_0, at_1, at_2,  at_3,  at_4,  at_5,  at_6,  at_7,  at_8,
+                                   at_9, at_10, at_11, at_12, at_13, at_14, at_15, at_16, at_17};
 _Static_assert(sizeof ours / sizeof ours[0] == FUNCTIONS, "one for each function");
 
 void rollcall_calls_begin_process(void) {

@@ -70,6 +70,6 @@ const struct value *rollcall_argument(const struct frame *frame) {
 }
 
 const struct text *rollcall_text(const struct value *value) {
-    static const struct text none = {0, 0, 0, {}};
+    static const struct text none = {0, 0, 0, ""};
     return (value->type & TYPE) == IS_STRING ? value->is.pointer : &none;
 }

@@ -68,6 +68,12 @@ struct frame {
     uint64_t words[16]; /* 7.0: 12, later 10 */
 };
 
+/* zend_class_entry */
+struct class {
+    char type;
+    const struct text *name;
+};
+
 typedef void (*php_handler)(struct frame *frame, struct value *result);
 
 extern char module_registry[] __attribute__((weak)); /* HashTable of all extensions by name */
@@ -107,6 +113,11 @@ void rollcall_tell_counted(void);
 void rollcall_tell_thrown(const char *text);
 void rollcall_tell_call(const char *name, int reason, uint64_t micros);
 void rollcall_tell_nothing(void);
+
+void rollcall_steps_begin(void); /* of a request */
+int rollcall_step(const char *kind, const char *function, const struct frame *frame, uint64_t now_us); /* whether it was told */
+void rollcall_step_over(uint64_t now_us);
+
 void rollcall_answers_begin_process(void);
 
 void rollcall_hash(char *hex, const unsigned char *key, const unsigned char *text, size_t length);

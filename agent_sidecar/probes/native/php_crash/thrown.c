@@ -6,11 +6,6 @@
  */
 #include "php.h"
 
-struct class { /* zend_class_entry */
-    char type;
-    const struct text *name;
-};
-
 struct object { /* zend_object */
     uint32_t references, kind, handle, more;
     const struct class *class;
@@ -38,7 +33,7 @@ static char *add(char *to, const struct text *text, size_t most) {
 }
 
 static char *add_value(char *to, const struct value *value, size_t most) {
-    static const struct text none = {0, 0, 0, {}};
+    static const struct text none = {0, 0, 0, ""};
     return add(to, (value->type & TYPE) == IS_STRING ? value->is.pointer : &none, most);
 }
 

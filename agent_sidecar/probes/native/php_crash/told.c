@@ -1,6 +1,6 @@
 /* What the probe is told: it reads the version of this extension by PHP's own function phpversion().
  *
- * `1`, or `2` when exceptions are seen, then `w` when warnings are counted, else `-`; then, if this request has had any, a line feed and calls of dependencies, a
+ * `1`, `2` when exceptions are seen, `3` when also steps are told; then `w` when warnings are counted, else `-`; then, if this request has had any, a line feed and calls of dependencies, a
  * line feed and what was thrown last (class, message, file and line with tabs between them). Each call is `C`, the number of its
  * name, its reason (`REASON_ERROR` and so on) and its microseconds with spaces between them, and a tab; names are numbered from 0
  * as they come, with `N` before and a tab behind. Calls for which there is no room are added up: `F`, name, reason, how many, and
