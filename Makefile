@@ -36,16 +36,24 @@ CLUSTER = $(BIN)/python -m pytest -q --durations=15 tests/cluster -m patient $(B
 .PHONY: test test-unit test-cluster
 test: native ## All tests, unit to cluster; installs and builds what is missing
 	@$(BIN)/python -m tests.harness.packages
-	@$(CLUSTER); cluster=$$?; $(BIN)/python -m pytest -q --durations=15 $(BESIDE) tests/unit && exit $$cluster
+	@$(CLUSTER); cluster=$$?; $(BIN)/python -m pytest -q --durations=15 $(BESIDE) tests/unit tests/web && exit $$cluster
 test-unit: native ## The tests that need no cluster, in a minute
 	@$(BIN)/python -m tests.harness.packages
-	@$(BIN)/python -m pytest -q $(BESIDE) tests/unit
+	@$(BIN)/python -m pytest -q $(BESIDE) tests/unit tests/web
 test-cluster: native ## The tests against a real cluster
 	@$(CLUSTER)
 
 .PHONY: fuzz
 fuzz: native ## Property tests with new examples, many of them
 	@ROLLCALL_FUZZ=1 $(BIN)/python -m pytest -q $(BESIDE) tests/unit/wire tests/unit/model tests/unit/agent tests/unit/ingest
+
+# The page's bundle is committed, so that only who changes web/ needs node; a test compares it with its sources.
+.PHONY: web web-images
+web: ## Build the web page from web/ into the operator's package (needs node 18 or later)
+	@command -v npm >/dev/null || { echo "the web page is built by node 18 or later with npm, which is not here; what is committed works without" >&2; exit 1; }
+	@cd web && npm ci --silent --no-audit --no-fund && npm run --silent check && npm run --silent build
+web-images: $(VENV)/ready ## Write the pictures of the web page into docs/images
+	@$(BIN)/python -m pytest -q tests/web -k pictures --images
 
 .PHONY: accuracy
 accuracy: native ## Each signal against an independent truth, on the cluster; writes the table of docs/accuracy.md

@@ -10,6 +10,7 @@
     GET /v1/operator                      version and own cost of the operator
     GET /v1/openapi.json                  all this for programs
     GET /replica/kept                     for other replicas alone: what this one keeps
+    GET /                                 the page that shows it (serve.web)
 
 Errors are {"error": sentence} with a fitting status. A slow reader gets fewer frames, never older ones.
 """
@@ -32,6 +33,7 @@ from rollcall.serve.access import Access, RefusedError
 from rollcall.serve.openapi import document
 from rollcall.serve.publisher import Publisher
 from rollcall.serve.stream import Frame, Reader, number_of, stream, wanted_of
+from rollcall.serve.web import add_page
 
 Why = Callable[[str, str], Awaitable[object]]
 """What is to be said of a pod, by namespace and name; None when there is none."""
@@ -62,6 +64,7 @@ def make_live_app(
     app.router.add_get("/v1/operator", live.operator)
     app.router.add_get("/v1/openapi.json", _openapi)
     app.router.add_get("/replica/kept", live.kept)
+    add_page(app.router)
     return app
 
 

@@ -139,7 +139,7 @@ async def test_what_is_no_name_is_asked_of_nobody(http: TestClient[Any, Any], pa
         ("/v1/services/shop/newsfeed/history?at=5", "nothing is kept of second 5"),
         ("/v1/why/shop/nobody", 'there is no pod "nobody" in namespace "shop"'),
         ("/v2/services", "/v2/services: Not Found; try /v1/services"),
-        ("/", "try /v1/services"),
+        ("/v1", "try /v1/services"),
     ],
 )
 async def test_what_is_not_there(http: TestClient[Any, Any], path: str, words: str) -> None:

@@ -1,0 +1,192 @@
+// The page: which view, how old what it shows is, and the keys.
+import { Stream, Trouble } from "./api";
+import { attribute, forgetColours, h, replace, text } from "./dom";
+import { span } from "./format";
+import { PodView } from "./pod";
+import { Service } from "./service";
+import { exchange, signOut, token } from "./session";
+import { refused, signInCard } from "./states";
+import type { View } from "./view";
+import { Wall } from "./wall";
+
+const OLD_S = 2, VERY_OLD_S = 60;
+const root = document.documentElement;
+const main = document.getElementById("main") as HTMLElement;
+const notice = document.getElementById("notice") as HTMLElement;
+const crumb = h("span", { class: "crumb" });
+const live = h("span", { class: "chip none" }, "…");
+const filter = h("input", { type: "search", placeholder: "Filter  /", "aria-label": "Filter", autocomplete: "off", spellcheck: "false" });
+const help = h("dialog", { "aria-label": "Keys" },
+  h("h2", {}, "Keys"),
+  ...[["/", "filter tiles or pods"], ["j k", "next and previous"], ["Enter", "open it"], ["Esc", "back; clears the filter first"], ["t", "light or dark"], ["?", "this list"]]
+    .map(([keys, words]) => h("p", {}, h("kbd", {}, keys ?? ""), ` ${words}`)),
+  h("p", {}, "Drag over the dots to list these requests. A click on a chart is a moment with an address of its own, to share for 15 minutes."),
+  h("form", { method: "dialog" }, h("button", {}, "Close")));
+let view: View | null = null;
+let stream: Stream | null = null;
+let heard: number | null = null;
+let trouble: Trouble | null = null;
+let waiting = false;
+let carded = "";
+
+function theme(change = false): void {
+  const kept = localStorage.getItem("theme");
+  let wanted = kept ?? (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark");
+  if (change) localStorage.setItem("theme", (wanted = wanted === "light" ? "dark" : "light"));
+  attribute(root, "data-theme", wanted);
+  forgetColours();
+  view?.renew?.();
+}
+
+function draw(): void {
+  if (waiting) return;
+  waiting = true;
+  requestAnimationFrame(() => {
+    waiting = false;
+    view?.draw();
+  });
+}
+
+/** How old it is, said of every number from two seconds on. */
+function age(): void {
+  const seconds = heard === null ? 0 : (performance.now() - heard) / 1000;
+  const stale = heard !== null && seconds > OLD_S;
+  root.classList.toggle("stale", stale);
+  root.style.setProperty("--age", `"${span(seconds)}"`);
+  attribute(live, "class", `chip ${heard === null ? "none" : stale ? "warn" : "good"}`);
+  text(live, heard === null ? "… connecting" : stale ? `! ${span(seconds)} old` : "● live");
+  if (!stale && trouble === null) {
+    if (notice.dataset["age"]) text(notice, "");
+    delete notice.dataset["age"];
+  } else if (heard !== null) {
+    notice.dataset["age"] = "1";
+    const what = seconds > VERY_OLD_S ? "This is no picture of now: it" : "What you see";
+    text(notice, `${what} is ${span(seconds)} old: ${trouble?.sentence ?? "nothing comes from the operator"}. It is tried again by itself.`);
+  }
+}
+
+function failed(found: Trouble | null): void {
+  trouble = found;
+  if (!found) return;
+  if (found.status === 401) {
+    signOut();
+    return card(signInCard(found.sentence, route));
+  }
+  const words = `${found.status} ${found.sentence}`;
+  if (words !== carded && ([403, 404].includes(found.status) || heard === null)) card(refused(found, route), found.status !== 0 && found.status !== 503);
+  if (view === null) carded = words;
+  age();
+}
+
+/** Instead of a view; one that may still become live keeps its stream. */
+function card(element: HTMLElement, end = true): void {
+  if (end) close();
+  heard = null;
+  shown = null;
+  replace(main, element);
+  age();
+}
+
+function close(): void {
+  stream?.close();
+  view?.close?.();
+  stream = view = null;
+}
+
+interface Route { make: () => View; path: string; crumbs: [string, string][]; filter: boolean }
+let shown: Route | null = null;
+
+function routeOf(hash: string): Route {
+  const [path = "", query = ""] = hash.replace(/^#/, "").split("?"), parameters = new URLSearchParams(query);
+  const [, kind, namespace, name, pod, podName] = path.split("/").map((part) => { try { return decodeURIComponent(part); } catch { return part; } });
+  if (kind === "s" && namespace && name) {
+    const api = `/v1/services/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}/stream?rate=4&with=seconds,points&since=0`;
+    const service: [string, string] = [`${namespace}/${name}`, `#/s/${namespace}/${name}`];
+    if (pod === "pod" && podName)
+      return { make: () => new PodView(main, namespace, name, podName), path: api.replace("seconds,", ""), crumbs: [service, [podName, ""]], filter: false };
+    const at = Number(parameters.get("at"));
+    return { make: () => new Service(main, namespace, name, at > 0 ? at : null), path: api, crumbs: [service], filter: true };
+  }
+  const wanted = parameters.get("namespace");
+  const limit = wanted ? `&namespace=${encodeURIComponent(wanted)}` : "";
+  return { make: () => new Wall(main, wanted), path: `/v1/services/stream?rate=4${limit}`, crumbs: wanted ? [[wanted, ""]] : [], filter: true };
+}
+
+function route(): void {
+  close();
+  heard = trouble = null;
+  carded = "";
+  text(notice, "");
+  if (!token()) return card(signInCard("", route));
+  const next = (shown = routeOf(location.hash));
+  document.title = [...next.crumbs.map(([words]) => words), "Rollcall"].join(" · ");
+  replace(crumb, ...next.crumbs.flatMap(([words, href]) => [" / ", href ? h("a", { href }, words) : words]));
+  filter.hidden = !next.filter;
+  filter.value = "";
+  replace(main, h("p", { class: "quiet" }, "Waiting for the first picture…"));
+  let begun = false;
+  stream = new Stream(next.path, {
+    event: (name, data) => {
+      if (!begun || shown !== next) {
+        begun = true;
+        shown = next;
+        carded = "";
+        view?.close?.();
+        view = next.make();
+      }
+      if (name === "message") heard = performance.now();
+      view?.event(name, data);
+      draw();
+    },
+    trouble: failed,
+  });
+  age();
+}
+
+function step(by: number): void {
+  const rows = [...document.querySelectorAll<HTMLElement>("[data-row]")];
+  if (!rows.length) return;
+  const now = rows.indexOf(document.activeElement as HTMLElement);
+  rows[Math.min(rows.length - 1, Math.max(0, now < 0 ? 0 : now + by))]?.focus();
+}
+
+function back(): void {
+  if (filter.value) {
+    filter.value = "";
+    view?.filter("");
+    return draw();
+  }
+  if (document.activeElement === filter) return filter.blur();
+  const parts = location.hash.split("?")[0]?.split("/") ?? [];
+  location.hash = location.hash.includes("?at=") || parts[4] === "pod" ? parts.slice(0, 4).join("/") : "#/";
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
+  if (event.key === "Escape") return back();
+  if ((event.target as HTMLElement).tagName === "INPUT") {
+    if (event.key === "Enter" && event.target === filter) step(0);
+    return;
+  }
+  const keys: Record<string, () => void> = { "/": () => filter.focus(), j: () => step(1), k: () => step(-1), t: () => theme(true), "?": () => help.showModal() };
+  const found = keys[event.key];
+  if (!found) return;
+  event.preventDefault();
+  found();
+});
+filter.addEventListener("input", () => {
+  view?.filter(filter.value);
+  draw();
+});
+window.addEventListener("hashchange", route);
+window.addEventListener("resize", () => view?.renew?.());
+matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => theme());
+
+replace(document.getElementById("top") as HTMLElement,
+  h("h1", {}, h("a", { href: "#/" }, "Rollcall"), crumb), live, h("span", { class: "space" }), filter,
+  h("button", { onclick: () => theme(true), "aria-label": "Light or dark" }, "◐"),
+  h("button", { onclick: () => help.showModal(), "aria-label": "Keys" }, "?"));
+document.body.append(help);
+theme();
+setInterval(age, 250);
+void exchange().catch(() => undefined).then(route);

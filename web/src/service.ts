@@ -1,0 +1,221 @@
+// One service: what it does now, what it did in the last 15 minutes, and who is to blame.
+import { Chart, Equalizer, spark } from "./charts";
+import * as columns from "./columns";
+import { attribute, h, replace, text } from "./dom";
+import { bandName, clock, count, duration, NONE, percent, span } from "./format";
+import { Past } from "./past";
+import { Dot, Scatter } from "./scatter";
+import { gapsOf } from "./states";
+import type { Dots, History, Mark, Num, Picture } from "./types";
+import { coverageChip, errorTone, figure, health, podsText, states, View } from "./view";
+import { save, share } from "./share";
+import { Shares } from "./shares";
+
+export class Service implements View {
+  private picture: Picture | null = null;
+  private past = new Past();
+  private words = "";
+  private charts: { chart: Chart; of: (past: Past) => Num[][] }[] = [];
+  private seconds = false;
+  private looked = 0;
+  private picked: (Dot & { key: number })[] | null = null;
+
+  private health = health();
+  private covered = coverageChip();
+  private buckets = states();
+  private message = h("p", { class: "dim" });
+  private moment = h("div", { class: "callout", hidden: true, role: "status" });
+  private callout = h("div", { class: "callout", hidden: true, role: "status" });
+  private figures = {
+    pods: figure("pods serving"), rate: figure("requests/s"), p50: figure("p50"), p95: figure("p95"), p99: figure("p99"),
+    errors: figure("errors"), flight: figure("in flight"), users: figure("users at once"), visitors: figure("visitors, 5 min"),
+  };
+  private equalizer: Equalizer;
+  private scatter: Scatter;
+  private rate = h("small");
+  private list = h("div", { hidden: true });
+  private shares = new Shares();
+  private now = (): number => this.picture?.at ?? 0;
+  private tables;
+  private dots = columns.dotTable();
+
+  constructor(main: HTMLElement, private namespace: string, private name: string, private at: number | null) {
+    const path = `${namespace}/${name}`;
+    this.tables = {
+      pods: columns.podTable(path, this.now, (canvas, pod) => { if (this.seconds) spark(canvas, this.past.ofPod(pod.uid), "band0"); }),
+      longest: columns.longestTable(), departures: columns.departureTable(this.now), endpoints: columns.endpointTable(),
+      dependencies: columns.dependencyTable(), errors: columns.errorTable(), samples: columns.sampleTable(),
+    };
+    const bars = h("canvas", { class: "equalizer", role: "img", "aria-label": "requests in flight, one bar per pod" });
+    this.equalizer = new Equalizer(bars, (pod) => { location.hash = `#/s/${path}/pod/${encodeURIComponent(pod)}`; });
+    const dots = h("canvas", { class: "scatter", role: "img", "aria-label": "requests of the last two minutes by response time" });
+    this.scatter = new Scatter(dots, (found) => this.pick(found));
+    replace(main, this.head(), this.moment, this.callout, this.panels(bars, dots));
+  }
+
+  private head(): HTMLElement {
+    return h("section", { "aria-label": "Now" },
+      h("div", { class: "head title" }, h("h2", {}, this.name), h("span", { class: "dim" }, this.namespace), this.health.element, this.covered.element, this.tools()),
+      this.message,
+      h("div", { class: "head" }, ...Object.values(this.figures).map((each) => each.element)),
+      h("div", {}, this.buckets.element));
+  }
+
+  private tools(): HTMLElement {
+    return h("span", { class: "tools" },
+      h("button", { onclick: () => share(`/v1/services/${this.namespace}/${this.name}`) }, "Copy command"),
+      h("button", { onclick: () => save(`${this.name}.csv`, new Blob([this.past.csv()], { type: "text/csv" })) }, "CSV"),
+      h("button", { onclick: () => this.png() }, "PNG"));
+  }
+
+  private panels(bars: HTMLCanvasElement, dots: HTMLCanvasElement): HTMLElement {
+    const panel = (title: string, width: string, ...content: (Node | string)[]): HTMLElement =>
+      h("section", { class: `panel ${width}`, "aria-label": title }, h("h3", {}, title, ...content.slice(1)), content[0]);
+    const failed = h("span", { class: "tools" },
+      h("button", { onclick: () => this.pick(this.scatter.failed().reverse()) }, "List failed"),
+      h("button", { onclick: () => this.pick(null) }, "Close list"));
+    return h("div", { class: "grid" },
+      panel("Requests per second", "w4", this.chart([{ label: "requests/s", tone: "band0", fill: true }], false, (past) => [past.series.requestsPerSecond]), h("small", {}, "click for a moment to share")),
+      panel("Response time", "w4", this.chart([{ label: "p50", tone: "good" }, { label: "p95", tone: "warn", dash: [6, 3] }, { label: "p99", tone: "bad", dash: [2, 3] }], true, (past) => [past.series.p50, past.series.p95, past.series.p99]), h("small", {}, "p50 ─  p95 ╌  p99 ┄")),
+      panel("Errors per second", "w4", this.chart([{ label: "errors/s", tone: "bad", fill: true }], false, (past) => [past.series.errorsPerSecond]), h("small", {}, "│ deployment  ┊ departure")),
+      panel("In flight", "w6", h("div", {}, bars, this.legend()), h("small", {}, "one bar per pod, one block per request; click for the pod")),
+      panel("Requests", "w6", h("div", {}, dots, this.list), this.rate, failed),
+      panel("Pods", "", this.tables.pods.element),
+      panel("Longest in flight", "w6", this.tables.longest.element),
+      panel("Where the time goes", "w6", this.shares.element),
+      panel("Dependencies", "w6", this.tables.dependencies.element),
+      panel("Endpoints", "w6", this.tables.endpoints.element),
+      panel("Departures", "w6", this.tables.departures.element),
+      panel("Errors", "w6", this.tables.errors.element),
+      panel("Samples of errors", "", this.tables.samples.element));
+  }
+
+  private legendBox = h("div", { class: "legend" });
+  private legend(): HTMLElement {
+    return this.legendBox;
+  }
+
+  private chart(lines: ConstructorParameters<typeof Chart>[1], seconds: boolean, of: (past: Past) => Num[][]): HTMLElement {
+    const box = h("div", { class: "chart" });
+    this.charts.push({ chart: new Chart(box, lines, seconds, (unix) => { location.hash = `#/s/${this.namespace}/${this.name}?at=${Math.floor(unix)}`; }), of });
+    return box;
+  }
+
+  event(name: string, data: unknown): void {
+    if (name === "message") this.picture = data as Picture;
+    if (name === "points") this.scatter.add(data as Dots);
+    if (name === "seconds") {
+      this.past.add(data as History);
+      this.looked = -1;
+    }
+  }
+
+  filter(words: string): void {
+    this.words = words.toLowerCase();
+  }
+
+  renew(): void {
+    for (const { chart } of this.charts) chart.renew();
+    this.looked = -1;
+    this.draw();
+  }
+
+  close(): void {
+    for (const { chart } of this.charts) chart.close();
+  }
+
+  draw(): void {
+    const picture = this.picture;
+    if (!picture) return;
+    this.seconds = this.looked < 0 || Math.floor(picture.at) !== this.looked;
+    if (this.seconds) {
+      this.past.look(picture);
+      this.looked = Math.floor(picture.at);
+      for (const { chart, of } of this.charts) chart.show([this.past.at, ...of(this.past)], this.past.marks, this.at);
+      this.drawMoment();
+    }
+    this.drawHead(picture);
+    const shown = (picture.roll ?? []).filter((pod) => `${pod.slot ?? ""} ${pod.name} ${pod.state} ${pod.reason ?? ""} ${pod.node ?? ""} ${pod.revision ?? ""}`.toLowerCase().includes(this.words));
+    this.equalizer.show(shown.map((pod) => ({ name: pod.name, bands: pod.inFlight?.bands ?? null, bad: pod.state === "silent" || pod.state === "bare" })));
+    attribute(this.equalizer.canvas, "aria-label", `requests in flight: ${picture.traffic.inFlight?.total ?? "not known"}, by pod`);
+    this.scatter.slowS = (picture.bandsMs[0] ?? 1000) / 1000;
+    this.scatter.draw(picture.at);
+    const rate = this.scatter.rate();
+    text(this.rate, rate === null ? "no request told yet; drag a region to list it" : `${percent(rate)} of all are shown: every slow (■) and failed (✕) one, a fair sample of the others; drag a region to list it`);
+    this.tables.pods.update(shown, this.words ? "No pod has this in its name, state or node." : undefined);
+    this.drawLists(picture);
+  }
+
+  private drawHead(picture: Picture): void {
+    const { traffic, visitors } = picture, { responseTime: time } = traffic;
+    this.health.update(picture.health.state);
+    this.covered.update(picture);
+    text(this.message, picture.health.message || picture.health.reason);
+    this.figures.pods.update(podsText(picture));
+    this.figures.rate.update(count(traffic.requestsPerSecond));
+    this.figures.p50.update(duration(time.p50));
+    this.figures.p95.update(duration(time.p95));
+    this.figures.p99.update(duration(time.p99));
+    this.figures.errors.update(percent(traffic.errorRatio), errorTone(traffic.errorRatio));
+    this.figures.flight.update(count(traffic.inFlight?.total ?? null));
+    this.figures.users.update(count(visitors?.concurrentUsers ?? null));
+    this.figures.visitors.update(count(visitors?.lastFiveMinutes ?? null));
+    this.buckets.update(picture.pods);
+    const said = gapsOf(picture);
+    this.callout.hidden = said.length === 0;
+    if (this.callout.textContent !== said.join("")) replace(this.callout, ...said.map((each) => h("p", {}, each)));
+    const legend = picture.bandsMs.concat(0).map((_, band) => `${bandName(picture.bandsMs, band)}`);
+    if (this.legendBox.textContent !== legend.join("")) replace(this.legendBox, ...legend.map((name, band) => h("span", {}, h("i", { class: `c${Math.min(band, 3)}` }), name)));
+  }
+
+  private drawLists(picture: Picture): void {
+    this.tables.longest.update(picture.longest ?? []);
+    this.tables.departures.update(picture.departures?.recent ?? []);
+    this.tables.endpoints.update(picture.endpoints?.rows ?? []);
+    this.tables.dependencies.update(picture.dependencies?.rows ?? []);
+    this.tables.errors.update(picture.errors.byType ?? []);
+    this.tables.samples.update(picture.errors.samples ?? []);
+    this.shares.update(picture);
+    if (this.picked) this.dots.update(this.picked);
+  }
+
+  /** `?at=`: what is kept of that second, above what is now. */
+  private drawMoment(): void {
+    if (this.at === null) return;
+    const place = this.past.place(this.at), { series } = this.past;
+    this.moment.hidden = false;
+    const live = h("a", { href: `#/s/${this.namespace}/${this.name}` }, "Back to now");
+    if (place < 0) {
+      replace(this.moment, h("p", {}, `Nothing is kept of ${clock(this.at)}: the operator keeps 15 minutes. `, live));
+      return;
+    }
+    const near = this.past.marks.filter((mark: Mark) => Math.abs(mark.at - (this.at ?? 0)) <= 5).map((mark) => `${mark.kind}: ${mark.what}${mark.count > 1 ? ` × ${mark.count}` : ""}`);
+    const flight = this.past.bands.reduce<Num>((sum, band) => (band[place] == null ? sum : (sum ?? 0) + (band[place] ?? 0)), null);
+    replace(this.moment, h("p", {}, h("strong", {}, `${clock(this.at)}, ${span(Math.max(0, this.now() - this.at))} ago: `),
+      `${this.past.health[place] ?? NONE}, ${this.past.pods["serving"]?.[place] ?? NONE} pods serving, ${count(series.requestsPerSecond[place] ?? null)} requests/s, p95 ${duration(series.p95[place] ?? null)}, ${count(series.errorsPerSecond[place] ?? null)} errors/s, ${count(flight)} in flight. ${near.join("; ")} `, live));
+  }
+
+  private pick(found: Dot[] | null): void {
+    this.picked = found && found.sort((a, b) => b.elapsed - a.elapsed).slice(0, 500).map((dot, key) => ({ ...dot, key }));
+    this.list.hidden = !this.picked;
+    replace(this.list, this.dots.element);
+    if (this.picked) this.dots.update(this.picked);
+  }
+
+  private png(): void {
+    const found = [...this.charts.map(({ chart }) => chart.canvas()), this.equalizer.canvas, this.scatter.canvas].filter((each) => each !== null);
+    const whole = document.createElement("canvas");
+    whole.width = Math.max(...found.map((each) => each.width));
+    whole.height = found.reduce((sum, each) => sum + each.height + 8, 0);
+    const context = whole.getContext("2d");
+    if (!context) return;
+    context.fillStyle = getComputedStyle(document.documentElement).backgroundColor;
+    context.fillRect(0, 0, whole.width, whole.height);
+    let y = 0;
+    for (const each of found) {
+      context.drawImage(each, 0, y);
+      y += each.height + 8;
+    }
+    whole.toBlob((blob) => blob && save(`${this.name}.png`, blob));
+  }
+}

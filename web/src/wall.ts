@@ -1,0 +1,90 @@
+// All services as tiles: one glance from five metres tells which one is ill.
+import { attribute, h, Keyed, replace, sheet, colour, text } from "./dom";
+import { bandName, count, duration, percent } from "./format";
+import { noService } from "./states";
+import type { Picture } from "./types";
+import { coverageChip, errorTone, figure, health, podsText, states, View } from "./view";
+
+export class Wall implements View {
+  private services: Picture[] = [];
+  private words = "";
+  private list = h("ul", { class: "tiles", "aria-label": "Services" });
+  private empty = h("div", { hidden: true });
+  private tiles = new Keyed<Picture>(this.list, tile);
+  private shownEmpty = "";
+
+  constructor(main: HTMLElement, private namespace: string | null) {
+    replace(main, this.list, this.empty);
+  }
+
+  event(name: string, data: unknown): void {
+    if (name === "message") this.services = (data as { services: Picture[] }).services;
+  }
+
+  filter(words: string): void {
+    this.words = words.toLowerCase();
+  }
+
+  draw(): void {
+    const shown = this.services.filter((each) => `${each.namespace}/${each.name} ${each.health.state}`.toLowerCase().includes(this.words));
+    this.tiles.update(shown, (each) => `${each.namespace}/${each.name}`);
+    this.list.classList.toggle("few", this.services.length <= 6);
+    const state = this.services.length === 0 ? "none" : shown.length === 0 ? "filtered" : "";
+    if (state === this.shownEmpty) return;
+    this.shownEmpty = state;
+    this.empty.hidden = state === "";
+    if (state === "none") replace(this.empty, noService(this.namespace));
+    if (state === "filtered") replace(this.empty, h("p", { class: "quiet" }, "No service has this in its name. Esc shows all."));
+  }
+
+  renew(): void {
+    this.draw();
+  }
+}
+
+function tile(first: Picture): { element: HTMLElement; update: (picture: Picture) => void } {
+  const state = health(), covered = coverageChip(), buckets = states();
+  const why = h("div", { class: "why dim" }), bands = h("canvas", { class: "mini", role: "img" });
+  const figures = { pods: figure("pods"), rate: figure("requests/s"), p95: figure("p95"), errors: figure("errors"), flight: figure("in flight") };
+  const link = h("a", { class: "tile", "data-row": true, href: `#/s/${first.namespace}/${first.name}` },
+    h("div", { class: "name" }, h("span", {}, first.name), state.element),
+    h("div", { class: "where" }, first.namespace, " ", covered.element),
+    why,
+    h("div", { class: "figures" }, ...Object.values(figures).map((each) => each.element)),
+    buckets.element, bands);
+  return {
+    element: h("li", {}, link),
+    update: (picture) => {
+      const { traffic } = picture;
+      attribute(link, "data-health", picture.health.state);
+      state.update(picture.health.state);
+      covered.update(picture);
+      text(why, picture.health.state === "Healthy" ? "" : picture.health.message || picture.health.reason);
+      figures.pods.update(podsText(picture));
+      figures.rate.update(count(traffic.requestsPerSecond));
+      figures.p95.update(duration(traffic.responseTime.p95));
+      figures.errors.update(percent(traffic.errorRatio), errorTone(traffic.errorRatio));
+      figures.flight.update(count(traffic.inFlight?.total ?? null));
+      buckets.update(picture.pods);
+      drawBands(bands, picture);
+    },
+  };
+}
+
+/** In flight by band: a block each up to forty, then shares of the width. */
+function drawBands(canvas: HTMLCanvasElement, picture: Picture): void {
+  const flight = picture.traffic.inFlight;
+  attribute(canvas, "aria-label", flight
+    ? `in flight: ${flight.bands.map((many, band) => `${many} ${bandName(picture.bandsMs, band)}`).join(", ")}`
+    : "requests in flight are not known");
+  const made = sheet(canvas);
+  if (!made || !flight) return;
+  const { context, width, height } = made, unit = width / Math.max(40, flight.total), gap = unit > 4 ? 2 : 0;
+  let x = 0;
+  flight.bands.forEach((many, band) => {
+    context.fillStyle = colour(`band${Math.min(band, 3)}`);
+    if (gap) for (let each = 0; each < many; each += 1) context.fillRect(x + each * unit, 12, unit - gap, height - 16);
+    else context.fillRect(x, 12, many * unit, height - 16);
+    x += many * unit;
+  });
+}
