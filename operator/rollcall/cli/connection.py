@@ -11,7 +11,7 @@ import contextlib
 import re
 import shutil
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -20,6 +20,7 @@ import yaml
 from kubernetes import client as kube
 from kubernetes import config as kube_config
 from kubernetes.client.exceptions import ApiException
+from yarl import URL
 
 _FORWARDING = re.compile(rb"Forwarding from 127\.0\.0\.1:(\d+)")
 _FORWARD_WITHIN_S = 10.0
@@ -163,6 +164,18 @@ class LiveApi:
         self._session = session
         self._base = base
         self._caller = caller
+
+    @asynccontextmanager
+    async def any(self, path: str, headers: Mapping[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A response with whatever status; raises what aiohttp raises."""
+        async with self._session.get(
+            URL(self._base + path, encoded=True),
+            ssl=self._caller.tls,
+            server_hostname=self._caller.target.server_name,
+            headers={**headers, **self._caller.headers},
+            allow_redirects=False,
+        ) as response:
+            yield response
 
     @asynccontextmanager
     async def get(self, path: str) -> AsyncIterator[aiohttp.ClientResponse]:

@@ -12,6 +12,7 @@ from rollcall import __version__
 from rollcall.cli import output as formats
 from rollcall.cli.connection import Caller, CliError, Target, identify
 from rollcall.cli.cost import run_cost
+from rollcall.cli.dashboard import run_dashboard
 from rollcall.cli.doctor import run_doctor
 from rollcall.cli.inject import inject_command
 from rollcall.cli.parts import HELP, run_get, run_part
@@ -117,6 +118,22 @@ def why(
     formats.check(output, ("table", "json"))
     caller = identify(Target(context, kubeconfig, namespace, operator_namespace, operator_name))
     run_why(caller, pod, output=output)
+
+
+@app.command()
+def dashboard(
+    namespace: Namespace = None,
+    all_namespaces: AllNamespaces = False,
+    port: Annotated[int, typer.Option(help="Local port; 0 takes a free one.", min=0, max=65535)] = 0,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    operator_namespace: OperatorNamespace = "rollcall-system",
+    operator_name: OperatorName = "rollcall",
+) -> None:
+    """The web page, at a local address that signs you in with your kubeconfig; all namespaces unless one is named."""
+    caller = identify(Target(context, kubeconfig, namespace, operator_namespace, operator_name))
+    run_dashboard(caller, namespace=None if all_namespaces else namespace, port=port, browser=browser)
 
 
 app.command(name="inject")(inject_command)
