@@ -24,6 +24,7 @@ _C = {"cc": "gcc", "/usr/include/stdio.h": "libc6-dev"}
 _BUILD_TOOLS = {"buildah": "buildah", "debootstrap": "debootstrap"}
 _MODULES = "/usr/lib/php/20220829"
 _TEST_TOOLS = {
+    "chromium": "chromium",
     "php-fpm8.2": "php8.2-fpm",
     "php": "php8.2-cli",
     "/usr/include/php/20220829/main/php.h": "php8.2-dev",

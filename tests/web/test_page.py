@@ -1,0 +1,302 @@
+"""What people see and do: wall, service, pod, keys, moments, and the states in which there is little to see."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.web.conftest import Site
+from tests.web.world import World
+
+Open = Callable[..., Page]
+SERVICE = "#/s/shop/newsfeed"
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
+HOSTILE = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}}javascript:alert(3)"
+
+
+def tile(page: Page, name: str) -> str:
+    expect(page.locator(f"a.tile[href='#/s/{name}']")).to_be_visible()
+    return page.locator(f"a.tile[href='#/s/{name}']").inner_text()
+
+
+def serious(page: Page) -> list[str]:
+    """What axe finds, serious or worse."""
+    # The engine is put in by the browser's own tools: the page's policy lets no other script in.
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{each['id']}: {each['nodes'][0]['html']}" for each in found if each["impact"] in ("serious", "critical")
+    ]  # fmt: skip
+
+
+def test_the_wall_tells_each_service_at_a_glance(site: Site, open_page: Open) -> None:
+    page = open_page(f"{site.url}/")
+    expect(page.locator("a.tile")).to_have_count(3)
+    feed = tile(page, "shop/newsfeed")
+    assert "9/11" in feed
+    assert "81 % of the pods report" in feed
+    assert "1 silent" in feed
+    assert "1 bare" in feed
+    assert "of the pods report" not in tile(page, "bank/ledger")
+    mail = tile(page, "shop/mail")
+    assert mail.count("–") >= 4, "no data is a dash"
+    assert " 0 " not in mail.replace("0 %", "").replace("\n", " ").replace("0/2", "")
+    expect(page.locator("#top .chip")).to_have_text("● live")
+    assert serious(page) == []
+
+
+def test_a_service_has_its_charts_tables_and_dots(site: Site, open_page: Open) -> None:
+    site.do(lambda world: world.error("throughput exceeded"))
+    page = open_page(f"{site.url}/{SERVICE}")
+    expect(page.get_by_role("heading", name="newsfeed", exact=True)).to_be_visible()
+    expect(page.locator(".u-wrap canvas")).to_have_count(3)
+    expect(page.get_by_role("table", name="Pods").locator("tbody tr")).to_have_count(11)
+    for name, words in (
+        ("Pods", "newsfeed-09"),
+        ("Pods", "bare · WebhookUnavailable"),
+        ("Longest requests in flight", "recv photos.py:88"),
+        ("Dependencies", "dynamodb newsfeed"),
+        ("Endpoints", "GET /feed/{id}"),
+        ("Departures", "OOMKilled"),
+        ("Errors by type", "exception DynamoDBThrottled"),
+        ("Samples of errors", "throughput exceeded"),
+    ):
+        expect(page.get_by_role("table", name=name, exact=True)).to_contain_text(words)
+    expect(page.get_by_label("Requests", exact=True)).to_contain_text(re.compile(r"\d+ % of all are shown"))
+    expect(page.get_by_label("Where the time goes", exact=True)).to_contain_text("waiting for dependencies: dynamodb newsfeed")
+    ink = "canvas => new Set(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data).size"
+    for canvas in ("canvas.scatter", "canvas.equalizer"):
+        assert page.locator(canvas).evaluate(ink) > 20
+    assert serious(page) == []
+
+
+def test_dots_of_a_region_are_listed(site: Site, open_page: Open) -> None:
+    page = open_page(f"{site.url}/{SERVICE}")
+    expect(page.get_by_label("Requests", exact=True)).to_contain_text("of all are shown")
+    box = page.locator("canvas.scatter").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.55, box["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 2, box["y"] + box["height"] * 0.45, steps=3)
+    page.mouse.up()
+    rows = page.get_by_role("table", name="Requests of the region").locator("tbody tr")
+    expect(rows.first).to_contain_text("GET /")
+    expect(rows.first).to_contain_text(" s")
+    page.get_by_role("button", name="List failed").click()
+    expect(rows.first).to_contain_text("✕ 5xx")
+    page.get_by_role("button", name="Close list").click()
+    expect(rows.first).not_to_be_visible()
+
+
+def test_a_pod_and_why_it_is_as_it_is(site: Site, open_page: Open) -> None:
+    page = open_page(f"{site.url}/{SERVICE}/pod/newsfeed-5d8f7c-e5")
+    expect(page.get_by_role("heading", name="newsfeed-5d8f7c-e5", exact=True)).to_be_visible()
+    expect(page.locator("main")).to_contain_text("newsfeed-5d8f7c-e5 is serving.")
+    expect(page.get_by_role("table", name="Longest requests in flight")).to_contain_text("GET /photos/{id}")
+    expect(page.locator("main")).to_contain_text("of 512 MiB")
+    assert serious(page) == []
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("heading", name="newsfeed", exact=True)).to_be_visible()
+    page.goto(f"{site.url}/{SERVICE}/pod/newsfeed-5d8f7c-y8")
+    expect(page.locator("main")).to_contain_text("OOMKilled. the kernel killed it")
+
+
+def test_everything_by_keyboard(site: Site, open_page: Open) -> None:
+    page = open_page(f"{site.url}/")
+    expect(page.locator("a.tile")).to_have_count(3)
+    page.keyboard.press("/")
+    page.keyboard.type("newsf")
+    expect(page.locator("a.tile")).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(page.locator("a.tile")).to_have_count(3)
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    expect(page.locator("a.tile").first).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{site.url}/#/s/bank/ledger")
+    expect(page.get_by_role("table", name="Pods").locator("tbody tr")).to_have_count(3)
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("t")
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
+    page.keyboard.press("Escape")
+    expect(page).to_have_url(f"{site.url}/#/")
+
+
+def test_a_moment_is_shared_by_its_address(site: Site, open_page: Open) -> None:
+    at = int(time.time()) - 40
+    page = open_page(f"{site.url}/{SERVICE}?at={at}")
+    expect(page.get_by_role("status").filter(has_text="ago:")).to_contain_text("requests/s, p95")
+    page.get_by_role("link", name="Back to now").click()
+    expect(page).to_have_url(f"{site.url}/{SERVICE}")
+    page.goto(f"{site.url}/{SERVICE}?at={at - 5000}")
+    expect(page.locator("main")).to_contain_text("Nothing is kept of")
+
+
+def test_what_is_seen_can_be_taken_away(site: Site, open_page: Open) -> None:
+    page = open_page(f"{site.url}/{SERVICE}")
+    expect(page.locator(".u-wrap canvas")).to_have_count(3)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV").click()
+    rows = Path(download.value.path()).read_text().splitlines()
+    assert rows[0].startswith("at,requestsPerSecond,errorsPerSecond,p50,p95,p99,users,coverage,inFlightBand0")
+    assert len(rows) > 100
+    assert len({len(row.split(",")) for row in rows}) == 1
+    with page.expect_download() as download:
+        page.get_by_role("button", name="PNG").click()
+    assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
+
+
+def test_nothing_old_is_shown_as_live_and_it_heals_itself(site: Site, open_page: Open) -> None:
+    page = open_page(f"{site.url}/{SERVICE}")
+    expect(page.locator("#top .chip")).to_have_text("● live")
+    site.down()
+    try:
+        expect(page.locator("#top .chip")).to_have_text(re.compile(r"! \d+ s old"))
+        expect(page.locator("#notice")).to_contain_text("What you see is")
+        aged = "document.querySelectorAll('.stale b.num').length"
+        assert page.evaluate(aged) >= 9
+        shown = "getComputedStyle(document.querySelector('.figure b'), '::after').content"
+        assert re.search(r"\d+ s", page.evaluate(shown))
+        page.evaluate("() => { const now = performance.now.bind(performance); performance.now = () => now() + 3.6e6; }")
+        expect(page.locator("#notice")).to_contain_text("This is no picture of now: it is 1 h old")
+        page.evaluate("() => { const now = performance.now.bind(performance); performance.now = () => now() - 3.6e6; }")
+    finally:
+        site.up()
+    expect(page.locator("#top .chip")).to_have_text("● live")
+    expect(page.locator("#notice")).to_have_text("")
+
+
+def test_an_operator_that_cannot_be_reached_from_the_start(site: Site, open_page: Open) -> None:
+    page = open_page(f"{site.url}/")
+    expect(page.locator("a.tile")).to_have_count(3)
+    site.down()
+    try:
+        page.evaluate("location.hash = '#/s/bank/ledger'")
+        expect(page.get_by_role("heading", name="The operator cannot be reached")).to_be_visible()
+        assert serious(page) == []
+    finally:
+        site.up()
+    expect(page.get_by_role("heading", name="ledger", exact=True)).to_be_visible()
+
+
+def test_who_is_not_signed_in_is_told_how(site: Site, open_page: Open) -> None:
+    page = open_page(f"{site.url}/", token=None)
+    expect(page.locator("main")).to_contain_text("rollcall dashboard")
+    assert serious(page) == []
+    page.get_by_label(re.compile("Or paste a bearer token")).fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator("main")).to_contain_text("the bearer token is not valid in this cluster")
+    page.locator("#token").fill("t-alice")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator("a.tile")).to_have_count(3)
+    assert "t-alice" not in page.url
+
+
+def test_who_may_read_one_namespace_finds_it(site: Site, open_page: Open) -> None:
+    def limit(world: World, may: set[str] | None) -> None:
+        world.may = may
+
+    site.do(lambda world: limit(world, {"shop"}))
+    try:
+        page = open_page(f"{site.url}/")
+        expect(page.get_by_role("heading", name="You may not read this")).to_be_visible()
+        expect(page.locator("main")).to_contain_text("may not get monitoredservices/live")
+        assert serious(page) == []
+        page.locator("#namespace").fill("shop")
+        page.get_by_role("button", name="Show it").click()
+        expect(page.locator("a.tile")).to_have_count(2)
+    finally:
+        site.do(lambda world: limit(world, None))
+    page.goto(f"{site.url}/#/s/shop/nothing")
+    expect(page.get_by_role("heading", name="It is not there")).to_be_visible()
+
+
+def test_without_a_service_the_manifest_is_shown_and_the_first_appears_by_itself(empty_site: Site, open_page: Open) -> None:
+    page = open_page(f"{empty_site.url}/")
+    expect(page.get_by_role("heading", name="No MonitoredService yet")).to_be_visible()
+    expect(page.locator("main")).to_contain_text("kind: MonitoredService")
+    assert serious(page) == []
+    fleet = empty_site.do(lambda world: world.service("shop", "newsfeed"))
+    expect(page.locator("a.tile")).to_have_count(1)
+    page.goto(f"{empty_site.url}/{SERVICE}")
+    expect(page.locator("main")).to_contain_text("No pod has the labels of this service")
+    empty_site.do(lambda world: world.pod(fleet, "a1", silent=True))
+    expect(page.locator("main")).to_contain_text("No pod reports: nothing is known of the traffic")
+    assert page.locator(".figure", has_text="requests/s").inner_text().startswith("–")
+
+
+def test_what_pods_say_is_never_markup(empty_site: Site, open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.web.world.ENDPOINTS", (HOSTILE, "GET /x", "GET /y", "GET /z"))
+    monkeypatch.setattr("tests.web.world.DEPENDENCY", HOSTILE)
+
+    def build(world: World) -> None:
+        fleet = world.service("shop", "newsfeed")
+        hung: list[dict[str, object]] = [{"id": HOSTILE, "endpoint": HOSTILE, "elapsed_ms": 9000, "step": HOSTILE, "worker": 1}]
+        pod = world.pod(fleet, "a1", failing=0.5, hung=hung)
+        del pod
+        world.past(5)
+        world.error(HOSTILE, HOSTILE)
+
+    empty_site.do(build)
+    page = open_page(f"{empty_site.url}/{SERVICE}")
+    for name in ("Endpoints", "Dependencies", "Longest requests in flight", "Samples of errors"):
+        expect(page.get_by_role("table", name=name, exact=True)).to_contain_text("<script>alert(2)</script>")
+    page.get_by_role("button", name="List failed").click()
+    expect(page.get_by_role("table", name="Requests of the region")).to_contain_text("onerror=alert(1)")
+    assert page.locator("main img, main script, main [onerror]").count() == 0
+    assert page.evaluate("document.scripts.length") == 1
+
+
+def test_the_policy_stops_scripts_and_frames(site: Site, open_page: Open) -> None:
+    page = open_page(f"{site.url}/", quiet=True)
+    expect(page.locator("a.tile")).to_have_count(3)
+    attempt = "document.body.innerHTML = '<p>'"
+    assert page.evaluate(f"() => {{ try {{ {attempt}; }} catch (error) {{ return error.name; }} }}") == "TypeError"
+    frame = open_page("about:blank", token=None)
+    frame.set_content(f"<iframe src='{site.url}/'></iframe>")
+    assert frame.frames[-1].locator("#main").count() == 0
+
+
+def test_on_a_phone_nothing_is_cut_off(site: Site, open_page: Open) -> None:
+    page = open_page(f"{site.url}/{SERVICE}", **PHONE)
+    expect(page.locator(".u-wrap canvas")).to_have_count(3)
+    for place in ("#/", SERVICE, f"{SERVICE}/pod/newsfeed-5d8f7c-e5"):
+        page.goto(f"{site.url}/{place}")
+        expect(page.locator("#top .chip")).to_have_text("● live")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.goto(f"{site.url}/#/")
+    expect(page.locator("a.tile")).to_have_count(3)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "options"),
+    [
+        ("web-wall", "#/", {"viewport": {"width": 1440, "height": 620}}),
+        ("web-service", SERVICE, {"viewport": {"width": 1440, "height": 1080}}),
+        ("web-service-light", SERVICE, {"viewport": {"width": 1440, "height": 1080}, "color_scheme": "light"}),
+        ("web-pod", f"{SERVICE}/pod/newsfeed-5d8f7c-e5", {"viewport": {"width": 1440, "height": 980}}),
+        ("web-phone", SERVICE, PHONE),
+    ],
+)
+def test_pictures_for_the_documents(
+    site: Site, open_page: Open, request: pytest.FixtureRequest, name: str, place: str, options: dict[str, object]
+) -> None:
+    """`make web-images` writes them; any other run checks that they are there and that the page can be drawn so."""
+    page = open_page(f"{site.url}/{place}", **options)
+    expect(page.locator("#top .chip")).to_have_text("● live")
+    if "light" in name:
+        assert serious(page) == []
+    if request.config.getoption("--images"):
+        page.wait_for_timeout(2500)
+        page.screenshot(path=IMAGES / f"{name}.png")
+    assert (IMAGES / f"{name}.png").stat().st_size > 10_000
