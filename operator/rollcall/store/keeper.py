@@ -84,15 +84,22 @@ class Keeper:
 
     async def run(self) -> None:
         """While this replica leads: a moment each second until cancelled, and one last."""
-        if self._database is None:
-            return
         try:
             while True:
                 started_s = time.monotonic()
-                await self.write()
+                await self._try_to_write()
                 await asyncio.sleep(max(EVERY_S / 2, started_s + EVERY_S - time.monotonic()))
         finally:
+            await self._try_to_write()
+
+    async def _try_to_write(self) -> None:
+        """A job that ends ends the term: whatever is wrong with what is kept, this replica goes on leading."""
+        try:
             await self.write()
+        except Exception:
+            _log.exception("this moment is not kept")
+            self.writes["failed"] += 1
+            self._keeping(False)
 
     async def write(self) -> None:
         """Write this moment, and tell agents of what is kept."""

@@ -80,11 +80,28 @@ async def test_a_volume_that_fails_keeps_nobody_waiting(scene: Scene) -> None:
     assert scene.keeper.writes["failed"] == 1
 
 
+async def test_whatever_goes_wrong_the_term_goes_on(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(module, "keep", fail)
+    running = asyncio.create_task(scene.keeper.run())
+    while not scene.keeper.writes["failed"]:
+        await asyncio.sleep(0)
+    assert not running.done()
+    scene.tell()
+    assert scene.teller.session.kept == 1
+    running.cancel()
+
+
 async def test_without_a_path_nothing_is_kept() -> None:
     scene = Scene(None)
     await scene.keeper.open()
     assert await scene.keeper.load() == {}
-    await scene.keeper.run()
+    running = asyncio.create_task(scene.keeper.run())
+    await asyncio.sleep(0)
+    assert not running.done(), "a job that ends ends the term"
+    running.cancel()
     scene.tell()
     assert scene.teller.session.kept == 1
     assert await scene.keeper.changes("standby", "", 0) is None
