@@ -14,6 +14,7 @@ from rollcall.api.quantities import QuantityError, parse_quantity
 from rollcall.inject import names
 from rollcall.inject.containers import Application, choose
 from rollcall.inject.workloads import REVISION_LABELS, workload_name
+from rollcall.kube.sharing import share
 from rollcall.model.departures import ContainerEnd, NodeFacts, PodEnd
 from rollcall.model.states import AgentContainer, PodFacts
 
@@ -50,6 +51,12 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     owner_references: list[Owner] = []
+
+    def __post_init__(self) -> None:
+        share(self, "labels", tuple(self.labels.items()))
+        share(self, "annotations", tuple(self.annotations.items()))
+        if self.owner_references:
+            share(self, "owner_references", tuple(self.owner_references))
 
 
 class Running(msgspec.Struct, frozen=True, rename="camel"):
@@ -92,6 +99,10 @@ class ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
     state: ContainerState = ContainerState()
     last_state: ContainerState = ContainerState()
 
+    def __post_init__(self) -> None:
+        share(self, "last_state", self.last_state)
+        share(self, "state", self.state)
+
     def terminations(self) -> Iterator[Terminated]:
         """The ends that can be seen at this moment, the older first."""
         for state in (self.last_state, self.state):
@@ -121,6 +132,12 @@ class Container(msgspec.Struct, frozen=True):
     image: str = ""
     resources: Resources = Resources()
 
+    @property
+    def key(self) -> tuple[object, ...]:
+        """All that is known of it."""
+        resources = self.resources
+        return self.name, self.image, tuple(resources.requests.items()), tuple(resources.limits.items())
+
 
 class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
     """Of the spec."""
@@ -130,6 +147,10 @@ class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
     restart_policy: str = "Always"
     containers: list[Container] = []
     init_containers: list[Container] = []
+
+    def __post_init__(self) -> None:
+        share(self, "containers", tuple(each.key for each in self.containers))
+        share(self, "init_containers", tuple(each.key for each in self.init_containers))
 
 
 class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
@@ -142,6 +163,9 @@ class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
     conditions: list[Condition] = []
     init_container_statuses: list[ContainerStatus] = []
     container_statuses: list[ContainerStatus] = []
+
+    def __post_init__(self) -> None:
+        share(self, "conditions", tuple(self.conditions))
 
 
 class Pod(msgspec.Struct, frozen=True):
