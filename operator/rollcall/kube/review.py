@@ -42,7 +42,7 @@ class PodIdentity:
 
 
 class _Memory:
-    """Answers by key, each until its time is over; the oldest go first when there are too many."""
+    """Answers by key, each until its time is over; the oldest go when theirs is, or when there are too many."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -53,8 +53,10 @@ class _Memory:
         return until > self._clock(), answer
 
     def put(self, key: bytes, answer: Any, keep_s: float) -> None:
-        self._answers[key] = (self._clock() + keep_s, answer)
-        while len(self._answers) > MOST:
+        now_s = self._clock()
+        self._answers.pop(key, None)
+        self._answers[key] = (now_s + keep_s, answer)
+        while len(self._answers) > MOST or next(iter(self._answers.values()))[0] <= now_s:
             self._answers.popitem(last=False)
 
 
@@ -64,16 +66,22 @@ class Reviews:
     def __init__(self, client: Client, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._users = _Memory(clock)
+        self._pods = _Memory(clock)
         self._rights = _Memory(clock)
 
     async def user(self, token: str, audience: str | None = None) -> User | None:
         """Whose token this is, None when it is nobody's or made for another audience."""
-        if not token:
-            return None  # the API server would call the question itself invalid
-        key = hashlib.sha256(f"{audience}\0{token}".encode()).digest()
+        key = _key(token, audience)
         known, answer = self._users.get(key)
         if known:
             return cast("User | None", answer)
+        user = await self._review(token, audience)
+        self._users.put(key, user, REMEMBER_S if user else REMEMBER_NO_S)
+        return user
+
+    async def _review(self, token: str, audience: str | None) -> User | None:
+        if not token:
+            return None  # the API server would call the question itself invalid
         spec: dict[str, Any] = {"token": token} | ({"audiences": [audience]} if audience else {})
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec}
         status = (await self._client.request("POST", "/apis/authentication.k8s.io/v1/tokenreviews", review))["status"]
@@ -82,12 +90,21 @@ class Reviews:
             found = status.get("user", {})
             extra = tuple((name, tuple(values)) for name, values in (found.get("extra") or {}).items())
             user = User(found.get("username", ""), tuple(found.get("groups") or ()), extra)
-        self._users.put(key, user, REMEMBER_S if user else REMEMBER_NO_S)
         return user
 
     async def pod(self, token: str) -> PodIdentity | None:
-        """The pod that an agent's token is bound to, None when the token is not good for us."""
-        user = await self.user(token, TOKEN_AUDIENCE)
+        """The pod that an agent's token is bound to, None when the token is not good for us. Nothing else of the answer is
+        kept: there are thousands of agents."""
+        key = _key(token, TOKEN_AUDIENCE)
+        known, answer = self._pods.get(key)
+        if known:
+            return cast("PodIdentity | None", answer)
+        pod = self._bound(await self._review(token, TOKEN_AUDIENCE))
+        self._pods.put(key, pod, REMEMBER_S if pod else REMEMBER_NO_S)
+        return pod
+
+    @staticmethod
+    def _bound(user: User | None) -> PodIdentity | None:
         if user is None or not user.name.startswith(_SERVICE_ACCOUNT):
             return None
         extra = dict(user.extra)
@@ -120,3 +137,7 @@ class Reviews:
         allowed = bool(answer["status"].get("allowed"))
         self._rights.put(key, allowed, 30.0 if allowed else REMEMBER_NO_S)
         return allowed
+
+
+def _key(token: str, audience: str | None) -> bytes:
+    return hashlib.sha256(f"{audience}\0{token}".encode()).digest()

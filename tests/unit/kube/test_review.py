@@ -112,12 +112,22 @@ async def test_memory_is_bounded_and_holds_no_token(monkeypatch: pytest.MonkeyPa
     asker, api, _ = reviews(GOOD)
     for number in range(5):
         await asker.pod(f"secret-{number}")
-    assert len(asker._users._answers) == 3
-    assert b"secret" not in repr(asker._users._answers).encode()
+    assert len(asker._pods._answers) == 3
+    assert b"secret" not in repr(asker._pods._answers).encode()
     await asker.pod("secret-4")
     assert len(api.asked) == 5
     await asker.pod("secret-0")
     assert len(api.asked) == 6
+
+
+async def test_what_is_over_is_let_go() -> None:
+    """Pods come and go for weeks; their tokens are not kept until there are too many."""
+    asker, _, clock = reviews(GOOD)
+    for number in range(9):
+        await asker.pod(f"secret-{number}")
+    clock.now_s += review.REMEMBER_S
+    await asker.pod("secret-3")
+    assert len(asker._pods._answers) == 1
 
 
 async def test_rights_are_asked_as_that_user_and_remembered_by_place() -> None:
