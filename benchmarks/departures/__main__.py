@@ -1,18 +1,19 @@
 """Why pods left, against what was done to them: over 500 departures of all causes at once, and how many have the right one.
 
-    python -m benchmarks.departures [--keep]
+    python -m benchmarks.departures [--gap SECONDS] [--keep]
 
 A real API server with its controllers and scheduler, nodes that are objects, and a kubelet for all of them that says of pods
 what real ones say. The operator's own watching and judging runs in this process. What each pod leaves for is known here, as
 it is done here: by scaling, rolling, evicting, tainting, deleting, by priorities, by nodes that fall silent or are deleted, and
-by ends of containers. Ends with 1 when fewer than 99 % are right. The cluster is one of its own name, so that one for tests may
-run beside it.
+by ends of containers. With a gap, nobody watches for so long in the middle of it. Ends with 1 when fewer than 99 % are right.
+The cluster is one of its own name, so that one for tests may run beside it.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import sys
 import time
 from collections import Counter
@@ -26,7 +27,8 @@ import uvloop  # noqa: E402
 from benchmarks.departures.kubelet import NAMESPACE, SEATS, Kubelet, make_nodes, now  # noqa: E402
 from benchmarks.departures.truth import Truth  # noqa: E402
 from rollcall.control.services import Services  # noqa: E402
-from rollcall.kube.client import Access, Client  # noqa: E402
+from rollcall.control.watch import ServiceWatch  # noqa: E402
+from rollcall.kube.client import Access, Client, KubeError  # noqa: E402
 from rollcall.model.departures import Verdict  # noqa: E402
 from rollcall.model.roll import Roll  # noqa: E402
 from rollcall.model.states import PodFacts  # noqa: E402
@@ -106,11 +108,33 @@ def table(truth: Truth, seen: Seen) -> float:
     return part
 
 
-async def measure(client: Client) -> float:
+async def look_away(watch: ServiceWatch, truth: Truth, seconds: float) -> None:
+    """Nothing is watched for so long while pods leave; then pods are listed again, and their owners three seconds later."""
+    while len(truth.causes) < 100:
+        await asyncio.sleep(0.1)
+    workloads = watch._workloads
+    for task in (watch._task, *workloads._tasks):
+        task.cancel()
+    await asyncio.sleep(seconds)
+    watch._informer._version = ""
+    watch._task = asyncio.create_task(watch._informer.run())
+    await asyncio.sleep(3)
+    owners = (*workloads._informers, workloads._jobs)
+    for informer in owners:
+        informer._version = ""
+    workloads._tasks = [asyncio.create_task(informer.run()) for informer in owners]
+
+
+async def measure(client: Client, gap_s: float) -> float:
     """One run."""
     await client.request(
         "POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     )
+    for _ in range(100):
+        with contextlib.suppress(KubeError):
+            await client.request("GET", f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/default")
+            break
+        await asyncio.sleep(0.2)
     await make_nodes(client)
     services, kubelet, truth, seen = Services(client, Roll()), Kubelet(client), Truth(client), Seen()
     manifest = {
@@ -124,6 +148,8 @@ async def measure(client: Client) -> float:
         watch = services.get((NAMESPACE, "leave"))
         assert watch is not None
         watch.ledger.left = seen.left  # type: ignore[method-assign]
+        if gap_s:
+            jobs.append(asyncio.ensure_future(look_away(watch, truth, gap_s)))
         await everything(client, truth, kubelet)
         until_s = time.monotonic() + 150
         while not truth.causes.keys() <= seen.causes.keys() and time.monotonic() < until_s:
@@ -141,7 +167,7 @@ async def run(given: argparse.Namespace) -> float:
     cluster = Cluster.up(given.name, provider="local", nodes=0)
     try:
         async with Client(Access.from_kubeconfig(cluster.kubeconfig)) as client:
-            return await measure(client)
+            return await measure(client, given.gap)
     finally:
         if not given.keep:
             cluster.down()
@@ -151,6 +177,7 @@ def main() -> None:
     """As the arguments say."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--name", default="departures", help="name of the cluster")
+    parser.add_argument("--gap", type=float, default=0.0, help="seconds for which nobody watches, in the middle of it")
     parser.add_argument("--keep", action="store_true", help="leave the cluster running")
     sys.exit(uvloop.run(run(parser.parse_args())) < NOT_RIGHT_BELOW)
 

@@ -197,7 +197,8 @@ def test_slots_and_totals_outlive_the_operator(leaving: Leaving, rollcall: Rollc
         "another operator has all slots",
     )  # fmt: skip
     assert slots(after) == slots(before)
-    assert after["departures"]["total"] == before["departures"]["total"]
+    for span in ("total", "lastHour", "last24h"):
+        assert after["departures"][span] == before["departures"][span], span
 
 
 def _total(leaving: Leaving, path: str) -> Json:

@@ -15,9 +15,9 @@ from collections.abc import Callable
 import aiohttp
 
 from rollcall.kube.client import Client, KubeError
-from rollcall.kube.objects import Pod
+from rollcall.kube.objects import Pod, unix
 from rollcall.model.bursts import Bursts
-from rollcall.model.departures import NodeFacts, OwnerFacts, Verdict, cause_of
+from rollcall.model.departures import NodeFacts, OwnerFacts, Verdict, asked_before_end, cause_of
 from rollcall.model.leavers import MISSED_PATIENCE_S, Leaver, Leavers
 from rollcall.model.ledger import Ledger
 
@@ -32,8 +32,17 @@ class Departing:
     """Of one service; `step` it a few times a second."""
 
     def __init__(
-        self, client: Client, ledger: Ledger, owner_of: OwnerOf, node_of: NodeOf, clock: Callable[[], float] = time.monotonic
+        self,
+        client: Client,
+        ledger: Ledger,
+        owner_of: OwnerOf,
+        node_of: NodeOf,
+        current: Callable[[], bool] = lambda: True,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.since = time.time()
+        """Pods that were created later are ours, also if they had finished when they were first seen."""
+        self._current = current
         self._client = client
         self._ledger = ledger
         self._owner_of = owner_of
@@ -49,7 +58,8 @@ class Departing:
         """A version of a pod."""
         uid, owner = pod.metadata.uid, _owner(pod)
         if pod.finished or pod.metadata.deletion_timestamp is not None:
-            self._leavers.leaves(uid, owner, pod, self._clock(), finished=pod.finished)
+            first, ours = asked_before_end(pod.end()), (unix(pod.metadata.creation_timestamp) or 0.0) > self.since
+            self._leavers.leaves(uid, owner, pod, self._clock(), finished=pod.finished, asked_first=first, ours=ours)
         else:
             self._leavers.stays(uid, owner)
 
@@ -57,7 +67,8 @@ class Departing:
         """A pod is not listed any more."""
         uid = pod.metadata.uid
         asked = pod.metadata.deletion_timestamp is not None or self._leavers.begun(uid)
-        self._leavers.gone(uid, _owner(pod), pod, self._clock(), missed=missed, held=not asked)
+        first = pod.metadata.deletion_timestamp is not None
+        self._leavers.gone(uid, _owner(pod), pod, self._clock(), missed=missed, held=not asked, asked_first=first)
         if not asked:
             task = asyncio.ensure_future(self._ask(pod))
             self._asking[uid] = task
@@ -95,7 +106,7 @@ class Departing:
     def step(self, unix_s: float) -> None:
         """Judge the pods that leave, and write down those that have left."""
         now_s = self._clock()
-        found = self._leavers.step(now_s, self._judge)
+        found = self._leavers.step(now_s, self._judge, current=self._current())
         for leaver in found.left:
             assert leaver.verdict is not None
             assert leaver.gone_s is not None

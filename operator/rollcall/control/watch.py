@@ -109,6 +109,11 @@ class NamespaceWorkloads:
     def _changed(self, _: Workload) -> None:
         self._on_change()
 
+    @property
+    def current(self) -> bool:
+        """Whether what is known of owners is as of now."""
+        return all(informer.following for informer in (*self._informers, self._jobs))
+
     def owner_of(self, pod: Pod, present: int) -> OwnerFacts | None:
         """What controls a pod; kinds that were not listed yet are not known."""
         kinds = zip((*WORKLOADS, "jobs"), (*self._informers, self._jobs), strict=True)
@@ -175,7 +180,7 @@ class ServiceWatch:
         self.service = service
         self.ledger = Ledger(time.time())
         self.ledger.kept(causes_of(service))
-        self.departing = Departing(client, self.ledger, workloads.owner_of, node_of)
+        self.departing = Departing(client, self.ledger, workloads.owner_of, node_of, lambda: workloads.current)
         self.namespace_enabled = True
         self._visitor_key = visitor_key
         self._terminations = Terminations()
@@ -248,6 +253,7 @@ class ServiceWatch:
         if self.selector != before:
             self._task.cancel()
             self.fleet.slots.close()
+            self.departing.since = time.time()
             for uid in {*self.pods, *self.fleet.pods}:
                 self._forget(uid)
                 self.departing.forget(uid)

@@ -89,6 +89,8 @@ class Informer(Generic[T]):
         self.watching = asyncio.Event()
         """Set when the first watch was answered: from then on nothing is told late."""
         self.relists = 0
+        self.following = False
+        """Whether a watch is open: what is known is as of now."""
         self.catching_up = False
         """Whether what `on_delete` is called for was deleted while nobody looked, and is told as it was known before."""
         self._client = client
@@ -164,13 +166,20 @@ class Informer(Generic[T]):
         limits = aiohttp.ClientTimeout(total=None, connect=10, sock_read=IDLE_S)
         async with self._client.open("GET", self._path, params=params, timeout=limits) as response:
             self.watching.set()
-            buffer = b""
-            async for chunk in response.content.iter_any():
-                lines = (buffer + chunk).split(b"\n")
-                buffer = lines.pop()
-                for line in lines:
-                    if line:
-                        self._version = self._event(line) or self._version
+            self.following = True
+            try:
+                await self._read(response)
+            finally:
+                self.following = False
+
+    async def _read(self, response: aiohttp.ClientResponse) -> None:
+        buffer = b""
+        async for chunk in response.content.iter_any():
+            lines = (buffer + chunk).split(b"\n")
+            buffer = lines.pop()
+            for line in lines:
+                if line:
+                    self._version = self._event(line) or self._version
 
     def _event(self, line: bytes) -> str:
         event = msgspec.json.decode(line, type=_Event)

@@ -225,10 +225,12 @@ class Pod(msgspec.Struct, frozen=True):
     def end(self, *, asked_first: bool = False) -> PodEnd:
         """What is to be known of a pod that leaves; `asked_first` as in PodEnd."""
         meta, status = self.metadata, self.status
-        deadline = unix(meta.deletion_timestamp)
+        deadline, grace_s = unix(meta.deletion_timestamp), meta.deletion_grace_period_seconds or 0
+        if deadline is not None and self.finished and not grace_s:
+            deadline = 0.0  # moved to the moment of the kubelet's own deletion: when it was asked for is not known any more
         disruption = next((c.reason for c in status.conditions if c.type == "DisruptionTarget" and c.status == "True"), None)
         return PodEnd(
-            asked_at=None if deadline is None else deadline - (meta.deletion_grace_period_seconds or 0),
+            asked_at=None if deadline is None else deadline - grace_s,
             asked_first=asked_first,
             phase=status.phase,
             reason=status.reason,

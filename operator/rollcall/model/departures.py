@@ -53,9 +53,9 @@ class PodEnd:
 
     asked_at: float | None = None
     """When its deletion was asked for: the deletionTimestamp less the grace; None when it was not. The API server moves it
-    when the kubelet has done its work, so it only serves where nothing was seen of the pod in between."""
+    when the kubelet has done its work, so it is only right in what was seen of the pod before; 0 is long ago."""
     asked_first: bool = False
-    """Whether it was seen to be deleted before it had finished."""
+    """Whether its deletion was asked for before it had finished, by what was seen of it first."""
     phase: str = "Running"
     reason: str = ""
     """Of the status: the kubelet's word for why it failed."""
@@ -121,6 +121,14 @@ def cause_of(pod: PodEnd, owner: OwnerFacts | None, node: NodeFacts | None) -> V
     return _by_disruption(pod, node) or _by_its_end(pod) or _by_owner(pod, owner, node)
 
 
+def asked_before_end(pod: PodEnd) -> bool:
+    """Whether the deletion of a pod was asked for before it had finished, as far as its times tell."""
+    if pod.asked_at is None or pod.phase not in ("Succeeded", "Failed"):
+        return pod.asked_at is not None
+    finished_at = max((end.finished_at for end in pod.ends if end.finished_at is not None), default=None)
+    return finished_at is None or finished_at >= pod.asked_at
+
+
 def _by_disruption(pod: PodEnd, node: NodeFacts | None) -> Verdict | None:
     if pod.disruption is None:
         return None
@@ -154,8 +162,7 @@ def _by_its_end(pod: PodEnd) -> Verdict | None:
     """It finished by itself, before its deletion was asked for. Kubelets also finish pods that are being deleted."""
     if pod.asked_first or pod.phase not in ("Succeeded", "Failed"):
         return None
-    finished_at = max((end.finished_at for end in pod.ends if end.finished_at is not None), default=None)
-    if pod.asked_at is not None and (finished_at is None or finished_at >= pod.asked_at):
+    if pod.asked_at is not None and asked_before_end(pod):
         return None
     if pod.phase == "Succeeded":
         return Verdict(Cause.COMPLETED, "its containers ended with exit code 0", True)

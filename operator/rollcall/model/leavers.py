@@ -67,28 +67,43 @@ class Leavers(Generic[T]):
         self._owner[uid] = owner
         self._staying.setdefault(owner, set()).add(uid)
 
-    def leaves(self, uid: str, owner: str, pod: T, now_s: float, *, finished: bool = False) -> None:
+    def leaves(
+        self,
+        uid: str,
+        owner: str,
+        pod: T,
+        now_s: float,
+        *,
+        finished: bool = False,
+        asked_first: bool = False,
+        ours: bool = False,
+    ) -> None:
         """A version of a pod that is being deleted or has finished. One that had finished before it was ever seen is none of
-        ours: it left in another time."""
+        ours, it left in another time; unless with `ours` it is known to be younger than our looking."""
         if uid in self._done:
             return
         leaver = self._leaving.get(uid)
         if leaver is None:
-            if finished and uid not in self._owner:
+            if finished and uid not in self._owner and not ours:
                 self._done.add(uid)
                 return
             leaver = self._begin(uid, owner, pod, now_s)
-            leaver.asked_first = not finished
+            leaver.asked_first = asked_first
         leaver.pod = pod
         if finished and leaver.gone_s is None:
             leaver.gone_s = now_s
 
-    def gone(self, uid: str, owner: str, pod: T, now_s: float, *, missed: bool = False, held: bool = False) -> None:
+    def gone(
+        self, uid: str, owner: str, pod: T, now_s: float, *, missed: bool = False, held: bool = False, asked_first: bool = False
+    ) -> None:
         """The object is not there any more. With `held`, perhaps it is: then `confirm` or `forget` follows."""
         if uid in self._done:
             self._done.discard(uid)
             return
-        leaver = self._leaving.get(uid) or self._begin(uid, owner, pod, now_s)
+        leaver = self._leaving.get(uid)
+        if leaver is None:
+            leaver = self._begin(uid, owner, pod, now_s)
+            leaver.asked_first = asked_first
         leaver.pod = pod
         leaver.missed = leaver.missed or missed
         leaver.object_gone = True
@@ -135,13 +150,13 @@ class Leavers(Generic[T]):
         leaver = self._leaving.get(uid)
         return leaver.verdict if leaver is not None else None
 
-    def step(self, now_s: float, judge: Callable[[Leaver[T]], Verdict]) -> Settled[T]:
-        """Judge those that are open."""
+    def step(self, now_s: float, judge: Callable[[Leaver[T]], Verdict], *, current: bool = True) -> Settled[T]:
+        """Judge those that are open; not `current` is when owners cannot be watched at this moment."""
         found: Settled[T] = Settled([], [])
         for uid, leaver in list(self._leaving.items()):
             if not leaver.settled:
                 leaver.verdict = judge(leaver)
-                patience_s = MISSED_PATIENCE_S if leaver.missed else PATIENCE_S
+                patience_s = MISSED_PATIENCE_S if leaver.missed or not current else PATIENCE_S
                 if leaver.held:
                     continue
                 if leaver.verdict.sure or now_s - leaver.since_s >= patience_s:

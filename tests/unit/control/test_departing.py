@@ -46,11 +46,17 @@ class Shop:
         self.departing._clock = scene.clock
         workloads = self.watch._workloads
         workloads._jobs.synced.set()
+        self.followed(True)
         self._sets = workloads._informers[3]
         self._deployments = workloads._informers[0]
         self.wants(3)
         scene.services._nodes.synced.set()
         self.node()
+
+    def followed(self, following: bool) -> None:
+        workloads = self.watch._workloads
+        for informer in (*workloads._informers, workloads._jobs):
+            informer.following = following
 
     def wants(self, replicas: int) -> None:
         meta = {"name": "newsfeed-7d9c", "uid": "r1", "ownerReferences": ref("Deployment", "newsfeed", "d")}
@@ -194,6 +200,43 @@ async def test_what_left_while_nobody_looked(shop: Shop) -> None:
     shop.wants(1)
     shop.step()
     assert shop.shown.total == {"ScaleIn": 2}
+
+
+async def test_owners_that_cannot_be_watched_are_waited_for(shop: Shop) -> None:
+    shop.followed(False)
+    shop.has(pod("c", leaving=True))
+    shop.loses(pod("c", leaving=True))
+    shop.step(3 * PATIENCE_S)
+    assert shop.shown.total == {}
+    shop.wants(2)
+    shop.followed(True)
+    shop.step()
+    assert shop.shown.total == {"ScaleIn": 1}
+
+
+async def test_first_seen_when_it_was_deleted_and_had_finished(shop: Shop) -> None:
+    """After a gap; then the API server moves its deletionTimestamp."""
+    ended = {"containerStatuses": [{"name": "web", "state": {"terminated": {"exitCode": 143, "finishedAt": GONE_AT}}}]}
+    last = msgspec.to_builtins(pod("c", "Failed", leaving=True, **ended))
+    last["metadata"] |= {"deletionTimestamp": "2026-01-01T00:10:32Z", "deletionGracePeriodSeconds": 0}
+    shop.has(pod("c", "Failed", leaving=True, **ended), pod("d"))
+    shop.loses(msgspec.convert(last, Pod))
+    shop.step(PATIENCE_S)
+    assert shop.shown.total == {"Deleted": 1}
+    last["metadata"] |= {"name": "b", "uid": "uid-b"}
+    shop.has(msgspec.convert(last, Pod))
+    shop.loses(msgspec.convert(last, Pod))
+    shop.step(PATIENCE_S)
+    assert shop.shown.total == {"Deleted": 2}
+
+
+async def test_born_and_finished_while_nobody_looked(shop: Shop) -> None:
+    ended = {"containerStatuses": [{"name": "web", "state": {"terminated": {"exitCode": 0}}}]}
+    shop.has(pod("old", "Succeeded", **ended))
+    shop.departing.since = 0.0
+    shop.has(pod("young", "Succeeded", **ended))
+    shop.step()
+    assert [(gone.name, gone.cause) for gone in shop.shown.recent or []] == [("young", "Completed")]
 
 
 async def test_the_status_tells_of_them(shop: Shop) -> None:

@@ -27,7 +27,7 @@ class Watched:
         return SCALE_IN if leaver.present > self.wanted else OPEN
 
     def leaves(self, uid: str, *, finished: bool = False) -> None:
-        self.leavers.leaves(uid, "owner", uid, self.now_s, finished=finished)
+        self.leavers.leaves(uid, "owner", uid, self.now_s, finished=finished, asked_first=not finished)
 
     def gone(self, uid: str, *, missed: bool = False) -> None:
         self.leavers.gone(uid, "owner", uid, self.now_s, missed=missed)
