@@ -75,6 +75,8 @@ class Mirror:
         self._trusted: tuple[bytes, ssl.SSLContext] | None = None
         self._leader = ("", "")
         """Pod and address of who was asked last."""
+        self._heard = ""
+        """The last leader that listened when we called."""
         self.copies = 0
         self.failing = False
         """Whether the last attempt to copy from another replica failed."""
@@ -95,16 +97,17 @@ class Mirror:
         self._leader = ("", "")
 
     async def gone(self, leader: str) -> bool:
-        """Whether a leader is dead: it does not listen any more where every replica does for as long as it lives, or its pod is
-        not there. One that just does not answer may live."""
+        """Whether a leader is dead: it refuses where it has listened, as every replica does for as long as it lives, or its pod
+        is not there. One that just does not answer may live, and a network that always refuses says nothing of it."""
         try:
             async with asyncio.timeout(GONE_WITHIN_S):
                 if self._leader[0] != leader or not self._leader[1]:
                     await self._find(leader)
                 _, writer = await asyncio.open_connection(self._leader[1], self._port)
                 writer.close()
+                self._heard = leader
         except ConnectionRefusedError:
-            return True
+            return self._heard == leader
         except KubeError as error:
             return error.status == 404
         except (aiohttp.ClientError, OSError, TimeoutError):

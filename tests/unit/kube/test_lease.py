@@ -185,6 +185,38 @@ def test_release_hands_over_at_once() -> None:
     simulate(scene())
 
 
+@pytest.mark.parametrize(("dead", "within_s"), [(True, 2 * RETRY_S), (False, DURATION_S + RETRY_S)])
+def test_a_holder_that_is_known_to_be_dead_is_not_waited_for(dead: bool, within_s: float) -> None:
+    async def scene() -> None:
+        contest = Contest(1)
+        asked: list[str] = []
+
+        async def gone(holder: str) -> bool:
+            asked.append(holder)
+            return dead and contest.lines[0].state == "refused"
+
+        began: list[float] = []
+        loop = asyncio.get_running_loop()
+        other = Lease(
+            Line(contest.api), "rollcall-system", "rollcall", "other", lambda _: began.append(loop.time()), loop.time, gone
+        )  # type: ignore[arg-type]
+        await contest.settle(3.3)
+        following = asyncio.create_task(other.run())
+        await contest.settle(3.0)
+        assert not began, "the holder lives"
+        contest.lines[0].state = "refused"  # its process is gone: it renews no more
+        contest.tasks[0].cancel()
+        died_s = loop.time()
+        await asyncio.sleep(DURATION_S + 2 * RETRY_S)
+        assert set(asked) == {"pod-0"}
+        assert began[0] - died_s <= within_s
+        assert dead or began[0] - died_s > 2 * RETRY_S
+        following.cancel()
+        await asyncio.wait({following})
+
+    simulate(scene())
+
+
 @pytest.mark.parametrize("state", ["hangs before", "hangs after", "refused", "error"])
 def test_a_leader_that_is_cut_off_stops_before_the_other_begins(state: str) -> None:
     async def scene() -> None:

@@ -183,18 +183,26 @@ def mirror(kube: Kube, port: int, keeper: Keeper) -> Mirror:
 
 
 @pytest.mark.parametrize(
-    ("listens", "there", "gone"), [(True, True, False), (False, True, True), (False, False, True), (True, False, True)]
+    ("listened", "listens", "there", "gone"),
+    [
+        (True, True, True, False),
+        (True, False, True, True),
+        (False, False, True, False),
+        (False, False, False, True),
+        (False, True, False, True),
+    ],
 )
-async def test_a_leader_is_gone_when_it_does_not_listen_or_its_pod_is_deleted(
-    scene: Scene, listens: bool, there: bool, gone: bool
+async def test_a_leader_is_gone_when_it_listens_no_more_or_its_pod_is_deleted(
+    scene: Scene, listened: bool, listens: bool, there: bool, gone: bool
 ) -> None:
-    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    asks = mirror(Kube({"status": {"podIP": "127.0.0.1"}} if there else None), server.sockets[0].getsockname()[1], scene.keeper)
+    if listened:
+        assert not await asks.gone("them")
     if not listens:
         server.close()
         await server.wait_closed()
-    kube = Kube({"status": {"podIP": "127.0.0.1"}} if there else None)
-    assert await mirror(kube, port, scene.keeper).gone("them") is gone
+    assert await asks.gone("them") is gone
     server.close()
 
 
