@@ -74,7 +74,7 @@ generate: $(VENV)/ready ## Write the CRD from its types
 
 .PHONY: bench
 bench: native ## All benchmarks, each a table
-	@for b in ingest fold probe_overhead php_probe agent_cost; do echo; echo "== $$b"; $(BIN)/python benchmarks/$$b.py || exit 1; done
+	@for b in ingest fold store probe_overhead php_probe agent_cost; do echo; echo "== $$b"; $(BIN)/python benchmarks/$$b.py || exit 1; done
 
 .PHONY: departures
 departures: $(VENV)/ready ## Over 500 pods leave for all causes on a real API server: how many are told right
