@@ -212,6 +212,9 @@ class OperatorMetrics(Collector):
 
 def _kept_families(store: Keeper, roll: Iterable[Fleet]) -> Iterator[Metric]:
     yield _by_label("rollcall_store_writes", "Moments that were written to the store, by result", "result", store.writes)
+    yield _by_label(
+        "rollcall_store_copies", "Copies of what the leader keeps, while this replica does not lead", "result", store.copies
+    )
     yield GaugeMetricFamily("rollcall_store_bytes", "Size of the store's file with its log", value=store.bytes)
     yield CounterMetricFamily(
         "rollcall_store_set_aside", "Files of the store that could not be used and were set aside", value=store.set_aside

@@ -40,6 +40,8 @@ class Keeper:
         self._copies: dict[str, tuple[int, float]] = {}
         self._untold: deque[tuple[int, list[Keepsake]]] = deque(maxlen=MOST_UNTOLD)
         self.writes: Counter[str] = Counter()
+        self.copies: Counter[str] = Counter()
+        """Of what another replica keeps, while that leads."""
         self.set_aside = 0
         self.bytes = 0
         self.written_s: float | None = None

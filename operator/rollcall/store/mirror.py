@@ -77,7 +77,6 @@ class Mirror:
         """Pod and address of who was asked last."""
         self._heard = ""
         """The last leader that listened when we called."""
-        self.copies = 0
         self.failing = False
         """Whether the last attempt to copy from another replica failed."""
 
@@ -134,12 +133,13 @@ class Mirror:
                 if self._leader[0] != leader or not self._leader[1]:
                     await self._find(leader)
                 await self._keeper.copy(decode(await self._ask(self._leader[1])))
-                self.copies += 1
+            self._keeper.copies["taken"] += 1
             self.failing = False
         except _ERRORS as error:
             if not self.failing:
                 _log.warning("what %s keeps was not copied: %s", leader, error or type(error).__name__)
             self.failing = True
+            self._keeper.copies["failed"] += 1
 
     async def _ask(self, address: str) -> bytes:
         host = f"[{address}]" if ":" in address else address
