@@ -32,7 +32,7 @@ from rollcall.model.roll import Key
 from rollcall.serve.access import Access, RefusedError
 from rollcall.serve.openapi import document
 from rollcall.serve.publisher import Publisher
-from rollcall.serve.stream import Frame, Reader, number_of, stream, wanted_of
+from rollcall.serve.stream import Frame, Reader, Streams, number_of, wanted_of
 from rollcall.serve.web import add_page
 
 Why = Callable[[str, str], Awaitable[object]]
@@ -101,6 +101,7 @@ class _Live:
     ) -> None:
         self._kept = kept
         self._publisher = publisher
+        self._streams = Streams(publisher)
         self._access = access
         self._operator_facts = operator_facts
         self._why = why
@@ -115,7 +116,7 @@ class _Live:
             raise RefusedError(400, "seconds and points are told of one service: ask for its stream")
         frame = await self._all(request)
         reader = Reader(self._publisher, wanted, lambda: None)
-        return await stream(request, self._publisher, frame, reader, wanted.rate, lambda: self._all(request))
+        return await self._streams.serve(request, frame, reader, wanted.rate, lambda: self._all(request))
 
     async def service(self, request: web.Request) -> web.StreamResponse:
         return _encoded(self._publisher.frame(await self._one(request)))
@@ -125,7 +126,7 @@ class _Live:
         key = await self._one(request)
         fleets, publisher = self._publisher.roll.fleets, self._publisher
         reader = Reader(publisher, wanted, lambda: fleets.get(key))
-        return await stream(request, publisher, lambda: publisher.frame(key), reader, wanted.rate, lambda: self._one(request))
+        return await self._streams.serve(request, lambda: publisher.frame(key), reader, wanted.rate, lambda: self._one(request))
 
     async def history(self, request: web.Request) -> web.StreamResponse:
         at, seconds = number_of(request, "at"), number_of(request, "seconds")

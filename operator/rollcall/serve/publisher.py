@@ -27,6 +27,8 @@ class Publisher:
         self.leading = False
         self.number = 0
         self._clock = clock
+        self.batches: dict[tuple[int, frozenset[str], int, float], tuple[bytes, int, float]] = {}
+        """What streams write in this turn, by what their readers have been told before."""
         self._frames: dict[Key, bytes] = {}
         self._parts: dict[tuple[str, Key, float], bytes] = {}
         self._of_all: dict[frozenset[str] | None, bytes] = {}
@@ -38,6 +40,7 @@ class Publisher:
     def turn(self) -> None:
         """There is a new fold: forget the frames of the last one and wake the readers whose turn it is."""
         self.number += 1
+        self.batches.clear()
         self._frames.clear()
         self._parts.clear()
         self._of_all.clear()

@@ -1,19 +1,22 @@
 """Server-sent events: a picture per fold, and on request what happened since the reader last heard.
 
-A reader has no queue. Each turn writes what is newest and waits until the socket's buffer has room; a slow reader gets fewer
-pictures and never holds up another. Seconds and points are told since the last that this reader got, so that nothing is
-missing that is kept, and `Last-Event-ID` goes on from there after a broken connection.
+A reader has no queue. Each turn writes what is newest to all sockets whose buffers have room, one after the other and the same
+bytes: a task that wakes up for each viewer would cost as much again as its TLS. A slow reader gets fewer pictures and never
+holds up another. Seconds and points are told since the last that this reader got, so that nothing is missing
+that is kept, and `Last-Event-ID` goes on from there after a broken connection.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from rollcall.model.fleet import Fleet
 from rollcall.serve.access import RefusedError
@@ -26,6 +29,10 @@ CHECK_S = 60.0
 """Whether a reader may still read is asked again so often."""
 STALLED_S = 30.0
 """A reader that takes nothing for so long is left."""
+MOST_BUFFERED = 65_536
+"""Bytes that wait for a reader; then it gets none until they are gone."""
+AT_ONCE = 50
+_log = logging.getLogger(__name__)
 END = b"event: end\ndata: {}\n\n"
 
 
@@ -78,49 +85,116 @@ class Reader:
         self._second = math.floor(self._point) - 1
 
     def batch(self, picture: bytes) -> bytes:
-        """All events of this turn; the picture comes last and carries the id."""
+        """All events of this turn; the picture comes last and carries the id. Who was told the same gets the same bytes."""
+        key = (id(picture), self._wanted.parts, self._second, self._point)
+        found = self._publisher.batches.get(key)
+        if found is None:
+            found = self._publisher.batches[key] = self._make(picture)
+        made, self._second, self._point = found
+        return made
+
+    def _make(self, picture: bytes) -> tuple[bytes, int, float]:
         parts = []
-        fleet = self._fleet()
-        if fleet is not None:
+        fleet, second, point = self._fleet(), self._second, self._point
+        if fleet is not None and self._wanted.parts:
             newest = fleet.history.newest
-            if "seconds" in self._wanted.parts and newest is not None and newest > self._second:
-                parts.append(b"event: seconds\ndata: " + self._publisher.seconds(fleet, self._second) + b"\n\n")
-                self._second = newest
-            if "points" in self._wanted.parts and fleet.last.unix_s > self._point:
-                parts.append(b"event: points\ndata: " + self._publisher.points(fleet, self._point) + b"\n\n")
-                self._point = fleet.last.unix_s
+            if "seconds" in self._wanted.parts and newest is not None and newest > second:
+                parts.append(b"event: seconds\ndata: " + self._publisher.seconds(fleet, second) + b"\n\n")
+                second = newest
+            if "points" in self._wanted.parts and fleet.last.unix_s > point:
+                parts.append(b"event: points\ndata: " + self._publisher.points(fleet, point) + b"\n\n")
+                point = fleet.last.unix_s
         at_s = fleet.last.unix_s if fleet is not None else time.time()
         parts.append(b"id: %d\ndata: %s\n\n" % (math.floor(at_s * 1000), picture))
-        return b"".join(parts)
+        return b"".join(parts), second, point
 
 
-async def stream(
-    request: web.Request,
-    publisher: Publisher,
-    frame: Frame,
-    reader: Reader,
-    rate: int | None,
-    check: Callable[[], Awaitable[object]],
-) -> web.StreamResponse:
-    """First frame at once, then one per fold until the reader goes or may read no more, the service is deleted or leadership
-    ends."""
-    response = web.StreamResponse(headers=HEADERS)
-    await response.prepare(request)
-    number, checked_s = publisher.number, time.monotonic()
-    try:
-        while publisher.leading and (body := frame()) is not None:
-            async with asyncio.timeout(STALLED_S):
+class _Viewer:
+    """One open response. `turn` writes to its socket if there is room."""
+
+    def __init__(self, transport: asyncio.Transport, frame: Frame, reader: Reader, *, chunked: bool) -> None:
+        self.done = asyncio.Event()
+        self._transport, self._frame, self._reader, self._chunked = transport, frame, reader, chunked
+        self._full_since_s: float | None = None
+
+    def turn(self, *, leading: bool) -> None:
+        """There is a new fold. `done` is set when nothing more comes."""
+        body = self._frame() if leading else None
+        if body is None or self._transport.is_closing():
+            self.done.set()
+        elif self._transport.get_write_buffer_size() > MOST_BUFFERED:
+            now_s = time.monotonic()
+            self._full_since_s = self._full_since_s or now_s
+            if now_s - self._full_since_s > STALLED_S:
+                self._transport.abort()
+                self.done.set()
+        else:
+            self._full_since_s = None
+            batch = self._reader.batch(body)
+            # The response's own writer would do the same in three steps; it has sent the headers and sends the end.
+            self._transport.write(b"%x\r\n%s\r\n" % (len(batch), batch) if self._chunked else batch)
+
+
+class Streams:
+    """All open streams of the live API."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._viewers: dict[int | None, set[_Viewer]] = {}
+        self._writing: dict[int | None, asyncio.Task[None]] = {}
+
+    async def serve(
+        self, request: web.Request, frame: Frame, reader: Reader, rate: int | None, check: Callable[[], Awaitable[object]]
+    ) -> web.StreamResponse:
+        """First frame at once, then one per fold until the reader goes or may read no more, the service is deleted or this
+        replica does not lead any more."""
+        response = web.StreamResponse(headers=HEADERS)
+        await response.prepare(request)
+        try:
+            body = frame()
+            if body is not None and request.transport is not None:
                 await response.write(reader.batch(body))
-            number = await publisher.after(number, rate)
-            if time.monotonic() - checked_s > CHECK_S:
+                await self._follow(request, request.transport, frame, reader, rate, check)
+            await response.write(END)
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # the reader went away
+        return response
+
+    async def _follow(
+        self,
+        request: web.Request,
+        transport: asyncio.Transport,
+        frame: Frame,
+        reader: Reader,
+        rate: int | None,
+        check: Callable[[], Awaitable[object]],
+    ) -> None:
+        viewer = _Viewer(transport, frame, reader, chunked=request.version >= HttpVersion11)
+        others = self._viewers.setdefault(rate, set())
+        others.add(viewer)
+        if rate not in self._writing or self._writing[rate].done():
+            self._writing[rate] = asyncio.create_task(self._write(rate, self._publisher.number))
+        try:
+            while self._publisher.leading and not viewer.done.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(viewer.done.wait(), CHECK_S)
+                    break
                 await check()
-                checked_s = time.monotonic()
-        await response.write(END)
-    except RefusedError:
-        await response.write(END)
-    except TimeoutError:
-        if request.transport is not None:
-            request.transport.abort()
-    except (ConnectionResetError, asyncio.CancelledError):
-        pass  # the reader went away
-    return response
+        except RefusedError:
+            pass  # it is told the end
+        finally:
+            others.discard(viewer)
+
+    async def _write(self, rate: int | None, number: int) -> None:
+        """To all viewers of a rate, as long as there are any."""
+        viewers = self._viewers[rate]
+        while viewers:
+            number = await self._publisher.after(number, rate)
+            for place, viewer in enumerate(list(viewers)):
+                try:
+                    viewer.turn(leading=self._publisher.leading)
+                except Exception:  # what goes wrong for one must not keep pictures from all
+                    _log.exception("a stream ends")
+                    viewer.done.set()
+                if place % AT_ONCE == AT_ONCE - 1:
+                    await asyncio.sleep(0)  # reports and probes of the kubelet come in between

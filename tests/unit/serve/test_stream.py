@@ -121,6 +121,40 @@ async def test_who_may_read_no_more_is_told_the_end(
         assert (await event(response))[0] == "end"
 
 
+async def test_who_comes_after_the_last_has_left_gets_each_picture_once(http: TestClient[Any, Any], live: Live) -> None:
+    async with http.get(f"{SERVICE}/stream", headers=ALICE) as response:
+        await event(response)
+    async with http.get(f"{SERVICE}/stream", headers=ALICE) as response:
+        seen = [(await event(response))[2]]
+        for _ in range(5):
+            live.turn()
+            seen.append((await event(response))[2])
+        live.publisher.leading = False
+        live.turn()
+        assert (await event(response))[0] == "end"
+    assert len(set(seen)) == 6
+
+
+async def test_what_goes_wrong_for_one_does_not_end_the_others(http: TestClient[Any, Any], live: Live) -> None:
+    right = live.publisher.frame
+
+    def wrong(key: tuple[str, str]) -> bytes | None:
+        if key[0] == "bank" and live.publisher.number > 1:
+            raise ValueError("no")
+        return right(key)
+
+    live.publisher.frame = wrong  # type: ignore[method-assign]
+    async with (
+        http.get("/v1/services/bank/ledger/stream", headers=ALICE) as bad,
+        http.get(f"{SERVICE}/stream", headers=ALICE) as good,
+    ):
+        await event(bad)
+        await event(good)
+        live.turn()
+        assert (await event(bad))[0] == "end"
+        assert (await event(good))[0] == "message"
+
+
 async def idle_reader(http: TestClient[Any, Any], live: Live) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Asks for a stream of large frames and reads nothing of it."""
     live.publisher.frame = lambda _: b"%d" % live.publisher.number + b" " * 2**20  # type: ignore[method-assign]

@@ -1,0 +1,190 @@
+"""What people who look cost the operator: viewers of the live API over TLS, each at four pictures a second.
+
+    python benchmarks/viewers.py [--viewers 500] [--seconds 8] [--services 20] [--pods 20]
+
+The server runs in a process of its own, with services of so many simulated pods that report once a second, and folds twice a
+second. It is measured without and with viewers of the wall (all services) and of one service with seconds and points, half
+and half; the viewers run in this process and read as fast as bytes come. CPU is the kernel's count for the server's process,
+TLS and the encoding included. Bound: 500 viewers cost 5 % of a core more. Beside it, in the same run, because machines
+differ: what it costs to encrypt the same bytes in pieces of the same sizes, which no server over TLS can do without.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import multiprocessing
+import resource
+import ssl
+import sys
+import time
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "operator"), str(ROOT / "agent_sidecar")]
+
+import uvloop  # noqa: E402
+from aiohttp import web  # noqa: E402
+
+from rollcall.control.certificates import load_into, renewed  # noqa: E402
+from rollcall.serve.access import Access  # noqa: E402
+from rollcall.serve.live import make_live_app  # noqa: E402
+from tests.web.world import World  # noqa: E402
+
+BOUND = 0.05
+FOLD_S = 0.25
+
+
+def cpu_s() -> float:
+    """Of this process so far."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def build(services: int, pods: int) -> World:
+    """Services whose pods answer ten requests a second."""
+    world = World()
+    for number in range(services):
+        fleet = world.service("shop", f"service-{number:02d}", pods)
+        for place in range(pods):
+            world.pod(fleet, f"p{place:03d}", rate=10.0)
+    world.past(20)
+    return world
+
+
+async def serve(pipe: Connection, services: int, pods: int) -> None:
+    """The server: answers `cpu` on the pipe, until `end`. Its pods report only once a measurement asks for it."""
+    world = build(services, pods)
+    loop = asyncio.get_running_loop()
+    app = make_live_app(world.publisher, Access(world), dict, world.why)  # type: ignore[arg-type]
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    made = renewed(None, ["localhost"], datetime.now(UTC))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    load_into(tls, made)
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls, backlog=2048).start()
+    pipe.send((runner.addresses[0][1], made.bundle.decode()))
+    going = asyncio.create_task(fold(world))
+    while (word := await loop.run_in_executor(None, pipe.recv)) != "end":
+        assert word == "cpu"
+        pipe.send(cpu_s())
+    going.cancel()
+
+
+async def fold(world: World) -> None:
+    """Half a second of the pods, and two folds of it."""
+    while True:
+        world.step()
+        await asyncio.sleep(FOLD_S)
+        world.roll.fold(time.monotonic(), time.time())
+        world.publisher.turn()
+        await asyncio.sleep(FOLD_S)
+
+
+async def view(port: int, tls: ssl.SSLContext, path: str, seen: list[int], until_s: float) -> None:
+    """One viewer: counts bytes and pictures until the time."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls, server_hostname="localhost", limit=2**16)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer t-alice\r\n\r\n".encode())
+    try:
+        while (left_s := until_s - time.monotonic()) > 0:
+            async with asyncio.timeout(left_s):
+                data = await reader.read(2**16)
+            if not data:
+                raise SystemExit("the server ended a stream")
+            seen[0] += len(data)
+            seen[1] += data.count(b"\nid: ") + data.startswith(b"id: ")
+    except TimeoutError:
+        pass
+    writer.transport.abort()
+
+
+async def measure(pipe: Connection, port: int, tls: ssl.SSLContext, paths: list[str], seconds: float) -> tuple[float, int, int]:
+    """CPU of the server ÷ time, bytes and pictures per second."""
+    until_s = time.monotonic() + 10 + 2 * seconds
+    seen = [0, 0]
+    viewers = [asyncio.create_task(view(port, tls, path, seen, until_s)) for path in paths]
+    await asyncio.sleep(3 + len(paths) / 200)  # all are connected, and have had what comes first
+    before, began_s, bytes_before, pictures_before = ask(pipe), time.monotonic(), *seen
+    await asyncio.sleep(seconds)
+    after, ended_s, bytes_after, pictures_after = ask(pipe), time.monotonic(), *seen
+    for viewer in viewers:
+        viewer.cancel()
+    await asyncio.gather(*viewers, return_exceptions=True)
+    span_s = ended_s - began_s
+    return (
+        (after - before) / span_s,
+        round((bytes_after - bytes_before) / span_s),
+        round((pictures_after - pictures_before) / span_s),
+    )
+
+
+def ask(pipe: Connection) -> float:
+    """The server's CPU so far."""
+    pipe.send("cpu")
+    return float(pipe.recv())
+
+
+def encrypting(bytes_per_s: int, pictures_per_s: int) -> float:
+    """Part of a core for AES-GCM alone, the same bytes in records of their sizes."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    if not pictures_per_s:
+        return 0.0
+    size, key = bytes_per_s // pictures_per_s, AESGCM(bytes(32))
+    record = bytes(min(size, 16_384))
+    records = max(1, -(-size // 16_384)) * pictures_per_s
+    began_s = time.process_time()
+    for number in range(records):
+        key.encrypt(number.to_bytes(12, "big"), record, None)
+    return time.process_time() - began_s
+
+
+def child(pipe: Connection, services: int, pods: int) -> None:
+    """The server's process."""
+    uvloop.run(serve(pipe, services, pods))
+
+
+def main() -> None:
+    """Prints the table."""
+    arguments = argparse.ArgumentParser()
+    for name, default in (("viewers", 500), ("seconds", 8), ("services", 20), ("pods", 20)):
+        arguments.add_argument(f"--{name}", type=int, default=default)
+    given = arguments.parse_args()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    ours, theirs = multiprocessing.Pipe()
+    server = multiprocessing.get_context("spawn").Process(target=child, args=(theirs, given.services, given.pods))
+    server.start()
+    try:
+        port, bundle = ours.recv()
+        tls = ssl.create_default_context(cadata=bundle)
+        half = given.viewers // 2
+        one = "/v1/services/shop/service-00/stream?rate=4&with=seconds,points"
+        runs = {
+            "nobody looks": [],
+            f"{given.viewers} at one service": ["/v1/services/shop/service-00/stream?rate=4"] * given.viewers,
+            f"{given.viewers} at the wall": ["/v1/services/stream?rate=4"] * given.viewers,
+            f"{half} at the wall, {half} at a service": ["/v1/services/stream?rate=4"] * half + [one] * half,
+        }
+        print(
+            f"{given.services} services of {given.pods} pods\n{'':40} {'core':>7} {'more':>7} {'MB/s':>7} {'pictures/s':>11} {'AES':>6}"  # noqa: E501
+        )
+        idle = None
+        for name, paths in runs.items():
+            core, bytes_per_s, pictures_per_s = uvloop.run(measure(ours, port, tls, paths, given.seconds))
+            idle = core if idle is None else idle
+            judged = "" if not paths else "  ok" if core - idle <= BOUND else f"  above {BOUND:.0%}"
+            print(
+                f"{name:40} {core:7.1%} {core - idle:7.1%} {bytes_per_s / 1e6:7.1f} {pictures_per_s:11d} "
+                f"{encrypting(bytes_per_s, pictures_per_s):6.1%}{judged}",
+                flush=True,
+            )
+    finally:
+        ours.send("end")
+        server.join(10)
+        server.kill()
+
+
+if __name__ == "__main__":
+    main()
