@@ -114,7 +114,7 @@ void rollcall_tell_thrown(const char *text);
 void rollcall_tell_call(const char *name, int reason, uint64_t micros);
 void rollcall_tell_nothing(void);
 
-void rollcall_steps_begin(void); /* of a request */
+void rollcall_steps_begin(int is_first); /* of a request, the process's first */
 int rollcall_step(const char *kind, const char *function, const struct frame *frame, uint64_t now_us); /* whether it was told */
 void rollcall_step_over(uint64_t now_us);
 

@@ -78,7 +78,7 @@ static int at_request(int type, int number) {
     int is_first = now != process;
     rollcall_tell_nothing();
     rollcall_calls_begin();
-    rollcall_steps_begin();
+    rollcall_steps_begin(is_first);
     if (is_first) {
         process = now;
         if (core != NULL && !core->threads && core->api >= API_7_1 && rollcall_serves()) {

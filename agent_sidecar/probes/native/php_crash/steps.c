@@ -46,7 +46,12 @@ static int find_stream(void) {
 
 /* At a request's begin: the probe has not connected before the first one's. From when on it is known the probe leaves these
  * functions to us. */
-void rollcall_steps_begin(void) {
+void rollcall_steps_begin(int is_first) {
+    if (is_first) {
+        tries = 0;
+        stream = -1;
+        if (rollcall_version[0] == '3') rollcall_version[0] = '2';
+    }
     if (zend_get_executed_filename == NULL || zend_get_executed_lineno == NULL || rollcall_version[0] != '2') return;
     if (tries >= MAX_TRIES) return;
     tries++;
