@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from rollcall_agent.wire import layout
-from tests.unit.agent.pod import Pod
+from tests.unit.agent.fake_operator import FakeOperator
+from tests.unit.agent.pod import Pod, poll_until
 from tests.unit.probes.fastcgi import call
 from tests.unit.probes.fpm import Fpm, Listener
 
@@ -105,3 +108,25 @@ def test_a_file_that_is_none_of_ours_is_made_anew(pod: Pod) -> None:
     assert path.read_bytes()[:8] == b"ROLLWARN"
     assert not path.is_symlink()
     assert not (pod.folder / "elsewhere").exists()
+
+
+def test_the_operator_has_them_all_although_agent_and_workers_are_replaced_meanwhile(pod: Pod, operator: FakeOperator) -> None:
+    """The real agent: its process is killed, then the whole agent, as when its container is started again."""
+    first = pod.start_agent()
+    poll_until((pod.run / "php.sock").exists, "the agent listens")
+    fpm = Fpm(pod, ini=ini(pod), workers=2, extra="pm.max_requests=5")
+
+    def warned(requests: int) -> None:
+        for _ in range(10):
+            call(fpm.socket, PAGE, "n=2")
+        wanted = expected(requests, 2 * requests)
+        operator.wait_for(lambda: operator.facts.errors == wanted, "each warning once", 20.0)
+
+    warned(10)
+    [worker] = pod.children(first)
+    os.kill(worker, signal.SIGKILL)
+    warned(20)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    pod.start_agent()
+    warned(30)
