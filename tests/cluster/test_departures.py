@@ -21,7 +21,7 @@ from tests.harness.local.node import Node
 from tests.harness.paths import REPOSITORY
 from tests.harness.truth import LoadPod, load_options
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.patient]
 
 Json = dict[str, Any]
 
