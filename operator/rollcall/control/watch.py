@@ -205,6 +205,7 @@ class ServiceWatch:
         """This replica leads from now on: begin with the totals and verdicts that the last leader kept, and the pods that are
         known here. What crashed before is not judged: nobody knows with or without a probe."""
         self.fleet = self._new_fleet()
+        self.ledger.kept(causes_of(self.service))
         if kept is not None:
             try:
                 restore(self.fleet, kept, time.monotonic(), time.time())
@@ -213,7 +214,6 @@ class ServiceWatch:
                 self.fleet = self._new_fleet()
         self._settled = False
         self.takeback = TakeBack(self.service.status.taken_back)
-        self.ledger.kept(causes_of(self.service))
         self.departing.bursts = Bursts()
         for pod in self._informer.objects.values():
             self._pod_changed(pod)

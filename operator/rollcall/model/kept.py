@@ -18,6 +18,7 @@ from .before import Known
 from .crashes import KeptCrashes
 from .errors import KeptErrors
 from .fleet import Fleet
+from .ledger import KeptDepartures
 from .picture import Totals
 from .revisions import KeptRevisions
 from .table import KeptCounts
@@ -49,6 +50,7 @@ _TYPES: dict[str, Any] = {
     "crashes": KeptCrashes,
     "revisions": KeptRevisions,
     "visitors": KeptVisitors,
+    "departures": KeptDepartures,
 }
 """By the name of the part; names of later versions are left."""
 
@@ -87,6 +89,7 @@ def keep(fleet: Fleet, now_s: float, unix_s: float) -> Keepsake:
         "errors": encode(signals.errors.kept(wall_s)),
         "crashes": encode(signals.crashes.kept(wall_s)),
         "revisions": encode(fleet.revisions.kept()),
+        "departures": encode(fleet.ledger.for_store()),
     }
     visitors = signals.visitors.kept()
     if visitors is not None:
@@ -131,8 +134,17 @@ def restore(fleet: Fleet, parts: Parts, now_s: float, unix_s: float) -> None:
             signals.crashes.restore(part, wall_s)
         elif name == "revisions":
             fleet.revisions.restore(part)
+        elif name == "departures":
+            _restore_departures(fleet, part)
         else:
             signals.visitors.restore(part)
+
+
+def _restore_departures(fleet: Fleet, kept: KeptDepartures) -> None:
+    try:
+        fleet.ledger.restore(kept)
+    except msgspec.MsgspecError as error:
+        raise ValueError(str(error)) from None
 
 
 def _restore_counted(fleet: Fleet, kept: _Counted) -> None:

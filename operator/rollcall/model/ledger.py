@@ -10,6 +10,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -25,6 +26,10 @@ from .states import PodFacts
 from .tally import Pod
 
 MOST_RECENT = 100
+_Row = tuple[
+    str | None, str, str, str | None, str, str | None, str, str, float, float | None, float | None, float | None, float | None,
+    int | None, bool | None,
+]  # fmt: skip
 MOST_OPEN = 20_000
 """Pods that have left the roll and whose cause is not known yet; the oldest are forgotten."""
 
@@ -116,6 +121,14 @@ class _Told(msgspec.Struct):
     hours: list[tuple[int, dict[str, int]]]
 
 
+class KeptDepartures(msgspec.Struct, frozen=True, array_like=True):
+    """What the store keeps of a ledger; `recent` are Departures, field by field, the oldest first."""
+
+    totals: dict[str, int]
+    counts: str
+    recent: list[_Row]
+
+
 class Ledger:
     """Of one service. A pod is `parted` when it is off the roll and `left` when its cause is known. What left before `since`
     (Unix seconds), this replica has not seen."""
@@ -153,6 +166,23 @@ class Ledger:
         found = msgspec.json.decode(told, type=_Told)
         self._hour.begin(found.minutes, self._since_unix)
         self._day.begin(found.hours, self._since_unix)
+
+    def for_store(self) -> KeptDepartures:
+        """All that should outlive this process."""
+        recent: list[Any] = [msgspec.structs.astuple(gone) for gone in self._recent.values()]
+        return KeptDepartures(self.totals, self.tell(), recent)
+
+    def restore(self, kept: KeptDepartures) -> None:
+        """Go on from what another process has kept: what this one has not seen is added, nothing is counted twice. Raises
+        msgspec.DecodeError when the counts cannot be read."""
+        seen = self.totals
+        for cause, count in kept.totals.items():
+            self._base[cause] += max(0, count - seen.get(cause, 0))
+        if kept.counts:
+            self.begin(kept.counts)
+        recent = {gone.uid: gone for gone in (Departure(*row) for row in kept.recent)} | self._recent
+        newest = sorted(recent.values(), key=lambda gone: gone.at)[-MOST_RECENT:]
+        self._recent = {gone.uid: gone for gone in newest}
 
     def parted(self, pod: Pod, slot: str | None, traffic: LastTraffic) -> None:
         """A pod is off the roll. Whether it has left, or its labels have changed, is found out by others."""

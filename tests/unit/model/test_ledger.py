@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from rollcall.model.departures import Cause, Verdict
 from rollcall.model.fleet import LINGER_S, Fleet
-from rollcall.model.ledger import MOST_RECENT, Ledger
+from rollcall.model.ledger import MOST_RECENT, KeptDepartures, Ledger
 from rollcall.model.picture import Departure
 from rollcall_agent.wire import report
 from tests.unit.model.agents import Agent, facts
@@ -54,6 +55,33 @@ def test_a_replica_goes_on_from_what_the_leader_has_written() -> None:
     standby.left(facts("uid-4"), CRASHED, AT)  # not written any more: the leader dies
     standby.kept({"ScaleIn": 43})
     assert standby.totals == {"Crashed": 1, "ScaleIn": 43}
+
+
+def test_the_store_hands_over_all_of_it() -> None:
+    first = Ledger()
+    first.kept({"ScaleIn": 40})
+    for number in range(120):
+        first.left(facts(f"uid-{number}", node="node-1"), SCALE_IN if number % 2 else CRASHED, AT + number)
+    kept = msgspec.msgpack.decode(msgspec.msgpack.encode(first.for_store()), type=KeptDepartures)
+    heir = Ledger(AT + 200)
+    heir.kept({"ScaleIn": 95, "Crashed": 58})
+    heir.restore(kept)
+    assert heir.picture(AT + 200, with_lists=True) == first.picture(AT + 200, with_lists=True)
+
+
+def test_what_a_standby_has_seen_as_well_is_counted_once() -> None:
+    leader, standby = Ledger(AT), Ledger(AT)
+    for number in range(30):
+        for each in (leader, standby):
+            each.left(facts(f"uid-{number}"), SCALE_IN, AT + number)
+    leader.left(facts("uid-x"), CRASHED, AT + 40)
+    standby.restore(leader.for_store())
+    assert standby.totals == leader.totals == {"Crashed": 1, "ScaleIn": 30}
+    found = standby.picture(AT + 60, with_lists=True)
+    assert len(found.recent or []) == 31
+    assert found.last_hour == {"Crashed": 1, "ScaleIn": 30}
+    standby.left(facts("uid-y"), CRASHED, AT + 70)
+    assert standby.totals["Crashed"] == 2
 
 
 # --- what a pod did at its end
