@@ -228,7 +228,7 @@ def test_a_node_loses_its_power(leaving: Leaving) -> None:
 
 def _operators(cluster: Cluster) -> dict[str, str]:
     """Their pods, and the nodes of these."""
-    line = "jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName}{'\\n'}{end}"
+    line = 'jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName}{"\\n"}{end}'
     found = cluster.kubectl("-n", OPERATOR, "get", "pods", "-l", "app.kubernetes.io/name=rollcall", "-o", line)
     return dict(each.split() for each in found.splitlines() if len(each.split()) == 2)
 
