@@ -1,7 +1,7 @@
 """Keeps what the leader counts: once a second a moment of all services, written by a thread, so that nothing waits for a disk.
 
 Only when a moment is written, and every replica that copies it has it too, are agents told that their FACTS are there. A
-replica that does not come for `COPY_S` is not waited for, and neither is a volume that fails: then agents are told as soon as
+replica that does not get on for `COPY_S` is not waited for, and neither is a volume that fails: then agents are told as soon as
 the model has their FACTS, as it is without a store.
 """
 
@@ -38,6 +38,7 @@ class Keeper:
         self._database: Database | None = None
         self._thread = ThreadPoolExecutor(1, "store")
         self._copies: dict[str, tuple[int, float]] = {}
+        """By replica: up to which version it has a copy, and since when it has not got on."""
         self._untold: deque[tuple[int, list[Keepsake]]] = deque(maxlen=MOST_UNTOLD)
         self.writes: Counter[str] = Counter()
         self.copies: Counter[str] = Counter()
@@ -146,7 +147,9 @@ class Keeper:
         database = self._database
         if database is None:
             return None
-        self._copies[who] = (version if log == database.log else 0, time.monotonic())
+        has, now_s = version if log == database.log else 0, time.monotonic()
+        before, moved_s = self._copies.get(who, (-1, now_s))
+        self._copies[who] = (has, now_s if has != before or has >= database.version else moved_s)
         self._tell()
         return await self._in_thread(lambda: database.since(log, version))
 

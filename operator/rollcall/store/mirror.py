@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import ssl
 from collections.abc import Callable
 
@@ -46,7 +47,7 @@ def decode(body: bytes) -> Changes:
     return Changes(copy.log, copy.version, copy.services, [Row(*row) for row in copy.rows])
 
 
-_ERRORS = (KubeError, aiohttp.ClientError, OSError, TimeoutError, ValueError)
+_ERRORS = (KubeError, aiohttp.ClientError, OSError, TimeoutError, ValueError, sqlite3.Error)
 _log = logging.getLogger(__name__)
 
 
@@ -98,9 +99,15 @@ class Mirror:
     async def gone(self, leader: str) -> bool:
         """Whether a leader is dead: it refuses where it has listened, as every replica does for as long as it lives, or its pod
         is not there. One that just does not answer may live, and a network that always refuses says nothing of it."""
+        gone = await self._is_gone(leader)
+        if gone:
+            self._leader = ("", "")  # nobody need be asked for its last words
+        return gone
+
+    async def _is_gone(self, leader: str) -> bool:
         try:
             async with asyncio.timeout(GONE_WITHIN_S):
-                if self._leader[0] != leader or not self._leader[1]:
+                if self._leader[0] != leader:
                     await self._find(leader)
                 _, writer = await asyncio.open_connection(self._leader[1], self._port)
                 writer.close()
@@ -125,12 +132,15 @@ class Mirror:
 
     async def _find(self, leader: str) -> None:
         pod = await self._client.request("GET", f"{self._pods}/{leader}")
-        self._leader = (leader, pod["status"].get("podIP") or "")
+        address = pod.get("status", {}).get("podIP")
+        if not address:
+            raise ConnectionError(f"{leader} has no address")
+        self._leader = (leader, address)
 
     async def _copy(self, leader: str, within_s: float) -> None:
         try:
             async with asyncio.timeout(within_s):
-                if self._leader[0] != leader or not self._leader[1]:
+                if self._leader[0] != leader:
                     await self._find(leader)
                 await self._keeper.copy(decode(await self._ask(self._leader[1])))
             self._keeper.copies["taken"] += 1

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
+import sqlite3
+import ssl
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
-from rollcall.kube.client import KubeError
+from rollcall.control.certificates import load_into, renewed
+from rollcall.kube.client import Access, Client, KubeError
 from rollcall.kube.review import User
 from rollcall.model.kept import restore
 from rollcall.serve.access import RefusedError
@@ -67,6 +75,20 @@ async def test_a_copy_is_waited_for_while_it_comes(scene: Scene, monkeypatch: py
     monkeypatch.setattr(module, "COPY_S", -1.0)  # it does not come any more
     await scene.keeper.write()
     assert scene.teller.session.kept == 2
+
+
+async def test_a_copy_that_comes_and_does_not_get_on_is_not_waited_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The volume of that replica is full, for example."""
+    log, version = scene.keeper.copied
+    await scene.keeper.changes("standby", log, version)
+    scene.tell()
+    await scene.keeper.write()
+    monkeypatch.setattr(module, "COPY_S", 0.05)
+    until_s = asyncio.get_running_loop().time() + 10
+    while scene.teller.session.kept == 0 and asyncio.get_running_loop().time() < until_s:
+        await scene.keeper.changes("standby", log, version)
+        await asyncio.sleep(0.01)
+    assert scene.teller.session.kept == 1
 
 
 async def test_a_volume_that_fails_keeps_nobody_waiting(scene: Scene) -> None:
@@ -177,6 +199,9 @@ class Kube:
             raise KubeError(404, "NotFound", path)
         return self.answer
 
+    def elsewhere(self, *_: object) -> Any:
+        raise ConnectionRefusedError("nobody listens")
+
 
 def mirror(kube: Kube, port: int, keeper: Keeper) -> Mirror:
     return Mirror(kube, keeper, "rollcall-system", "us", lambda: "them", lambda: b"", "rollcall-api", port)  # type: ignore[arg-type]
@@ -222,3 +247,74 @@ async def test_only_replicas_are_answered(scene: Scene) -> None:
         await api.answer(OURSELVES, query | {"version": "²"})
     with pytest.raises(ValueError, match=r".+"):
         decode(encode(copied)[:-3])
+
+
+async def test_what_goes_wrong_with_a_copy_is_counted_and_tried_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pod without an address, a port that refuses, an answer that cannot be read, a volume that is full."""
+    for answer in ({}, {"status": {}}, {"status": {"podIP": "127.0.0.1"}}, None):
+        asks = mirror(Kube(answer), 1, scene.keeper)
+        monkeypatch.setattr(asks, "_context", lambda: None)
+        await asks._copy("them", 1.0)
+        assert asks.failing
+    assert scene.keeper.copies == {"failed": 4}
+
+    async def full(_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async def told(_: str) -> bytes:
+        changes = await scene.keeper.changes("us", "", 0)
+        assert changes is not None
+        return encode(changes)
+
+    asks = mirror(Kube({"status": {"podIP": "127.0.0.1"}}), 1, scene.keeper)
+    monkeypatch.setattr(asks, "_ask", told)
+    await asks._copy("them", 1.0)
+    assert scene.keeper.copies == {"failed": 4, "taken": 1}
+    monkeypatch.setattr(scene.keeper, "copy", full)
+    await asks._copy("them", 1.0)
+    assert scene.keeper.copies == {"failed": 5, "taken": 1}
+
+
+def token_of(name: str) -> str:
+    """What a service account's token looks like; who signed it is the API server's to know."""
+    return "e30." + base64.urlsafe_b64encode(json.dumps({"sub": name}).encode()).decode().rstrip("=") + ".x"
+
+
+async def test_a_replica_copies_from_another_as_who_it_is(scene: Scene, tmp_path: Path) -> None:
+    """Over TLS with the operator's own certificate, through the client that talks to the API server."""
+    certificates = renewed(None, ["rollcall-api"], datetime.now(UTC))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    load_into(tls, certificates)
+    api = KeptApi(scene.keeper, lambda: OURSELVES.name)
+
+    async def kept(request: web.Request) -> web.Response:
+        assert request.headers["Authorization"] == f"Bearer {token_of(OURSELVES.name)}"
+        return web.Response(body=await api.answer(OURSELVES, request.query))
+
+    app = web.Application()
+    app.router.add_get("/replica/kept", kept)
+    scene.tell()
+    await scene.keeper.write()
+    other = Keeper(tmp_path / "other.db", scene.stage.roll, lambda: UIDS)
+    await other.open()
+    server = TestServer(app)
+    await server.start_server(ssl=tls)
+    access = Access("http://127.0.0.1:1", ssl.create_default_context(), token=token_of(OURSELVES.name))
+    async with Client(access) as client:
+        assert client.user == OURSELVES.name
+        client.request = Kube({"status": {"podIP": "127.0.0.1"}}).request  # type: ignore[assignment, method-assign]
+        port, ca = server.port or 0, certificates.bundle
+        asks = Mirror(client, other, "rollcall-system", "us", lambda: "them", lambda: ca, "rollcall-api", port)
+        await asks._copy("them", 5.0)
+        assert other.copies == {"taken": 1}
+        assert other.copied == scene.keeper.copied
+        await asks.last()
+        assert other.copies == {"taken": 2}
+    assert (await other.load())["uid-service"] == (await scene.keeper.load())["uid-service"]
+    await other.close()
+    await server.close()
+
+
+@pytest.mark.parametrize("token", [None, "", "opaque", "a.b.c", "a.W10.c"])
+def test_who_has_no_token_of_a_service_account_is_nobody(token: str | None) -> None:
+    assert Client(Access("https://localhost", ssl.create_default_context(), token=token)).user == ""
