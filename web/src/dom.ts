@@ -71,9 +71,25 @@ export function forgetColours(): void {
 
 export interface Sheet { canvas: HTMLCanvasElement; context: CanvasRenderingContext2D; width: number; height: number }
 
+/** Sizes are told by the browser when they change: to ask for them between two changes of the page costs a layout each. */
+const sizes = new WeakMap<Element, [number, number]>();
+const sizer = new ResizeObserver((entries) => {
+  for (const { target } of entries) sizes.set(target, [target.clientWidth, target.clientHeight]);
+});
+
+function sizeOf(canvas: HTMLCanvasElement): [number, number] {
+  let found = sizes.get(canvas);
+  if (!found) {
+    if (!canvas.isConnected) return [0, 0];
+    sizes.set(canvas, (found = [canvas.clientWidth, canvas.clientHeight]));
+    sizer.observe(canvas);
+  }
+  return found;
+}
+
 /** A canvas as sharp as the screen, as wide as it is shown. */
 export function sheet(canvas: HTMLCanvasElement): Sheet | null {
-  const width = canvas.clientWidth, height = canvas.clientHeight, scale = window.devicePixelRatio || 1;
+  const [width, height] = sizeOf(canvas), scale = window.devicePixelRatio || 1;
   const context = canvas.getContext("2d");
   if (!context || width === 0) return null;
   if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(height * scale)) {

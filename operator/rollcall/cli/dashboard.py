@@ -103,10 +103,10 @@ def _refused(status: int, sentence: str) -> web.Response:
 
 def run_dashboard(caller: Caller, *, namespace: str | None, port: int, browser: bool) -> None:
     """Serve until ctrl-c."""
-    asyncio.run(_serve(caller, namespace, port, browser))
+    asyncio.run(_serve(caller, namespace, port, browser=browser))
 
 
-async def _serve(caller: Caller, namespace: str | None, port: int, browser: bool) -> None:
+async def _serve(caller: Caller, namespace: str | None, port: int, *, browser: bool) -> None:
     door = Door()
     runner = web.AppRunner(door.app(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
@@ -119,12 +119,12 @@ async def _serve(caller: Caller, namespace: str | None, port: int, browser: bool
         here = f"127.0.0.1:{runner.addresses[0][1]}"
         door.hosts = frozenset({here, here.replace("127.0.0.1", "localhost")})
         where = f"&/?namespace={quote(namespace)}" if namespace else ""
-        await _keep_open(caller, door, f"http://{here}/#key={door.key}{where}", browser)
+        await _keep_open(caller, door, f"http://{here}/#key={door.key}{where}", browser=browser)
     finally:
         await runner.cleanup()
 
 
-async def _keep_open(caller: Caller, door: Door, address: str, browser: bool) -> None:
+async def _keep_open(caller: Caller, door: Door, address: str, *, browser: bool) -> None:
     """A way to the operator, opened again whenever it breaks; the first must succeed."""
     told = False
     while True:

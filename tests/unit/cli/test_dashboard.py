@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from rollcall.cli import dashboard
+from rollcall.cli.connection import CliError
 from rollcall.cli.dashboard import Door
 
 
@@ -111,3 +114,49 @@ async def test_without_a_way_to_the_operator_it_says_why(house: House) -> None:
     house.door.api, house.door.trouble = None, "kubectl port-forward ended"
     response = await house.http.get("/v1/services", headers={"Authorization": f"Bearer {token}"})
     assert (response.status, await response.json()) == (503, {"error": "kubectl port-forward ended"})
+
+
+async def test_the_command_prints_an_address_and_heals_the_way(
+    house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened: list[str] = []
+
+    class Api(Operator):
+        @asynccontextmanager
+        async def get(self, path: str) -> AsyncIterator[None]:
+            if path == "/v1/operator" and len(opened) == 1 and self.asked:
+                raise CliError("the port-forward ended")
+            yield
+
+    @asynccontextmanager
+    async def live_api(_: object) -> AsyncIterator[Api]:
+        opened.append("way")
+        yield Api(house.operator.session, house.operator.base)
+
+    monkeypatch.setattr(dashboard, "live_api", live_api)
+    monkeypatch.setattr(dashboard, "_AGAIN_S", 0.02)
+    command = asyncio.create_task(dashboard._serve(None, "shop", 0, browser=False))  # type: ignore[arg-type]
+    said = ""
+    async with asyncio.timeout(10):
+        while "\n" not in said:
+            await asyncio.sleep(0.01)
+            said += capsys.readouterr().out
+        address, _, rest = said.splitlines()[0].partition("/#key=")
+        assert rest.endswith("&/?namespace=shop")
+        async with house.operator.session.get(f"{address}/") as response:
+            assert await response.text() == "page"
+        while len(opened) < 2:
+            await asyncio.sleep(0.01)
+        while True:  # for a moment there is no way, which is said
+            async with house.operator.session.get(f"{address}/") as response:
+                if response.status == 200:
+                    break
+    command.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await command
+
+
+async def test_a_port_that_is_taken_is_one_sentence(house: House) -> None:
+    port = house.http.server.port  # type: ignore[union-attr]
+    with pytest.raises(CliError, match=f"port {port} of 127.0.0.1 cannot be used"):
+        await dashboard._serve(None, None, int(port or 0), browser=False)  # type: ignore[arg-type]
