@@ -93,10 +93,10 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    """Three services with a history of five minutes."""
+    """Three services with a history of a minute."""
     world = World()
     world.populate()
-    world.past(120)
+    world.past(75)
     found = Site(world)
     yield found
     found.close()

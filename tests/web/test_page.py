@@ -149,7 +149,7 @@ def test_what_is_seen_can_be_taken_away(site: Site, open_page: Open) -> None:
         page.get_by_role("button", name="CSV").click()
     rows = Path(download.value.path()).read_text().splitlines()
     assert rows[0].startswith("at,requestsPerSecond,errorsPerSecond,p50,p95,p99,users,coverage,inFlightBand0")
-    assert len(rows) > 100
+    assert len(rows) > 60
     assert len({len(row.split(",")) for row in rows}) == 1
     with page.expect_download() as download:
         page.get_by_role("button", name="PNG").click()
