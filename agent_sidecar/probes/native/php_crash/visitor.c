@@ -65,10 +65,11 @@ static struct state begun(const unsigned char *key, unsigned char change) {
 
 /* The rest of a message behind one block. */
 static void end(struct state *state, const unsigned char *rest, size_t length) {
-    unsigned char block[BLOCK];
+    unsigned char block[BLOCK] = {0};
     uint64_t bits = (BLOCK + length) * 8;
     for (; length >= BLOCK; rest += BLOCK, length -= BLOCK) take(state, rest);
-    for (size_t i = 0; i < BLOCK; i++) block[i] = i < length ? rest[i] : i == length ? 0x80 : 0;
+    for (size_t i = 0; i < length; i++) block[i] = rest[i];
+    block[length] = 0x80;
     if (length >= BLOCK - 8) {
         take(state, block);
         for (size_t i = 0; i < BLOCK; i++) block[i] = 0;
@@ -87,9 +88,9 @@ void rollcall_hash(char *hex, const unsigned char *key, const unsigned char *tex
     static struct state inner, outer;
     static int is_known;
     unsigned char digest[32];
-    int is_same = is_known;
-    for (int i = 0; i < BLOCK; i++) is_same &= known[i] == key[i];
-    if (!is_same) {
+    int same = 0;
+    while (is_known && same < BLOCK && known[same] == key[same]) same++;
+    if (same < BLOCK) {
         inner = begun(key, 0x36);
         outer = begun(key, 0x5c);
         for (int i = 0; i < BLOCK; i++) known[i] = key[i];
