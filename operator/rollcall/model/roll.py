@@ -236,6 +236,7 @@ class Roll:
 
     def __init__(self) -> None:
         self.fleets: dict[Key, Fleet] = {}
+        self._keeping = False
         self.sessions: dict[str, Session] = {}
 
     def __iter__(self) -> Iterator[Fleet]:
@@ -243,7 +244,14 @@ class Roll:
 
     def add(self, fleet: Fleet) -> None:
         """A MonitoredService appeared."""
+        fleet.keeping = self._keeping
         self.fleets[(fleet.namespace, fleet.name)] = fleet
+
+    def keep(self, keeping: bool) -> None:
+        """Whether what is counted from now on is kept elsewhere."""
+        self._keeping = keeping
+        for fleet in self.fleets.values():
+            fleet.keeping = keeping
 
     def drop(self, key: Key) -> None:
         """A MonitoredService was deleted; its agents idle."""

@@ -80,10 +80,12 @@ class Keeper:
             return kept
 
         try:
-            return await self._in_thread(read)
+            found = await self._in_thread(read)
         except (sqlite3.Error, OSError) as error:
             _log.error("what was kept cannot be read: %s", error)
             return {}
+        self._roll.keep(True)
+        return found
 
     async def run(self) -> None:
         """While this replica leads: a moment each second until cancelled, and one last."""
@@ -102,7 +104,7 @@ class Keeper:
         except Exception:
             _log.exception("this moment is not kept")
             self.writes["failed"] += 1
-            self._keeping(False)
+            self._roll.keep(False)
 
     async def write(self) -> None:
         """Write this moment, and tell agents of what is kept."""
@@ -122,17 +124,13 @@ class Keeper:
             if self.writes["failed"] % 60 == 0:
                 _log.error("nothing is kept until the volume can be written to: %s", error)
             self.writes["failed"] += 1
-            self._keeping(False)
+            self._roll.keep(False)
             return
         self.writes["written"] += 1
         self.written_s = now_s
-        self._keeping(True)
+        self._roll.keep(True)
         self._untold.append((version, list(moments.values())))
         self._tell()
-
-    def _keeping(self, keeping: bool) -> None:
-        for fleet in self._roll.fleets.values():
-            fleet.keeping = keeping
 
     def _tell(self) -> None:
         """Pods whose FACTS are in every copy may forget them."""

@@ -19,6 +19,7 @@ from aiohttp.test_utils import TestServer
 from rollcall.control.certificates import load_into, renewed
 from rollcall.kube.client import Access, Client, KubeError
 from rollcall.kube.review import User
+from rollcall.model.fleet import Fleet
 from rollcall.model.kept import restore
 from rollcall.serve.access import RefusedError
 from rollcall.serve.kept import KeptApi
@@ -55,7 +56,10 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
 
 
 async def test_agents_are_told_of_what_is_kept(scene: Scene) -> None:
-    await scene.keeper.write()
+    """Also before the first moment of a term, and of services that come later."""
+    assert scene.stage.fleet.keeping
+    scene.stage.roll.add(later := Fleet("shop", "later"))
+    assert later.keeping
     scene.tell()
     assert (scene.teller.session.taken, scene.teller.session.kept) == (1, 0)
     await scene.keeper.write()

@@ -67,7 +67,7 @@ class Kept(RuleBasedStateMachine):
 
     def _operator(self) -> None:
         self.roll, self.fleet = Roll(), Fleet("shop", "newsfeed")
-        self.fleet.keeping = True
+        self.roll.keep(True)
         self.roll.add(self.fleet)
         if self.written is not None:
             restore(self.fleet, self.written[0].parts, self.now_s, self.now_s + 1e9)
