@@ -55,7 +55,7 @@ def test_a_service_has_its_charts_tables_and_dots(site: Site, open_page: Open) -
     site.do(lambda world: world.error("throughput exceeded"))
     page = open_page(f"{site.url}/{SERVICE}")
     expect(page.get_by_role("heading", name="newsfeed", exact=True)).to_be_visible()
-    expect(page.locator(".u-wrap canvas")).to_have_count(3)
+    expect(page.locator(".u-wrap canvas")).to_have_count(4)
     expect(page.get_by_role("table", name="Pods").locator("tbody tr")).to_have_count(11)
     for name, words in (
         ("Pods", "newsfeed-09"),
@@ -144,7 +144,7 @@ def test_a_moment_is_shared_by_its_address(site: Site, open_page: Open) -> None:
 
 def test_what_is_seen_can_be_taken_away(site: Site, open_page: Open) -> None:
     page = open_page(f"{site.url}/{SERVICE}")
-    expect(page.locator(".u-wrap canvas")).to_have_count(3)
+    expect(page.locator(".u-wrap canvas")).to_have_count(4)
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV").click()
     rows = Path(download.value.path()).read_text().splitlines()
@@ -269,7 +269,7 @@ def test_the_policy_stops_scripts_and_frames(site: Site, open_page: Open) -> Non
 
 def test_on_a_phone_nothing_is_cut_off(site: Site, open_page: Open) -> None:
     page = open_page(f"{site.url}/{SERVICE}", **PHONE)
-    expect(page.locator(".u-wrap canvas")).to_have_count(3)
+    expect(page.locator(".u-wrap canvas")).to_have_count(4)
     for place in ("#/", SERVICE, f"{SERVICE}/pod/newsfeed-5d8f7c-e5"):
         page.goto(f"{site.url}/{place}")
         expect(page.locator("#top .chip")).to_have_text("● live")

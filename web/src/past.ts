@@ -45,6 +45,14 @@ export class Past {
     return [...NAMES.map((name) => this.series[name]), ...this.bands, ...Object.keys(this.pods).sort().map((state) => this.pods[state] ?? []), this.health];
   }
 
+  /** How many pods were in one of these states. */
+  sum(...states: string[]): Num[] {
+    return this.at.map((_, place) => states.reduce<Num>((sum, state) => {
+      const many = this.pods[state]?.[place];
+      return many === undefined || many === null ? sum : (sum ?? 0) + many;
+    }, null));
+  }
+
   /** Once a second. */
   look(picture: Picture): void {
     const here = new Set<string>();

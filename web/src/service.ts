@@ -75,9 +75,10 @@ export class Service implements View {
       h("button", { onclick: () => this.pick(this.scatter.failed().reverse()) }, "List failed"),
       h("button", { onclick: () => this.pick(null) }, "Close list"));
     return h("div", { class: "grid" },
-      panel("Requests per second", "w4", this.chart([{ label: "requests/s", tone: "band0", fill: true }], false, (past) => [past.series.requestsPerSecond]), h("small", {}, "click for a moment to share")),
-      panel("Response time", "w4", this.chart([{ label: "p50", tone: "good" }, { label: "p95", tone: "warn", dash: [6, 3] }, { label: "p99", tone: "bad", dash: [2, 3] }], true, (past) => [past.series.p50, past.series.p95, past.series.p99]), h("small", {}, "p50 ─  p95 ╌  p99 ┄")),
-      panel("Errors per second", "w4", this.chart([{ label: "errors/s", tone: "bad", fill: true }], false, (past) => [past.series.errorsPerSecond]), h("small", {}, "│ deployment  ┊ departure")),
+      panel("Requests per second", "w3", this.chart([{ label: "requests/s", tone: "band0", fill: true }], false, (past) => [past.series.requestsPerSecond]), h("small", {}, "click for a moment to share")),
+      panel("Response time", "w3", this.chart([{ label: "p50", tone: "good" }, { label: "p95", tone: "warn", dash: [6, 3] }, { label: "p99", tone: "bad", dash: [2, 3] }], true, (past) => [past.series.p50, past.series.p95, past.series.p99]), h("small", {}, "p50 ─  p95 ╌  p99 ┄")),
+      panel("Errors per second", "w3", this.chart([{ label: "errors/s", tone: "bad", fill: true }], false, (past) => [past.series.errorsPerSecond]), h("small", {}, "│ deployment  ┊ departure")),
+      panel("Pods by state", "w3", this.chart([{ label: "serving", tone: "good", fill: true }, { label: "not ready or pending", tone: "warn", dash: [6, 3] }, { label: "not reporting", tone: "bad", dash: [2, 3] }], false, (past) => [past.sum("serving"), past.sum("unready", "pending"), past.sum("silent", "bare")]), h("small", {}, "serving ─  not ready ╌  not reporting ┄")),
       panel("In flight", "w6", h("div", {}, bars, this.legend()), h("small", {}, "one bar per pod, one block per request; click for the pod")),
       panel("Requests", "w6", h("div", {}, dots, this.list), this.rate, failed),
       panel("Pods", "", this.tables.pods.element),
