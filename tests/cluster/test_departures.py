@@ -223,7 +223,7 @@ def test_a_node_loses_its_power(leaving: Leaving) -> None:
         leaving.have_left("NodeLost", uid)
     finally:
         node.start()
-        leaving.cluster.wait(f"node/{node.name}", "--for=condition=Ready")
+        leaving.cluster.wait(f"node/{node.name}", "--for=condition=Ready", timeout_s=180)  # of a busy machine
 
 
 def _operators(cluster: Cluster) -> dict[str, str]:
