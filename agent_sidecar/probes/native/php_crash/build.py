@@ -1,4 +1,4 @@
-"""Builds the PHP extension that tells of crashes: python agent_sidecar/probes/native/php_crash/build.py [--if-missing]
+"""Builds the PHP probe's extension: python agent_sidecar/probes/native/php_crash/build.py [--if-missing]
 
 Needs a C compiler (CC, also one for another machine) and no headers of PHP's: one file is good for every PHP of its machine.
 The configuration that has PHP load it is written with it, because PHP warns of an extension that is not there.
@@ -35,7 +35,9 @@ def main() -> int:
         target = subprocess.run([compiler, "-dumpmachine"], check=True, capture_output=True, text=True).stdout
         machine = target.partition("-")[0]
         library = PROBE / "native" / machine / "rollcall_crash.so"
+        settings = PROBE / "conf.d" / "rollcall-crash.ini"
         if _is_fresh(library, "--if-missing" in sys.argv[1:]):
+            settings.write_text(INI.format(machine=machine))  # which may be of a build for another machine
             return 0
         library.parent.mkdir(parents=True, exist_ok=True)
         fresh = library.with_suffix(f".{os.getpid()}.new")
@@ -46,7 +48,7 @@ def main() -> int:
     except subprocess.CalledProcessError as error:
         return error.returncode
     fresh.replace(library)
-    (PROBE / "conf.d" / "rollcall-crash.ini").write_text(INI.format(machine=machine))
+    settings.write_text(INI.format(machine=machine))
     print(f"PHP extension: {library.relative_to(PROBE)}")
     return 0
 

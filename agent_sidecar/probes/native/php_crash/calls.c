@@ -172,7 +172,7 @@ static int is_passed_on(enum kind kind, const struct text *first, char *name) {
 }
 
 static void call(int number, struct frame *frame, struct value *result) {
-    char name[NAME_BYTES] = "";
+    char name[NAME_BYTES];
     enum kind kind = functions[number].kind;
     const struct value *first = rollcall_argument(frame);
     if (is_passed_on(kind, rollcall_text(first), name)) {

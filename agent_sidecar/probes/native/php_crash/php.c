@@ -4,6 +4,12 @@
 enum { FIRST_WORD = 5, LAST_WORD = 15 }; /* of zend_internal_function, where the address may be */
 enum { FRAME_VALUES = 5, COUNT_WORD = 5 };
 
+/* The compiler may call it for what is written as an assignment. */
+__attribute__((visibility("hidden"))) void *memset(void *memory, int byte, size_t size) {
+    for (size_t i = 0; i < size; i++) ((volatile char *)memory)[i] = (char)byte;
+    return memory;
+}
+
 size_t rollcall_append(char *path, size_t length, const char *text) {
     while (*text != 0 && length < PATH_BYTES - 1) path[length++] = *text++;
     path[length] = 0;

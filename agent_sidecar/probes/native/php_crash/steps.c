@@ -28,10 +28,12 @@ static int is_stream(long fd) {
     struct {
         uint16_t family;
         char path[108 + 1];
-    } peer = {0, ""};
-    uint32_t size = sizeof peer - 1;
+    } peer;
+    uint32_t size = sizeof peer - 1; /* then that of the name, which ends with a NUL if there is room for it */
     char path[PATH_BYTES];
+    peer.path[108] = 0;
     if (fd < 0 || crash_call(STEP_GETPEERNAME, fd, (long)&peer, (long)&size, 0) != 0 || peer.family != AF_UNIX_) return 0;
+    if (size < sizeof peer.family + sizeof peer.path) peer.path[size - sizeof peer.family] = 0;
     rollcall_append(path, rollcall_append(path, 0, rollcall_run), "/php.sock");
     return rollcall_equal(peer.path, path);
 }

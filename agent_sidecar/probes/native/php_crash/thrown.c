@@ -39,7 +39,8 @@ static char *add_value(char *to, const struct value *value, size_t most) {
 
 static void keep(const struct object *error) {
     static char text[MAX_NAME + MAX_MESSAGE + MAX_FILE + 32];
-    char number[PATH_BYTES] = "";
+    char number[PATH_BYTES];
+    number[0] = 0;
     if (error->class == NULL || error->class->name == NULL) return;
     char *to = add(text, error->class->name, MAX_NAME);
     const struct value *message = &error->properties[MESSAGE];
