@@ -118,8 +118,7 @@ async def test_a_hung_request_is_listed_while_it_hangs(operator: Operator, tmp_p
         view = await operator.until("the request", lambda view: view.longest)
         seen_s = time.monotonic() - began_s
         (request,) = view.longest or []
-        assert seen_s < 0.5 + 1.0, "listed within a second of being older than 0.5 s"
-        assert abs(request.elapsed - seen_s) < 0.6
+        assert 0.5 <= request.elapsed <= seen_s < 6.0, "listed while it hangs, with its own time"
         assert (request.endpoint, request.pod) == ("GET /hang/<float:seconds>", "pod-1")
         view = await operator.until("its step", lambda view: view.longest and view.longest[0].step)
         assert "flask_app.py" in (view.longest or [])[0].step

