@@ -2,9 +2,10 @@
 
     python benchmarks/agent_cost.py [--seconds 20] [--python /usr/bin/python3]
 
-The operator is a sink in another process that acknowledges every 2 s and wants everything: 50 endpoints, errors, visitors.
-Requests are real: written by the probe's own recorder (Python), and sent on 8 streams (PHP). Bounds: 20 MiB resident for the
-whole container, 2 millicores idle, 10 at 500 requests/s.
+The operator is a sink in another process that acknowledges every 2 s and wants everything: 50 endpoints, errors, visitors,
+dependencies and points. Requests are real: written by the probe's own recorder (Python), and sent on 8 streams (PHP); in the
+row with dependencies each makes two calls, of 20 in turn. Bounds: 20 MiB resident for the whole container, 2 millicores idle,
+10 at 500 requests/s.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ SIDECAR = Path(__file__).parents[1] / "agent_sidecar"
 sys.path[:0] = [str(Path(__file__).parents[1]), str(SIDECAR), str(SIDECAR / "probes" / "python")]
 
 from rollcall_agent.sources.cost import memory_kib  # noqa: E402
-from rollcall_agent.wire import facts, frames, report  # noqa: E402
+from rollcall_agent.wire import facts, frames, points, report  # noqa: E402
 from tests.unit.agent.fake_operator import make_certificate  # noqa: E402
 
 WELCOME = {
@@ -37,8 +38,10 @@ WELCOME = {
     "max_frame": 65536,
     "facts": 0,
     "visitors": {"from": "cookie:sid", "key": "ab" * 32},
+    "points": points.MAX_POINTS,
 }
 ENDPOINTS = 50
+DEPENDENCIES = 20
 RATE = 500
 PHP_STREAMS = 8
 VISITORS = 1000
@@ -65,8 +68,9 @@ def sink(listener: socket.socket, certificate: tuple[Path, Path], received: mult
                         connection.sendall(frames.encode(frames.ACK, frames.ACK_BODY.pack(seq, number)))
 
 
-def python_load(run: str, workers: int) -> None:
-    """RATE requests a second, each 5 ms in flight, counted by the probe's recorder in `workers` processes."""
+def python_load(run: str, workers: int, calls: int) -> None:
+    """RATE requests a second, each 5 ms in flight and with so many calls of dependencies, counted by the probe's recorder in
+    `workers` processes."""
     os.environ["ROLLCALL_RUN"] = run
 
     def work() -> None:
@@ -80,7 +84,12 @@ def python_load(run: str, workers: int) -> None:
             request.name(f"/feed/{number % ENDPOINTS}/<user>")
             if visitors.see_environ is not None:
                 visitors.see_environ({"HTTP_COOKIE": f"sid={number % VISITORS}"})
-            time.sleep(min(0.005, pause / 2))
+            for call in range(calls):
+                called = recorder.current.begin_call(f"http api-{(number + call) % DEPENDENCIES}.example.com")
+                time.sleep(min(0.005, pause / 2) / calls)
+                called.end(None if number % 100 else 0)
+            if not calls:
+                time.sleep(min(0.005, pause / 2))
             request.status = 500 if number % 100 == 0 else 200
             request.finish()
             number += 1
@@ -148,7 +157,8 @@ def measure(
     context = multiprocessing.get_context("fork")
     loads = {
         "idle": lambda: None,
-        "python": lambda: python_load(str(run), 2),
+        "python": lambda: python_load(str(run), 2, 0),
+        "dependencies": lambda: python_load(str(run), 2, 2),
         "php": lambda: php_load(str(run)),
     }
 
@@ -192,12 +202,18 @@ def main() -> None:
         operator = multiprocessing.get_context("fork").Process(target=sink, args=(listener, certificate, received), daemon=True)
         operator.start()
         port = listener.getsockname()[1]
-        print(f"{'load':24}{'millicores':>11}{'bound':>7}", end="")
+        print(f"{'load':28}{'millicores':>11}{'bound':>7}", end="")
         print(f"{'RSS superv.':>13}{'RSS worker':>12}{'PSS together':>14}{'bound':>7}  MiB")
-        for load, title, bound in (("idle", "idle", 2), ("python", f"Python {RATE}/s", 10), ("php", f"PHP {RATE}/s", 10)):
+        rows = (
+            ("idle", "idle", 2),
+            ("python", f"Python {RATE}/s", 10),
+            ("dependencies", f"Python {RATE}/s, {2 * RATE} calls", 10),
+            ("php", f"PHP {RATE}/s", 10),
+        )
+        for load, title, bound in rows:
             row = measure(load, options.seconds, options.python, folder, certificate, port)
             print(
-                f"{title:24}{row['millicores']:>11.2f}{bound:>7}{row['rss_supervisor']:>13.1f}{row['rss_worker']:>12.1f}"
+                f"{title:28}{row['millicores']:>11.2f}{bound:>7}{row['rss_supervisor']:>13.1f}{row['rss_worker']:>12.1f}"
                 f"{row['pss_together']:>14.1f}{20:>7}"
             )
         operator.terminate()
