@@ -9,10 +9,11 @@ import pickle
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, Self
 
 import pytest
+import yarl
 
 from tests.unit.probes.test_calls import settle, worker
 from tests.unit.probes.test_recorder import fresh
@@ -170,3 +171,38 @@ def test_a_name_that_is_none_is_no_call(recorder: ModuleType, hook: Any, tmp_pat
     recorder.begin("GET")
     assert hook.around(ORIGINALS["ask"], lambda *_: None)(Library()).status == 200
     assert (hook.on, counted(recorder, tmp_path)) == (True, {})
+
+
+URLS = {
+    "http://a/b": "http a",
+    "http://a/c?next=http://b/": "http a",
+    "http://A:80/": "http a",
+    "https://a:8443/x": "http a:8443",
+    "https://a:443": "http a",
+    "http://c?x=/y": "http c",
+    "http://d#x=/y": "http d",
+    "http://user:secret@e/f": "http e",
+    "http://[::1]:81/": "http [::1]:81",
+    "ws://f/g/h": "http f",
+    "http://x/y": "http x",
+}
+
+
+@pytest.mark.parametrize("kind", [str, yarl.URL])
+def test_a_host_has_the_same_name_however_its_url_is_written(recorder: ModuleType, tmp_path: Path, kind: Any) -> None:
+    """Also when it is asked for again, by what is remembered of the first time."""
+    from _rollcall_probe.dependencies import http
+
+    class ClientSession:
+        async def _request(self, method: str, str_or_url: Any) -> Answer:
+            return Answer(200)
+
+    http._names.clear()
+    http.aiohttp(SimpleNamespace(URL=yarl.URL, ClientSession=ClientSession))
+    recorder.begin("GET")
+    session = ClientSession()
+    for _ in range(3):
+        for url in URLS:
+            asyncio.run(session._request("GET", kind(url)))
+    expected = {name: (3 * list(URLS.values()).count(name), {}) for name in URLS.values()}
+    assert counted(recorder, tmp_path) == expected

@@ -10,6 +10,7 @@ from .hook import Answered, Hook
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _MOST_NAMES = 1024
+_SCHEME = len("https://")
 _names = {}
 
 
@@ -26,9 +27,15 @@ def name_of_host(scheme, host, port):
         name = "http " + shown
         if port is not None and port != _DEFAULT_PORTS.get(scheme):
             name += ":%d" % port
-        if len(_names) >= _MOST_NAMES:
-            _names.clear()
-        _names[key] = name
+        _keep(key, name)
+    return name
+
+
+def _keep(key, name):
+    """Remember the name of what an URL says, in whatever form."""
+    if len(_names) >= _MOST_NAMES:
+        _names.clear()
+    _names[key] = name
     return name
 
 
@@ -57,7 +64,12 @@ def httpx(module) -> None:
 
     def name_of(_, args, kwargs):
         url = (args[0] if args else kwargs["request"]).url
-        return name_of_host(url.scheme, url.host, url.port)
+        try:
+            parts = url._uri_reference  # what its properties, each a function, are made of
+            key = parts.scheme, parts.host, parts.port
+        except AttributeError:
+            return name_of_host(url.scheme, url.host, url.port)
+        return _names.get(key) or _keep(key, name_of_host(url.scheme, url.host, url.port))
 
     answered = Answered("status_code")
     hook.patch(module.HTTPTransport, name_of, "handle_request", settle=answered)
@@ -69,9 +81,17 @@ def aiohttp(module) -> None:
 
     def name_of(session, args, kwargs):
         try:
-            url = getattr(session, "_build_url", module.URL)(args[1] if len(args) > 1 else kwargs["str_or_url"])
+            asked = args[1] if len(args) > 1 else kwargs["str_or_url"]
+            origin = None
+            if type(asked) is str and getattr(session, "_base_url", None) is None:
+                end = asked.find("/", _SCHEME)  # no authority goes beyond it
+                origin = asked[:end] if end > 0 else None
+                if origin in _names:
+                    return _names[origin]
+            url = getattr(session, "_build_url", module.URL)(asked)
+            name = name_of_host(url.scheme, url.host, url.port)
         except (KeyError, TypeError, ValueError, AssertionError):
             return None  # no URL: the library says so
-        return name_of_host(url.scheme, url.host, url.port)
+        return _keep(origin, name) if origin and name else name
 
     Hook("aiohttp").patch_async(module.ClientSession, name_of, "_request", settle=Answered("status"))
