@@ -8,6 +8,7 @@
 
 enum { NOT_COUNTED = 0, BEGUN = 1, RAISED = -1 };
 enum { FIRST_FAILURE = 429 }; /* of HTTP's statuses */
+enum { SCHEME = 8 };          /* no authority of an URL goes beyond the first slash from here on: https:// */
 /* Called with the object as its first argument instead of bound to it; a flag of all versions that the stable ABI leaves out. */
 #define METHOD_DESCRIPTOR (1UL << 17)
 
@@ -17,6 +18,7 @@ typedef struct {
     PyObject *state;                 /* the recorder module's names: `current` is there */
     PyObject *hook, *name_of;
     PyObject *path;                  /* names of attributes that lead from the object to the dependency's kept name, or None */
+    PyObject *asked;                 /* where an argument says which dependency it is, or None; see asked_name */
     PyObject *settle;                /* None: what is returned ends the call well */
     PyObject *status;                /* name of the result's attribute with an HTTP status, or None */
     int dropped;                     /* it is waited for, and no call to be counted */
@@ -28,12 +30,11 @@ static PyObject *current_name, *on_name, *method_type;
 
 /* --- begin */
 
-/* The name that is kept where `path` leads from `owner`; NULL with no error set where there is none. */
-static PyObject *kept_name(Around *self, PyObject *owner) {
-    if (self->path == Py_None || owner == NULL) return NULL;
+/* What these attributes lead to, one of the other; a new reference, NULL with no error set where there is none. */
+static PyObject *followed(PyObject *owner, PyObject *attributes) {
     Py_INCREF(owner);
-    for (Py_ssize_t i = 0; i < PyTuple_Size(self->path); i++) {
-        PyObject *next = PyObject_GetAttr(owner, PyTuple_GetItem(self->path, i));
+    for (Py_ssize_t i = 0; i < PyTuple_Size(attributes); i++) {
+        PyObject *next = PyObject_GetAttr(owner, PyTuple_GetItem(attributes, i));
         Py_DECREF(owner);
         if (next == NULL) {
             PyErr_Clear();
@@ -42,6 +43,39 @@ static PyObject *kept_name(Around *self, PyObject *owner) {
         owner = next;
     }
     return owner;
+}
+
+/* The name that is kept where `path` leads from `owner`; NULL with no error set where there is none. */
+static PyObject *kept_name(Around *self, PyObject *owner) {
+    return self->path == Py_None || owner == NULL ? NULL : followed(owner, self->path);
+}
+
+/* By what the name was remembered: the first `items` of a tuple, or an URL's text up to where its path begins. */
+static PyObject *key_of(PyObject *value, Py_ssize_t items) {
+    if (PyTuple_Check(value)) return items ? PyTuple_GetSlice(value, 0, items) : NULL;
+    if (items || !PyUnicode_CheckExact(value)) return NULL;
+    Py_ssize_t end = PyUnicode_FindChar(value, '/', SCHEME, PyUnicode_GetLength(value), 1);
+    return end > 0 ? PyUnicode_Substring(value, 0, end) : NULL;
+}
+
+/* The name that is remembered for what an argument says. `asked` is (its place, attributes that lead to it, items of the key, the
+   dictionary of names, an attribute of the owner that has to be None). NULL with no error set where there is none. */
+static PyObject *asked_name(Around *self, PyObject *owner, PyObject *args, Py_ssize_t first) {
+    Py_ssize_t place, items;
+    PyObject *attributes, *names, *alone, *name = NULL;
+    if (self->asked == Py_None) return NULL;
+    if (PyArg_ParseTuple(self->asked, "nOnOO", &place, &attributes, &items, &names, &alone) && first + place < PyTuple_Size(args)) {
+        PyObject *other = alone == Py_None ? kept(alone) : PyObject_GetAttr(owner, alone);
+        PyObject *value = other == Py_None ? followed(PyTuple_GetItem(args, first + place), attributes) : NULL;
+        PyObject *key = value == NULL ? NULL : key_of(value, items);
+        if (key != NULL) name = PyDict_GetItemWithError(names, key);
+        Py_XINCREF(name);
+        Py_XDECREF(key);
+        Py_XDECREF(value);
+        Py_XDECREF(other);
+    }
+    PyErr_Clear();
+    return name;
 }
 
 /* The exception that is set, which is so no more; NULL where it was none. */
@@ -104,6 +138,7 @@ static int begin_around(Around *self, Recorder *recorder, PyObject *owner, PyObj
     Py_INCREF(recorder); /* the name may be found by code that changes which one is current */
     if (is_on(self->hook)) {
         name = kept_name(self, owner);
+        if (name == NULL) name = asked_name(self, owner, args, first);
         if (name == NULL) name = found_name(self, owner, args, first, kwargs);
         if (name == NULL && give_up_hook(self->hook) < 0) result = RAISED;
     }
@@ -214,8 +249,8 @@ static PyObject *around_repr(PyObject *object) { return PyObject_Repr(((Around *
 static void around_dealloc(PyObject *object) {
     Around *self = (Around *)object;
     if (self->weak != NULL) PyObject_ClearWeakRefs(object);
-    PyObject *parts[] = {self->original, self->fallback, self->state,  self->hook,
-                         self->name_of,  self->path,     self->settle, self->status};
+    PyObject *parts[] = {self->original, self->fallback, self->state,  self->hook,  self->name_of,
+                         self->path,     self->asked,    self->settle, self->status};
     PyTypeObject *type = Py_TYPE(object);
     PyObject_Free(object);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) Py_DECREF(parts[i]);
@@ -262,12 +297,12 @@ int make_around_type(void) {
 
 PyObject *module_around(PyObject *module, PyObject *args) {
     (void)module;
-    PyObject *original, *fallback, *state, *hook, *name_of, *path, *settle, *status;
+    PyObject *original, *fallback, *state, *hook, *name_of, *path, *asked, *settle, *status;
     int dropped;
-    if (!PyArg_ParseTuple(args, "OOO!OOOOOp", &original, &fallback, &PyDict_Type, &state, &hook, &name_of, &path, &settle,
-                          &status, &dropped))
+    if (!PyArg_ParseTuple(args, "OOO!OOOOOOp", &original, &fallback, &PyDict_Type, &state, &hook, &name_of, &path, &asked,
+                          &settle, &status, &dropped))
         return NULL;
-    if (path != Py_None && !PyTuple_Check(path)) {
+    if ((path != Py_None && !PyTuple_Check(path)) || (asked != Py_None && !PyTuple_Check(asked))) {
         PyErr_SetString(PyExc_TypeError, "a path is a tuple");
         return NULL;
     }
@@ -279,6 +314,7 @@ PyObject *module_around(PyObject *module, PyObject *args) {
     self->hook = kept(hook);
     self->name_of = kept(name_of);
     self->path = kept(path);
+    self->asked = kept(asked);
     self->settle = kept(settle);
     self->status = kept(status);
     self->dropped = dropped;

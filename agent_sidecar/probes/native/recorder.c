@@ -229,7 +229,7 @@ static PyMethodDef module_methods[] = {
      "recorder(fd, layout, methods, unknown, intern, calls, intern_call, get, set, failed, disable, threads_shared): a Recorder\n"
      "that maps the worker file `fd`."},
     {"around", module_around, METH_VARARGS,
-     "around(original, fallback, state, hook, name_of, path, settle, status, dropped): a function, each run of it a call."},
+     "around(original, fallback, state, hook, name_of, path, asked, settle, status, dropped): a function, each run of it a call."},
     {"begin", module_begin, METH_VARARGS, "begin(around, owner, args, kwargs): the call that has begun, or None."},
     {"events", module_events, METH_VARARGS, "events(state, hook, fallback, system, left_out, fields): what a library tells of."},
     {"settled", module_settled, METH_VARARGS, "settled(around, record, result): what was awaited has come."},

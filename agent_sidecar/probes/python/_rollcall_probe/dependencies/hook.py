@@ -115,8 +115,8 @@ class Hook:
         if module is None:
             return None
         path, status = getattr(name_of, "path", None), getattr(settle, "attribute", None)
-        state = vars(recorder)
-        return module.around(original, fallback, state, self, name_of, path, settle, status, settle is waited)
+        names = name_of, path, getattr(name_of, "asked", None)
+        return module.around(original, fallback, vars(recorder), self, *names, settle, status, settle is waited)
 
     def patch(self, owner, name_of, *methods, settle=None) -> None:
         """Count each run of these methods of a class that are its own; at least one has to be there."""

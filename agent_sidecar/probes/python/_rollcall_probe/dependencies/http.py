@@ -11,6 +11,8 @@ from .hook import Answered, Hook
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _MOST_NAMES = 1024
 _SCHEME = len("https://")
+_PARTS = 4
+"""Of what httpx makes of an URL: scheme, user, host, port; then come path and query."""
 _names = {}
 
 
@@ -65,12 +67,12 @@ def httpx(module) -> None:
     def name_of(_, args, kwargs):
         url = (args[0] if args else kwargs["request"]).url
         try:
-            parts = url._uri_reference  # what its properties, each a function, are made of
-            key = parts.scheme, parts.host, parts.port
-        except AttributeError:
+            key = tuple(url._uri_reference[:_PARTS])  # what its properties, each a function, are made of
+        except (AttributeError, TypeError):
             return name_of_host(url.scheme, url.host, url.port)
         return _names.get(key) or _keep(key, name_of_host(url.scheme, url.host, url.port))
 
+    name_of.asked = (0, ("url", "_uri_reference"), _PARTS, _names, None)
     answered = Answered("status_code")
     hook.patch(module.HTTPTransport, name_of, "handle_request", settle=answered)
     hook.patch_async(module.AsyncHTTPTransport, name_of, "handle_async_request", settle=answered)
@@ -93,5 +95,7 @@ def aiohttp(module) -> None:
         except (KeyError, TypeError, ValueError, AssertionError):
             return None  # no URL: the library says so
         return _keep(origin, name) if origin and name else name
+
+    name_of.asked = (1, (), 0, _names, "_base_url" if hasattr(module.ClientSession, "_build_url") else None)
 
     Hook("aiohttp").patch_async(module.ClientSession, name_of, "_request", settle=Answered("status"))
