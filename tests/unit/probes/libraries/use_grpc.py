@@ -1,8 +1,10 @@
 """grpc's client, with a server in the same process."""
 
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+os.environ["GRPC_VERBOSITY"] = "NONE"  # else it says, now and then, that a server has gone
 import grpc
 
 NAME = "grpc 127.0.0.1"
