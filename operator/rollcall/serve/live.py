@@ -116,7 +116,7 @@ class _Live:
             raise RefusedError(400, "seconds and points are told of one service: ask for its stream")
         frame = await self._all(request)
         reader = Reader(self._publisher, wanted, lambda: None)
-        return await self._streams.serve(request, frame, reader, wanted.rate, lambda: self._all(request))
+        return await self._streams.serve(request, frame, reader, wanted, lambda: self._all(request))
 
     async def service(self, request: web.Request) -> web.StreamResponse:
         return _encoded(self._publisher.frame(await self._one(request)))
@@ -126,7 +126,7 @@ class _Live:
         key = await self._one(request)
         fleets, publisher = self._publisher.roll.fleets, self._publisher
         reader = Reader(publisher, wanted, lambda: fleets.get(key))
-        return await self._streams.serve(request, lambda: publisher.frame(key), reader, wanted.rate, lambda: self._one(request))
+        return await self._streams.serve(request, lambda: publisher.frame(key), reader, wanted, lambda: self._one(request))
 
     async def history(self, request: web.Request) -> web.StreamResponse:
         at, seconds = number_of(request, "at"), number_of(request, "seconds")

@@ -27,7 +27,7 @@ class Publisher:
         self.leading = False
         self.number = 0
         self._clock = clock
-        self.batches: dict[tuple[int, frozenset[str], int, float], tuple[bytes, int, float]] = {}
+        self.batches: dict[tuple[int, frozenset[str], int, float, bool], tuple[bytes, int, float]] = {}
         """What streams write in this turn, by what their readers have been told before."""
         self._frames: dict[Key, bytes] = {}
         self._parts: dict[tuple[str, Key, float], bytes] = {}

@@ -4,6 +4,9 @@ A reader has no queue. Each turn writes what is newest to all sockets whose buff
 bytes: a task that wakes up for each viewer would cost as much again as its TLS. A slow reader gets fewer pictures and never
 holds up another. Seconds and points are told since the last that this reader got, so that nothing is missing
 that is kept, and `Last-Event-ID` goes on from there after a broken connection.
+
+Bytes are what viewers cost: to encrypt and send them. Who asks for a rate and takes gzip gets each turn as deflate blocks that
+refer to nothing before them, so they are made once and fit into every stream.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import contextlib
 import logging
 import math
 import time
+import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -33,6 +37,8 @@ MOST_BUFFERED = 65_536
 """Bytes that wait for a reader; then it gets none until they are gone."""
 AT_ONCE = 50
 _log = logging.getLogger(__name__)
+GZIP_HEAD = bytes.fromhex("1f8b0800000000000003")
+"""There is no sum at the end: a stream ends when its connection does."""
 END = b"event: end\ndata: {}\n\n"
 
 
@@ -43,6 +49,7 @@ class Wanted:
     rate: int | None = None
     parts: frozenset[str] = frozenset()
     since: float | None = None
+    zipped: bool = False
 
 
 def wanted_of(request: web.Request) -> Wanted:
@@ -55,9 +62,10 @@ def wanted_of(request: web.Request) -> Wanted:
     if rate is not None and rate not in map(str, RATES):
         raise RefusedError(400, f"rate is {' or '.join(map(str, RATES))}; without it there is a picture per fold")
     last = request.headers.get("Last-Event-ID", "")
-    if last.isdecimal() and len(last) < 16:
-        return Wanted(int(rate) if rate else None, parts, int(last) / 1000)
-    return Wanted(int(rate) if rate else None, parts, number_of(request, "since"))
+    resumed = last.isdecimal() and len(last) < 16
+    since = int(last) / 1000 if resumed else number_of(request, "since")
+    accepted = {each.strip().partition(";")[0] for each in request.headers.get("Accept-Encoding", "").split(",")}
+    return Wanted(int(rate) if rate else None, parts, since, rate is not None and "gzip" in accepted)
 
 
 def number_of(request: web.Request, name: str) -> float | None:
@@ -74,6 +82,12 @@ def number_of(request: web.Request, name: str) -> float | None:
     return value
 
 
+def zipped(data: bytes) -> bytes:
+    """Deflate blocks of their own, up to the last byte."""
+    packing = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return packing.compress(data) + packing.flush(zlib.Z_SYNC_FLUSH)
+
+
 class Reader:
     """What one reader has been told."""
 
@@ -86,7 +100,7 @@ class Reader:
 
     def batch(self, picture: bytes) -> bytes:
         """All events of this turn; the picture comes last and carries the id. Who was told the same gets the same bytes."""
-        key = (id(picture), self._wanted.parts, self._second, self._point)
+        key = (id(picture), self._wanted.parts, self._second, self._point, self._wanted.zipped)
         found = self._publisher.batches.get(key)
         if found is None:
             found = self._publisher.batches[key] = self._make(picture)
@@ -106,7 +120,8 @@ class Reader:
                 point = fleet.last.unix_s
         at_s = fleet.last.unix_s if fleet is not None else time.time()
         parts.append(b"id: %d\ndata: %s\n\n" % (math.floor(at_s * 1000), picture))
-        return b"".join(parts), second, point
+        made = b"".join(parts)
+        return zipped(made) if self._wanted.zipped else made, second, point
 
 
 class _Viewer:
@@ -144,18 +159,18 @@ class Streams:
         self._writing: dict[int | None, asyncio.Task[None]] = {}
 
     async def serve(
-        self, request: web.Request, frame: Frame, reader: Reader, rate: int | None, check: Callable[[], Awaitable[object]]
+        self, request: web.Request, frame: Frame, reader: Reader, wanted: Wanted, check: Callable[[], Awaitable[object]]
     ) -> web.StreamResponse:
         """First frame at once, then one per fold until the reader goes or may read no more, the service is deleted or this
         replica does not lead any more."""
-        response = web.StreamResponse(headers=HEADERS)
+        response = web.StreamResponse(headers=HEADERS | ({"Content-Encoding": "gzip"} if wanted.zipped else {}))
         await response.prepare(request)
         try:
             body = frame()
             if body is not None and request.transport is not None:
-                await response.write(reader.batch(body))
-                await self._follow(request, request.transport, frame, reader, rate, check)
-            await response.write(END)
+                await response.write((GZIP_HEAD if wanted.zipped else b"") + reader.batch(body))
+                await self._follow(request, request.transport, frame, reader, wanted.rate, check)
+            await response.write(zipped(END) if wanted.zipped else END)
         except (ConnectionError, asyncio.CancelledError):
             pass  # the reader went away
         return response

@@ -155,6 +155,33 @@ async def test_what_goes_wrong_for_one_does_not_end_the_others(http: TestClient[
         assert (await event(good))[0] == "message"
 
 
+@pytest.mark.parametrize("accepted", ["gzip", "identity", "br, gzip;q=0.5"])
+async def test_calm_readers_get_it_packed_if_they_take_that(http: TestClient[Any, Any], live: Live, accepted: str) -> None:
+    work(live)
+    headers = ALICE | {"Accept-Encoding": accepted}
+    async with (
+        http.get(f"{SERVICE}/stream?rate=4&with=seconds,points&since=0", headers=headers) as first,
+        http.get(f"{SERVICE}/stream?rate=4&with=seconds,points", headers=headers) as second,
+    ):
+        assert first.headers.get("Content-Encoding") == ("gzip" if "gzip" in accepted else None)
+        assert [(await event(first))[0] for _ in range(3)] == ["seconds", "points", "message"]
+        assert (await event(second))[0] == "message"
+        live.publisher._clock = lambda: live.now_s
+        for _ in range(3):
+            work(live)
+            for response in (first, second):
+                told = [await event(response), await event(response)]
+                if told[0][0] == "seconds":
+                    told.append(await event(response))
+                assert told[-2][1]["points"] == 2
+                assert told[-1][1]["at"] == live.now_s
+        live.publisher.leading = False
+        live.turn()
+        assert (await event(first))[0] == (await event(second))[0] == "end"
+    async with http.get(f"{SERVICE}/stream", headers=headers) as plain:
+        assert "Content-Encoding" not in plain.headers
+
+
 async def idle_reader(http: TestClient[Any, Any], live: Live) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Asks for a stream of large frames and reads nothing of it."""
     live.publisher.frame = lambda _: b"%d" % live.publisher.number + b" " * 2**20  # type: ignore[method-assign]
