@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 from aiohttp import web
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from rollcall.serve.access import Access
 from rollcall.serve.live import make_live_app
@@ -85,6 +85,7 @@ def browser() -> Iterator[Browser]:
     """Not for longer: while it is there, its event loop is this thread's."""
     chromium = shutil.which("chromium")
     assert chromium, "the tests of the page need Chromium: python -m tests.harness.packages"
+    expect.set_options(timeout=20_000)  # on a busy machine; what is there is found at once
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         yield found
@@ -118,7 +119,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
 
     def open_(url: str, *, token: str | None = TOKEN, quiet: bool = False, **options: Any) -> Page:
         context = browser.new_context(**({"viewport": {"width": 1440, "height": 900}, "color_scheme": "dark"} | options))
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(20_000)
         contexts.append(context)
         page = context.new_page()
         if not quiet:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,7 +132,8 @@ def test_everything_by_keyboard(site: Site, open_page: Open) -> None:
 
 
 def test_a_moment_is_shared_by_its_address(site: Site, open_page: Open) -> None:
-    at = int(time.time()) - 40
+    fleet = site.do(lambda world: world.roll.fleets[("shop", "newsfeed")])
+    at = site.do(lambda world: fleet.history.picture(fleet, 0).at[-20])
     page = open_page(f"{site.url}/{SERVICE}?at={at}")
     expect(page.get_by_role("status").filter(has_text="ago:")).to_contain_text("requests/s, p95")
     page.get_by_role("link", name="Back to now").click()
