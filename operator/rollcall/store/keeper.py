@@ -129,7 +129,7 @@ class Keeper:
         self.writes["written"] += 1
         self.written_s = now_s
         self._roll.keep(True)
-        self._untold.append((version, list(moments.values())))
+        self._untold.append((version, [moment._replace(parts={}) for moment in moments.values()]))
         self._tell()
 
     def _tell(self) -> None:
