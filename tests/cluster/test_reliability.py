@@ -279,3 +279,49 @@ def _cut_off(node: Node, address: str) -> Iterator[None]:
         yield
     finally:
         node.run("iptables", "-t", "raw", "-D", *rule)
+
+
+def test_a_volume_outlives_the_pod(cluster: Cluster, plan: Plan, shop: str, rollcall: Rollcall) -> None:
+    """One replica, its file on a volume, and its pod is deleted without grace after another pod has left."""
+    node, folder = provider.nodes(plan)[0], plan.folder / "kept"
+    folder.mkdir(exist_ok=True)
+    cluster.kubectl(
+        "apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": _volume(node, str(folder))})
+    )
+    install(cluster, "replicas=1", "persistence.enabled=true", "persistence.existingClaim=kept")
+    rollcall.wait_for(shop, "newsfeed", two_serve, "two pods serve")
+    figures = Figures(cluster, rollcall, shop)
+    figures.load(seconds=16)
+    cluster.kubectl("-n", shop, "scale", "deployment/newsfeed", "--replicas=1")
+    until(lambda: len(_names(cluster, shop)) == 1, 60, "one pod has left")
+    time.sleep(1.5)  # a moment is written each second
+    [operator] = _pods(cluster, OPERATOR)
+    cluster.kubectl("-n", NAMESPACE, "delete", "pod", operator, "--grace-period=0", "--force")
+    figures.assert_exact()
+    assert (folder / "kept.db").stat().st_size > 0
+
+
+def _volume(node: Node, folder: str) -> list[Picture]:
+    claim = {"namespace": NAMESPACE, "name": "kept"}
+    common = {"storageClassName": "", "accessModes": ["ReadWriteOnce"]}
+    here = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node.name]}]}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": "kept"},
+            "spec": {
+                **common,
+                "capacity": {"storage": "1Gi"},
+                "claimRef": claim,
+                "local": {"path": folder},
+                "nodeAffinity": {"required": {"nodeSelectorTerms": [here]}},
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": claim,
+            "spec": {**common, "volumeName": "kept", "resources": {"requests": {"storage": "1Gi"}}},
+        },
+    ]
