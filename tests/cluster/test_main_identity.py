@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
 import subprocess
 import textwrap
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -137,6 +140,38 @@ def test_a_viewer_sees_ones_own_namespace_and_no_other(cluster: Cluster, rollcal
         assert refused.returncode == 4
         assert "may not get monitoredservices/live" in refused.stderr
         assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def test_the_page_is_shown_as_who_looks(rollcall: Rollcall, shop: str, viewer: Path) -> None:
+    """`rollcall dashboard`: page, one exchange of its key, and the viewer's own rights behind it."""
+    command = [*rollcall.command("dashboard", "--no-browser", "-n", shop)[:-1], f"--kubeconfig={viewer}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL) as dashboard:
+        try:
+            assert dashboard.stdout is not None
+            base, _, rest = dashboard.stdout.readline().strip().partition("/#key=")
+            key, _, place = rest.partition("&")
+            assert place == f"/?namespace={shop}"
+            assert b"/app.js" in ask(f"{base}/", "")[1]
+            assert ask(f"{base}/v1/services?namespace={shop}", key)[0] == 401
+            status, body = ask(f"{base}/session", key, "POST")
+            assert status == 200
+            token = json.loads(body)["token"]
+            status, body = ask(f"{base}/v1/services?namespace={shop}", token)
+            assert (status, [each["name"] for each in json.loads(body)["services"]]) == (200, ["legacy", "newsfeed"])
+            assert len(json.loads(ask(f"{base}/v1/services/{shop}/newsfeed/history", token)[1])["at"]) > 3
+            assert ask(f"{base}/v1/services", token)[0] == 403
+        finally:
+            dashboard.send_signal(signal.SIGINT)
+
+
+def ask(url: str, token: str, method: str = "GET") -> tuple[int, bytes]:
+    """Status and body."""
+    request = urllib.request.Request(url, method=method, headers={"Authorization": f"Bearer {token}"})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
 
 
 def test_the_plugin_is_the_same_command(cluster: Cluster, rollcall: Rollcall, shop: str) -> None:
