@@ -10,7 +10,7 @@ from typing import Any
 
 from rollcall.kube.client import MERGE_PATCH, Client, KubeError
 from rollcall.kube.informer import Informer
-from rollcall.kube.objects import Pod
+from rollcall.kube.pods import Pod
 
 NAMESPACE = "leave"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"

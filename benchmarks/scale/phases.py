@@ -12,7 +12,7 @@ import numpy as np
 
 from rollcall.kube.client import MERGE_PATCH, KubeError
 from rollcall.kube.informer import Informer
-from rollcall.kube.objects import Pod
+from rollcall.kube.pods import Pod
 
 from .live import Live, total
 from .pods import Made, Pods, paced, question

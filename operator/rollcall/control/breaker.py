@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from rollcall.kube.objects import Pod, unix
+from rollcall.kube.objects import unix
+from rollcall.kube.pods import Pod
 from rollcall.model.coverage import IMAGE_REASONS
 
 SEVERAL = 3

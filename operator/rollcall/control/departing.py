@@ -15,7 +15,8 @@ from collections.abc import Callable
 import aiohttp
 
 from rollcall.kube.client import Client, KubeError
-from rollcall.kube.objects import Pod, unix
+from rollcall.kube.objects import unix
+from rollcall.kube.pods import Pod
 from rollcall.model.bursts import Bursts
 from rollcall.model.departures import NodeFacts, OwnerFacts, Verdict, asked_before_end, cause_of
 from rollcall.model.leavers import MISSED_PATIENCE_S, Leaver, Leavers

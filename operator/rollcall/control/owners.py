@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from rollcall.inject.workloads import workload_name
-from rollcall.kube.objects import Pod, Workload
+from rollcall.kube.objects import Workload
+from rollcall.kube.pods import Pod
 from rollcall.model.departures import OwnerFacts
 
 REVISIONS = ("deployment.kubernetes.io/revision", "rollout.argoproj.io/revision")

@@ -17,7 +17,8 @@ from rollcall.api.status import MOST_TAKEN_BACK, TakenBack
 from rollcall.control.telling import tell_of
 from rollcall.inject.names import RETRY_ANNOTATION
 from rollcall.kube.client import Client
-from rollcall.kube.objects import Pod, Terminated, unix
+from rollcall.kube.objects import unix
+from rollcall.kube.pods import Pod, Terminated
 from rollcall.model.blame import Blame, Ended, Release, Sight, Verdict
 
 if TYPE_CHECKING:

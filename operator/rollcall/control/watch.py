@@ -26,7 +26,8 @@ from rollcall.control.takeback import TakeBack
 from rollcall.inject.selectors import matches, to_query
 from rollcall.kube.client import Client
 from rollcall.kube.informer import Informer
-from rollcall.kube.objects import Pod, Workload, unix
+from rollcall.kube.objects import Workload, unix
+from rollcall.kube.pods import Pod
 from rollcall.kube.terminations import Terminations
 from rollcall.model.bursts import Bursts
 from rollcall.model.departures import OwnerFacts

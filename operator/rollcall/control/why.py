@@ -9,7 +9,7 @@ import msgspec
 
 from rollcall.inject.decide import EXPLANATIONS, Reason
 from rollcall.kube.client import Client, KubeError
-from rollcall.kube.objects import Pod as Object
+from rollcall.kube.pods import Pod as Object
 from rollcall.model import coverage, states
 from rollcall.model.coverage import Gap
 from rollcall.model.states import BareReason, PodState

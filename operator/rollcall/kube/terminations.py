@@ -6,7 +6,7 @@ was seen is remembered by the ends that can still be shown, so the memory does n
 
 from __future__ import annotations
 
-from rollcall.kube.objects import Pod, Terminated
+from rollcall.kube.pods import Pod, Terminated
 
 OOM_KILLED = "OOMKilled"
 _Key = tuple[str, str, str | None]

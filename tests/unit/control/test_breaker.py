@@ -8,7 +8,7 @@ import msgspec
 
 from rollcall.control.breaker import SEVERAL, Breaker
 from rollcall.inject.decide import Reason, decide
-from rollcall.kube.objects import Pod
+from rollcall.kube.pods import Pod
 from tests.unit.inject.test_decide import pod as raw_pod
 from tests.unit.inject.test_decide import service
 

@@ -13,7 +13,8 @@ import pytest
 from rollcall.control.announcements import Announcer
 from rollcall.control.status import StatusWriter
 from rollcall.control.watch import ServiceWatch
-from rollcall.kube.objects import Node, Pod, Workload
+from rollcall.kube.objects import Node, Workload
+from rollcall.kube.pods import Pod
 from rollcall.model.departures import NodeFacts
 from rollcall.model.leavers import PATIENCE_S
 from rollcall.model.picture import Departure, Departures

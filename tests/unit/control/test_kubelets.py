@@ -12,7 +12,7 @@ import pytest
 from rollcall.control.kubelets import AGAIN_S, EVERY_S, JITTER_S, KubeletPoller
 from rollcall.control.watch import ServiceWatch
 from rollcall.kube.kubelet import Figures, KubeletError
-from rollcall.kube.objects import Pod
+from rollcall.kube.pods import Pod
 from rollcall.model.show import picture
 from tests.unit.control.conftest import Scene
 

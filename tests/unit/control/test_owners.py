@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from rollcall.control.owners import Owners
-from rollcall.kube.objects import Pod, Workload
+from rollcall.kube.objects import Workload
+from rollcall.kube.pods import Pod
 from rollcall.model.departures import OwnerFacts
 
 

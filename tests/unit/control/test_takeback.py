@@ -16,7 +16,7 @@ from rollcall.control.status import StatusWriter
 from rollcall.control.takeback import Judge, TakeBack
 from rollcall.control.watch import ServiceWatch
 from rollcall.kube.client import KubeError
-from rollcall.kube.objects import Pod
+from rollcall.kube.pods import Pod
 from rollcall.kube.terminations import Terminations
 from tests.unit.control.conftest import Scene
 from tests.unit.control.fakes import service

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from rollcall.control.watch import departed_of, floor_of, settings_of
-from rollcall.kube.objects import Metadata, Pod, PodStatus, unix
+from rollcall.kube.objects import Metadata, unix
+from rollcall.kube.pods import Pod, PodStatus
 from rollcall.model.health import Objectives
 from rollcall.model.picture import Totals
 from tests.unit.control.conftest import Scene

@@ -12,7 +12,7 @@ from aiohttp import web
 from rollcall.kube import informer as module
 from rollcall.kube.client import Client
 from rollcall.kube.informer import Informer
-from rollcall.kube.objects import Pod
+from rollcall.kube.pods import Pod
 from tests.unit.kube.conftest import PATH, ApiServer, pod
 
 

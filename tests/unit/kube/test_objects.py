@@ -9,7 +9,8 @@ import pytest
 
 from rollcall.api import API_VERSION, KIND, MonitoredService
 from rollcall.inject.workloads import workload_of
-from rollcall.kube.objects import LOOP_WELL_S, Manifest, Node, Pod, Workload, unix
+from rollcall.kube.objects import Manifest, Node, Workload, unix
+from rollcall.kube.pods import LOOP_WELL_S, Pod
 from rollcall.model.departures import ContainerEnd, NodeFacts
 
 STARTED = "2026-03-01T10:00:05Z"

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from rollcall.kube import sharing
-from rollcall.kube.objects import Pod
+from rollcall.kube.pods import Pod
 
 
 def pod(name: str, **changes: Any) -> Pod:

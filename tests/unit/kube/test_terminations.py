@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollcall.kube.objects import Pod
+from rollcall.kube.pods import Pod
 from rollcall.kube.terminations import Terminations
 
 
