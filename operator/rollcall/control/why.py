@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +13,7 @@ from rollcall.kube.client import Client, KubeError
 from rollcall.kube.pods import Pod as Object
 from rollcall.model import coverage, states
 from rollcall.model.coverage import Gap
+from rollcall.model.pods import CRASH_LOOPING, reason_of
 from rollcall.model.states import BareReason, PodState
 from rollcall.model.tally import Pod
 
@@ -30,6 +32,7 @@ _BARE: Mapping[str, str] = {
 REMEDIES: Mapping[str, str] = {
     **{str(reason): text for reason, text in states.REMEDIES.items()},
     **{str(gap): text for gap, text in coverage.REMEDIES.items()},
+    CRASH_LOOPING: "`kubectl logs POD --previous` says how the application ended",
     Reason.TAKEN_BACK: (
         "see `kubectl describe msvc`; after a fix, set the annotation rollcall.dev/retry-injection of the MonitoredService to "
         "another value, or install another agent"
@@ -79,9 +82,11 @@ class Explainer:
             return await self._unlisted(namespace, name)
         found.sort(key=lambda each: each[0].age_key)
         watch, pod = found[0]
-        reason = pod.reason or (pod.gap.value if pod.gap else None)
+        reason = reason_of(watch.fleet, pod)
         rivals = [other.service.name for other, _ in found[1:]]
         text = self._sentence(watch, pod)
+        if reason == CRASH_LOOPING:
+            text += "; its application ends again and again, and is started anew"
         if rivals:
             text += (
                 f"; it belongs to {watch.service.name}, the oldest of the services that select it (also {', '.join(rivals)})"
@@ -105,7 +110,9 @@ class Explainer:
                 where = f"on {pod.facts.node}" if pod.facts.node else "and has no node yet"
                 return f"is pending {where}: {'it has just started' if pod.facts.running else 'its containers do not run yet'}"
             case PodState.LEAVING:
-                return f"is being deleted; {age}"
+                verdict = watch.fleet.verdict_of(pod.facts.uid)
+                why = f" ({verdict.cause}: {verdict.evidence})" if verdict is not None else ""
+                return f"is being deleted{why}; {age}"
             case PodState.SILENT:
                 return f"is silent: {age}, and why is not known yet"
             case PodState.UNREADY:
@@ -113,12 +120,22 @@ class Explainer:
             case PodState.SERVING:
                 return f"is serving; {age}"
 
+    def _gone(self, namespace: str, name: str) -> Answer | None:
+        """A pod that left lately, with the cause."""
+        for watch in sorted(self._services, key=lambda each: each.age_key):
+            gone = watch.ledger.of_name(name) if watch.service.namespace == namespace else None
+            if gone is not None:
+                when = datetime.fromtimestamp(gone.at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+                text = f"left at {when} ({gone.cause}: {gone.evidence})"
+                return Answer(namespace, name, [watch.service.name], None, gone.cause, f"{name} {text}")
+        return None
+
     async def _unlisted(self, namespace: str, name: str) -> Answer | None:
         try:
             manifest = await self._client.request("GET", f"/api/v1/namespaces/{namespace}/pods/{name}")
         except KubeError as error:
             if error.status == NOT_FOUND:
-                return None
+                return self._gone(namespace, name)
             raise
         pod = msgspec.convert(manifest, Object, strict=False)
         if pod.status.phase in ("Succeeded", "Failed"):

@@ -235,6 +235,10 @@ class Ledger:
         elif departure is not None and (departure.in_flight, departure.final) != (in_flight, final):
             self._recent[uid] = msgspec.structs.replace(departure, in_flight=in_flight, final=final)
 
+    def of_name(self, name: str) -> Departure | None:
+        """The newest departure of a pod of this name, among the last hundred."""
+        return next((gone for gone in reversed(self._recent.values()) if gone.name == name), None)
+
     def picture(self, unix_s: float, *, with_lists: bool) -> Departures:
         """As it is shown; the newest first."""
         return Departures(

@@ -67,7 +67,7 @@ def _pod(fleet: Fleet, pod: Pod, columns: _Columns) -> PodPicture:
         uid=facts.uid,
         node=facts.node,
         state=pod.state.value,
-        reason=_reason(fleet, pod),
+        reason=reason_of(fleet, pod),
         ready=facts.ready,
         restarts=facts.restarts,
         created_at=facts.created_at,
@@ -83,7 +83,7 @@ def _pod(fleet: Fleet, pod: Pod, columns: _Columns) -> PodPicture:
     )
 
 
-def _reason(fleet: Fleet, pod: Pod) -> str | None:
+def reason_of(fleet: Fleet, pod: Pod) -> str | None:
     """Why it leaves, as far as is known; that its containers crash again and again; why it does not report as it should."""
     if pod.state is PodState.LEAVING:
         verdict = fleet.verdict_of(pod.facts.uid)

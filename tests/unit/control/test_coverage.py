@@ -11,7 +11,7 @@ from rollcall.control.coverage import Coverage
 from rollcall.control.why import Explainer
 from rollcall.ingest.strangers import Strangers
 from rollcall.kube.client import KubeError
-from rollcall.model.picture import Totals
+from rollcall.model.picture import Departure, Totals
 from rollcall.model.show import picture
 from rollcall.model.states import AgentContainer
 from tests.unit.control.conftest import Scene
@@ -115,6 +115,25 @@ async def test_why_of_a_pod_that_two_services_select(scene: Scene, office: Offic
     assert answer is not None
     assert answer.services == ["all", "newsfeed"]
     assert "it belongs to all, the oldest of the services that select it (also newsfeed)" in answer.sentence
+
+
+async def test_why_of_a_pod_that_has_left_or_is_leaving(scene: Scene, office: Office) -> None:
+    watch = scene.put()
+    nothing = dict.fromkeys(
+        ("slot", "node", "revision", "age", "requests_per_second", "error_ratio", "p95", "in_flight", "final")
+    )
+    evidence = "Deployment/newsfeed wants 2 pods, and had 6"
+    gone: Any = nothing | {"name": "pod-x", "uid": "uid-x", "workload": "Deployment/newsfeed", "cause": "ScaleIn", "at": 0.0}
+    watch.ledger._recent["uid-x"] = Departure(**gone, evidence=evidence)
+    assert await office.why("pod-x") == ("ScaleIn", f"pod-x left at 1970-01-01 00:00:00 UTC (ScaleIn: {evidence})", "")
+    assert await office.explainer.why("bank", "pod-x") is None
+    scene.serve(watch, Agent("uid-l"))
+    watch.fleet.upsert(facts("uid-l", looping_until=1e6, ready=False))
+    office.look()
+    reason, text, remedy = await office.why("pod-l")
+    assert reason == "CrashLooping"
+    assert text.endswith("; its application ends again and again, and is started anew")
+    assert remedy == "`kubectl logs pod-l --previous` says how the application ended"
 
 
 def pod_object(**status: Any) -> dict[str, Any]:
