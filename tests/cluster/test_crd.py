@@ -143,6 +143,7 @@ def test_a_short_manifest_is_filled_with_the_defaults(api: Cluster) -> None:
         },
         "signals": {"python": {"enabled": True}, "php": {"enabled": True}, "otlp": {"enabled": False, "port": 4318}},
         "objectives": {"errors": "1%", "bands": ["1s", "3s", "8s"]},
+        "coverage": {"repair": "Off"},
         "minimumCoverage": "80%",
     }
 

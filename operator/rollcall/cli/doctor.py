@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rollcall import __version__
-from rollcall.cli.connection import Caller, CliError, live_api
+from rollcall.cli.connection import Caller, CliError, live_api, port_forward
 from rollcall.cli.screen import plain
 from rollcall.cli.top import wide_console
 
@@ -180,12 +180,11 @@ async def _operator(caller: Caller) -> list[Finding]:
     try:
         async with live_api(caller) as api:
             async with api.get("/v1/operator") as response:
-                version = (await response.json())["version"]
-                found = [*_certificate(response.connection), _versions(version)]
+                found = [await _certificate(caller), _versions((await response.json())["version"])]
             namespace = caller.target.namespace
             async with api.get(f"/v1/services?namespace={namespace}") as response:
                 services = (await response.json())["services"]
-    except CliError as error:
+    except (CliError, OSError) as error:
         return [Finding("failure", "live API", str(error))]
     if not services:
         return [*found, Finding("warning", "coverage", f"there is no MonitoredService in namespace {namespace}", "apply one")]
@@ -199,18 +198,19 @@ def _versions(operator: str) -> Finding:
     return Finding("warning", "live API", f"it answers; the operator is {operator}, this command line {__version__}", remedy)
 
 
-def _certificate(connection: Any) -> list[Finding]:
-    transport = connection.transport if connection is not None else None
-    peer = transport.get_extra_info("peercert") if transport is not None else None
-    if not peer:
-        return []
+async def _certificate(caller: Caller) -> Finding:
+    """How long the operator's certificate is valid; that it is the operator's was checked by the handshake."""
+    async with port_forward(caller.target) as port:
+        name = caller.target.server_name
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=caller.tls, server_hostname=name)
+        peer = writer.get_extra_info("peercert")
+        writer.close()
     ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(peer["notAfter"]), UTC)
-    days = (ends - datetime.now(UTC)).days
     said = f"the operator's is valid until {ends:%Y-%m-%d}"
-    if days < SOON_DAYS:
+    if (ends - datetime.now(UTC)).days < SOON_DAYS:
         remedy = "the operator renews it by itself after two thirds of its life; its log says why it did not"
-        return [Finding("warning", "certificate", said, remedy)]
-    return [Finding("ok", "certificate", said)]
+        return Finding("warning", "certificate", said, remedy)
+    return Finding("ok", "certificate", said)
 
 
 def coverage_of(picture: dict[str, Any]) -> list[Finding]:
