@@ -66,6 +66,8 @@ CERTIFICATES_S = 60.0
 DRAIN_STEP_S = 0.1
 BRIDGE_S = 20.0
 """By then kopf follows MonitoredServices, also on a busy node."""
+CALM_STEP_S, CALM_STEPS, CALM_WITHIN_S = 0.05, 20, 20.0
+"""Ready when so many steps in a row took not much longer than they should; after `CALM_WITHIN_S` in any case."""
 LINGER_S = 3.0
 """After SIGTERM the webhook goes on for so long, until every node has heard that this pod is leaving."""
 T = TypeVar("T")
@@ -114,6 +116,7 @@ class Operator:
         self._term: Term | None = None
         self._primed = asyncio.Event()
         self._trusted = False
+        self._calm = False
         self._listening = False
         self._leaving = False
         self._native = True
@@ -132,6 +135,7 @@ class Operator:
             "MonitoredService objects": not self._primed.is_set(),
             "webhook configuration": not self._trusted,
             "namespaces": not self._services.synced,
+            "its start to be over": not self._calm,
         }
         return [name for name, waiting in waits.items() if waiting]
 
@@ -165,9 +169,11 @@ class Operator:
         await self._primed.wait()
         await self._retry("webhook configuration", self._publish_webhook)
         tasks.append(asyncio.create_task(lease.run(), name="lease"))
+        settling = asyncio.create_task(self._settle())
         stopping = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
         _log.info("ending: %s", ", ".join("signal" if task is stopping else task.get_name() for task in done))
+        settling.cancel()
         await self._end(tasks, kopf_stop, runners)
         for task in done - {stopping}:
             task.result()
@@ -280,6 +286,16 @@ class Operator:
             await asyncio.Event().wait()
         finally:
             following.cancel()
+
+    async def _settle(self) -> None:
+        """Wait until the loop answers at once. What starts beside us holds it up for seconds on a busy node, and a webhook that
+        answers too late is one that was not asked."""
+        until_s, calm = time.monotonic() + CALM_WITHIN_S, 0
+        while calm < CALM_STEPS and time.monotonic() < until_s:
+            began_s = time.monotonic()
+            await asyncio.sleep(CALM_STEP_S)
+            calm = calm + 1 if time.monotonic() - began_s < 2 * CALM_STEP_S else 0
+        self._calm = True
 
     async def _publish_webhook(self) -> None:
         """Be trusted by the API server before this pod is ready: a pod created right after the installation is injected."""

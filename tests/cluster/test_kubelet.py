@@ -88,7 +88,8 @@ def test_a_bare_pod_shows_what_it_uses(
     summary = rollcall.picture(NAMESPACE, "busy")
     assert summary["bare"] == {"NamespaceNotEnabled": 1}
     assert summary["resources"]["pods"] == 1
-    log = cluster.kubectl("-n", OPERATOR, "logs", "-l", "app.kubernetes.io/name=rollcall", "--tail=-1")
+    since = f"--since={int(time.monotonic() - before_s) + 1}s"
+    log = cluster.kubectl("-n", OPERATOR, "logs", "-l", "app.kubernetes.io/name=rollcall", "--tail=-1", since)
     assert "kubelet of" not in log, "no kubelet refused, with its certificate verified"
 
 

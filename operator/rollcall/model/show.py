@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from . import pods, requests
 from .balance import imbalance
 from .bottleneck import Measured
 from .causes import Bottleneck, Crashes, Dependencies, Throttled
 from .fleet import Fleet
-from .picture import InFlight, Judgement, Picture, PodCounts, ResponseTime, Traffic
+from .picture import Departures, InFlight, Judgement, Picture, PodCounts, ResponseTime, Traffic
 from .resources import of_service, workers_of
 from .states import PodState
 from .windows import WINDOW_S
@@ -48,8 +50,17 @@ def picture(fleet: Fleet, *, with_roll: bool, with_lists: bool | None = None) ->
         throttled=throttled_of(fleet),
         crashes=crashes_of(fleet, with_lists=lists),
         bottleneck=_bottleneck(fleet),
-        departures=fleet.ledger.picture(last.unix_s, with_lists=lists),
+        departures=_departures(fleet, with_lists=lists),
     )
+
+
+def _departures(fleet: Fleet, *, with_lists: bool) -> Departures:
+    """What left. A pod that went since the last fold is on the roll still, and nowhere twice."""
+    found = fleet.ledger.picture(fleet.last.unix_s, with_lists=with_lists)
+    if not found.recent:
+        return found
+    listed = {pod.facts.uid for pod in fleet.last.pods}
+    return msgspec.structs.replace(found, recent=[gone for gone in found.recent if gone.uid not in listed])
 
 
 def dependencies_of(fleet: Fleet) -> Dependencies | None:
