@@ -76,6 +76,7 @@ BAD = {
     "unknown operator": (expression(operator="Is"), "spec.selector.matchExpressions[0].operator", '"DoesNotExist"'),
     "container name": ({"selector": SELECTOR, "container": "Web_1"}, "spec.container", "name of a container"),
     "injection mode": ({"selector": SELECTOR, "injection": {"mode": "On"}}, "spec.injection.mode", '"Auto", "Off"'),
+    "repair": ({"selector": SELECTOR, "coverage": {"repair": "Delete"}}, "spec.coverage.repair", '"Off", "Restart"'),
     "sidecar": ({"selector": SELECTOR, "injection": {"sidecar": "Init"}}, "spec.injection.sidecar", '"Classic"'),
     "memory below request": (limits(memory="10Mi"), "spec.injection.resources.requests.memory", "raise the limit"),
     "cpu below request": (limits(cpu="1m"), "spec.injection.resources.requests.cpu", "raise the limit"),
@@ -171,6 +172,7 @@ def test_a_full_manifest_is_kept_as_it_is(api: Cluster) -> None:
             "visitors": {"from": "header:X-User"},
         },
         "objectives": {"p95": "1m30s", "errors": "0.1%", "bands": ["250ms", "1.5s", "1m"]},
+        "coverage": {"repair": "Restart"},
         "minimumCoverage": "100%",
     }
     full["injection"]["resources"]["limits"]["cpu"] = "1.5"
