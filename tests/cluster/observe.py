@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import threading
 import time
@@ -44,6 +45,12 @@ def until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
         assert time.monotonic() < deadline_s, f"not within {timeout_s:.0f} s: {what}"
         time.sleep(0.05)
     return value
+
+
+def condition(cluster: Cluster, namespace: str, service: str, kind: str) -> dict[str, Any]:
+    """A condition of a MonitoredService as its status has it, empty when it has none of this type."""
+    found = json.loads(cluster.kubectl("-n", namespace, "get", "msvc", service, "-o", "json"))
+    return next((c for c in found.get("status", {}).get("conditions", ()) if c["type"] == kind), {})
 
 
 class LiveStream:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.observe import until
+from tests.cluster.observe import condition, until
 from tests.harness.cluster import Cluster
 from tests.harness.install import NAMESPACE as OPERATOR
 from tests.harness.install import Rollcall, install
@@ -211,11 +211,6 @@ def test_a_pod_that_is_not_there(gaps: Rollcall) -> None:
         gaps.run("why", "nobody-there", "-n", NAMESPACE)
 
 
-def condition(cluster: Cluster, name: str, kind: str) -> Json:
-    found = json.loads(cluster.kubectl("-n", NAMESPACE, "get", "msvc", name, "-o", "json"))
-    return next((c for c in found.get("status", {}).get("conditions", ()) if c["type"] == kind), {})
-
-
 def test_bare_pods_are_restarted_one_by_one_within_the_disruption_budget(cluster: Cluster, gaps: Rollcall) -> None:
     late = {
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "late", "namespace": NAMESPACE},
@@ -238,14 +233,22 @@ def test_bare_pods_are_restarted_one_by_one_within_the_disruption_budget(cluster
     cluster.kubectl("-n", NAMESPACE, "rollout", "status", "deployment/late", "--timeout=60s")
     time.sleep(1.1)
     apply(cluster, service("late", coverage={"repair": "Restart"}), scaler)
-    until(lambda: "PodDisruptionBudget" in condition(cluster, "late", "Repairing").get("message", ""), 30, "the budget holds")
+    until(
+        lambda: "PodDisruptionBudget" in condition(cluster, NAMESPACE, "late", "Repairing").get("message", ""),
+        30,
+        "the budget holds",
+    )
     picture = gaps.picture(NAMESPACE, "late")
     assert picture["bare"] == {"CreatedBefore": 2}, "nothing was restarted against the budget"
     budget["spec"]["minAvailable"] = 1
     apply(cluster, budget)
     gaps.wait_for(NAMESPACE, "late", lambda picture: picture["pods"]["serving"] == picture["pods"]["total"] == 2, "covered", 90)
-    until(lambda: condition(cluster, "late", "Repairing").get("reason") == "NothingToRepair", 20, "it says that it is done")
-    misled = until(lambda: condition(cluster, "late", "AutoscalerMisled"), 20, "the autoscaler is spoken of")
+    until(
+        lambda: condition(cluster, NAMESPACE, "late", "Repairing").get("reason") == "NothingToRepair",
+        20,
+        "it says that it is done",
+    )
+    misled = until(lambda: condition(cluster, NAMESPACE, "late", "AutoscalerMisled"), 20, "the autoscaler is spoken of")
     assert "50% stands for 52% of the application's" in misled["message"]
     form = misled["message"].partition("use ")[2]
     assert form == (
@@ -261,7 +264,7 @@ def test_injection_pauses_while_the_agents_image_cannot_be_pulled(cluster: Clust
         image = lambda: agent_of(injected(cluster, "any"))["image"]  # noqa: E731
         until(lambda: image().endswith(":of-another-time"), 30, "the former operator has gone")
         apply(cluster, *(pod(f"stuck-{number}", "next") for number in range(3)))
-        until(lambda: condition(cluster, "next", "Injecting").get("reason") == "ImagePull", 60, "injection pauses")
+        until(lambda: condition(cluster, NAMESPACE, "next", "Injecting").get("reason") == "ImagePull", 60, "injection pauses")
         apply(cluster, pod("free", "next"))
         cluster.wait("pod/free", "--for=condition=Ready", "-n", NAMESPACE, timeout_s=30)
         found = until(lambda: (told := answer(gaps, "free"))["state"] == "bare" and told, 20, "it runs without the agent")
@@ -269,4 +272,4 @@ def test_injection_pauses_while_the_agents_image_cannot_be_pulled(cluster: Clust
         assert "injection pauses" in found["sentence"]
     finally:
         install(cluster, "repair.enabled=true")
-    until(lambda: condition(cluster, "next", "Injecting").get("status") == "True", 60, "injection goes on")
+    until(lambda: condition(cluster, NAMESPACE, "next", "Injecting").get("status") == "True", 60, "injection goes on")

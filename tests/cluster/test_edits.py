@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.conftest import two_serve
-from tests.cluster.observe import until
+from tests.cluster.observe import condition, until
 from tests.harness.cluster import Cluster
 from tests.harness.install import Rollcall
 from tests.harness.truth import run_load
@@ -30,11 +30,6 @@ def apply_second(cluster: Cluster, shop: str, **labels: str) -> None:
         "spec": {"selector": {"matchLabels": labels}},
     }
     cluster.kubectl("apply", "-f", "-", input=json.dumps(manifest))
-
-
-def condition(cluster: Cluster, shop: str, service: str, kind: str) -> Json:
-    found = json.loads(cluster.kubectl("-n", shop, "get", "msvc", service, "-o", "json"))
-    return next((c for c in found.get("status", {}).get("conditions", ()) if c["type"] == kind), {})
 
 
 def names(cluster: Cluster, shop: str) -> list[str]:

@@ -331,9 +331,11 @@ class ServiceWatch:
         workloads: dict[str, tuple[str, int | None]] = {}
         for uid, pod in self.pods.items():
             listed = self.fleet.pods.get(uid)
+            if listed is None or not listed.facts.injected or listed.facts.workload in workloads:
+                continue  # one pod tells of its workload
             chosen = pod.application(self.service.spec.container)
-            if listed is not None and listed.facts.injected and chosen is not None:
-                workloads.setdefault(pod.workload, (chosen.name, listed.facts.cpu_request_millis))
+            if chosen is not None:
+                workloads[listed.facts.workload] = chosen.name, listed.facts.cpu_request_millis
         agent = math.ceil(parse_quantity(self.service.spec.injection.resources.requests.cpu) * 1000)
         return hints(scalers, workloads, agent)
 

@@ -16,6 +16,7 @@ from rollcall.model.coverage import Gap
 from rollcall.model.pods import CRASH_LOOPING, reason_of
 from rollcall.model.states import BareReason, PodState
 from rollcall.model.tally import Pod
+from rollcall.serve.openapi import Why
 
 if TYPE_CHECKING:
     from rollcall.control.coverage import Coverage
@@ -48,19 +49,6 @@ REMEDIES: Mapping[str, str] = {
 }
 
 
-class Answer(msgspec.Struct, frozen=True, rename="camel"):
-    """`state` is None for a pod that no service lists, `reason` None where nothing is wrong. `services` lists it, the one it
-    belongs to first. The sentence has no full stop; `remedy` is empty where there is nothing to do."""
-
-    namespace: str
-    pod: str
-    services: list[str]
-    state: str | None
-    reason: str | None
-    sentence: str
-    remedy: str = ""
-
-
 class Explainer:
     """Answers for any pod of the cluster; one that is on no roll is asked for at the API server, once per question."""
 
@@ -69,7 +57,7 @@ class Explainer:
         self._services = services
         self._coverage = coverage
 
-    async def why(self, namespace: str, name: str) -> Answer | None:
+    async def why(self, namespace: str, name: str) -> Why | None:
         """What is to be said of a pod; None when there is none of this name. Raises KubeError as the client does."""
         found = [
             (watch, pod)
@@ -92,7 +80,7 @@ class Explainer:
                 f"; it belongs to {watch.service.name}, the oldest of the services that select it (also {', '.join(rivals)})"
             )
         remedy = REMEDIES.get(reason or "", "").replace("POD", name).replace("NAMESPACE", namespace)
-        return Answer(namespace, name, [watch.service.name, *rivals], pod.state.value, reason, f"{name} {text}", remedy)
+        return Why(namespace, name, [watch.service.name, *rivals], pod.state.value, reason, f"{name} {text}", remedy)
 
     def _sentence(self, watch: ServiceWatch, pod: Pod) -> str:
         heard = self._coverage.heard(watch.fleet, pod)
@@ -120,17 +108,17 @@ class Explainer:
             case PodState.SERVING:
                 return f"is serving; {age}"
 
-    def _gone(self, namespace: str, name: str) -> Answer | None:
+    def _gone(self, namespace: str, name: str) -> Why | None:
         """A pod that left lately, with the cause."""
         for watch in sorted(self._services, key=lambda each: each.age_key):
             gone = watch.ledger.of_name(name) if watch.service.namespace == namespace else None
             if gone is not None:
                 when = datetime.fromtimestamp(gone.at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
                 text = f"left at {when} ({gone.cause}: {gone.evidence})"
-                return Answer(namespace, name, [watch.service.name], None, gone.cause, f"{name} {text}")
+                return Why(namespace, name, [watch.service.name], None, gone.cause, f"{name} {text}", "")
         return None
 
-    async def _unlisted(self, namespace: str, name: str) -> Answer | None:
+    async def _unlisted(self, namespace: str, name: str) -> Why | None:
         try:
             manifest = await self._client.request("GET", f"/api/v1/namespaces/{namespace}/pods/{name}")
         except KubeError as error:
@@ -140,7 +128,7 @@ class Explainer:
         pod = msgspec.convert(manifest, Object, strict=False)
         if pod.status.phase in ("Succeeded", "Failed"):
             text = f"has finished ({pod.status.phase}); pods that have are on no roll"
-            return Answer(namespace, name, [], None, "Finished", f"{name} {text}")
+            return Why(namespace, name, [], None, "Finished", f"{name} {text}", "")
         labels = ", ".join(f"{key}={value}" for key, value in sorted(pod.metadata.labels.items())) or "none"
         others = [watch for watch in self._services if watch.service.namespace == namespace]
         if not others:
@@ -150,4 +138,4 @@ class Explainer:
             text = f"is not monitored: its labels are {labels}, and no MonitoredService of the namespace selects them"
             names = ", ".join(sorted(watch.service.name for watch in others))
             remedy = f"change spec.selector of one of {names}, or the pod's labels"
-        return Answer(namespace, name, [], None, "NoMatchingService", f"{name} {text}", remedy)
+        return Why(namespace, name, [], None, "NoMatchingService", f"{name} {text}", remedy)

@@ -28,7 +28,9 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Why(msgspec.Struct, frozen=True):
-    """Why a pod is in its state, and what to do about it."""
+    """Why a pod is in its state, and what to do about it. `state` is None for a pod that no service lists, `reason` None where
+    nothing is wrong. `services` lists it, the one it belongs to first. The sentence has no full stop; `remedy` is empty where
+    there is nothing to do."""
 
     namespace: str
     pod: str

@@ -11,11 +11,10 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from openapi_spec_validator import validate
 
-from rollcall.control.why import Answer
 from rollcall.facts import ProcessFacts
 from rollcall.serve.access import Access
 from rollcall.serve.live import make_live_app
-from rollcall.serve.openapi import document
+from rollcall.serve.openapi import Why, document
 from rollcall_agent.wire import points
 from tests.unit.serve.conftest import Live, Rights
 
@@ -25,7 +24,7 @@ PLACES = {"{namespace}": "shop", "{name}": "newsfeed", "{pod}": "pod-a"}
 
 async def client_of(live: Live, rights: Rights) -> TestClient[Any, Any]:
     async def why(namespace: str, pod: str) -> object:
-        return Answer(namespace, pod, ["newsfeed"], "serving", None, f"{pod} is serving")
+        return Why(namespace, pod, ["newsfeed"], "serving", None, f"{pod} is serving", "")
 
     app = make_live_app(live.publisher, Access(rights), ProcessFacts().read, why)  # type: ignore[arg-type]
     return TestClient(TestServer(app))
