@@ -198,6 +198,7 @@ def test_counts_are_in_status_metrics_and_events(cluster: Cluster, gaps: Rollcal
 
 
 def test_the_doctor_finds_what_is_missed_and_what_is_well(gaps: Rollcall) -> None:
+    gaps.wait_for(NAMESPACE, "gaps", lambda picture: picture["gaps"].get("ImagePull"), "the operator has looked")
     findings = json.loads(gaps.run("doctor", "-n", NAMESPACE, "-o", "json"))
     well = {finding["what"] for finding in findings if finding["level"] == "ok"}
     assert well >= {"cluster", "CRD", "operator", "webhook", "your rights", "namespaces", "live API", "certificate"}
