@@ -11,12 +11,12 @@ import random
 import time
 from dataclasses import dataclass, field
 
-from rollcall.control.why import Answer
 from rollcall.kube.review import User
 from rollcall.model.departures import Cause, Verdict
 from rollcall.model.fleet import Fleet
 from rollcall.model.roll import Roll
 from rollcall.model.states import PodFacts
+from rollcall.serve.openapi import Why
 from rollcall.serve.publisher import Publisher
 from rollcall_agent.wire import facts, grid, points, report
 
@@ -140,7 +140,7 @@ class World:
 
     async def why(self, namespace: str, pod: str) -> object:
         """Why a pod is in its state."""
-        return Answer(namespace, pod, ["newsfeed"], "serving", None, f"{pod} is serving", "")
+        return Why(namespace, pod, ["newsfeed"], "serving", None, f"{pod} is serving", "")
 
     # --- services
 
