@@ -16,7 +16,7 @@ def imbalance(fleet: Fleet) -> Imbalance | None:
     (rows,) = np.nonzero(probed[:size] & serving[:size])
     if len(rows) < 2:
         return None
-    finished, in_flight = fleet.generations.finished(fleet.rows)[rows], fleet.pace.in_flight[rows]
+    finished, in_flight = fleet.generations.finished(fleet.rows, rows), fleet.pace.in_flight[rows]
     requests, flying = _ratio(finished), _ratio(in_flight)
     if requests is None and flying is None:
         return None
@@ -25,5 +25,5 @@ def imbalance(fleet: Fleet) -> Imbalance | None:
 
 
 def _ratio(values: npt.NDArray[np.number]) -> float | None:
-    mean = float(values.mean())
+    mean = float(values.sum()) / len(values)
     return float(values.max()) / mean if mean > 0 else None

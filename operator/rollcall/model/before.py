@@ -78,8 +78,8 @@ class Before:
         for uid in listed if self.waiting else ():
             if uid in self.waiting:
                 counted = minus(counted, self.waiting[uid].totals)
-        return add(counted, sums)
+        return add(counted, sums.scalars)
 
-    def totals(self, sums: Sums) -> Totals:
-        """Over all pods that ever were; `sums` is that of this term."""
-        return at_least(add(self.counted, sums), self.floor)
+    def totals(self, counted: Mapping[str, int]) -> Totals:
+        """Over all pods that ever were; `counted` is that of this term, by counter."""
+        return at_least(add(self.counted, counted), self.floor)

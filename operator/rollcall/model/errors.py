@@ -73,7 +73,8 @@ class ErrorTable:
 
     def per_second(self, now_s: float) -> float:
         """Failures of requests, of all types together; aborts and warnings are none."""
-        return sum(self._rates(now_s)[number] for number, name in enumerate(self.names.names) if fails(name))
+        rates = self._rates(now_s)
+        return sum(rates[number] for number, name in enumerate(self.names.names) if fails(name))
 
     def totals(self) -> dict[str, int]:
         """Occurrences by name, since counting began; names that never occurred are left out."""

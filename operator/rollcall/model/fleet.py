@@ -388,7 +388,7 @@ class Fleet:
     def totals(self) -> Totals:
         """Everything counted, over all pods that ever were; never less than `floor`, what an earlier leader had counted, so
         that nobody sees a total fall while agents come over to this one."""
-        return self.before.totals(self.rows.total())
+        return self.before.totals(self.rows.counted())
 
     def departed(self) -> Totals:
         """The part of the totals that no agent will report again: what must be kept elsewhere to survive a restart."""

@@ -39,11 +39,8 @@ class Fold:
     """By row: whether it also knows of requests."""
     waiting: bool = False
     """Connections wait to be accepted."""
-
-    @property
-    def tells(self) -> bool:
-        """Whether any pod tells of its requests now."""
-        return bool(self.probed.any())
+    tells: bool = False
+    """Whether any pod tells of its requests now."""
 
 
 def vitals_of(last: Fold, pods: int, stuck_after_s: float, nothing_finishes: bool) -> Vitals:

@@ -20,7 +20,8 @@ def sum_moment(last: Fold, rows: Rows, pace: Pace, gone: Sequence[int]) -> None:
     last.fresh[list(gone)] = False
     flags = rows.reports["flags"]
     last.probed = last.fresh & ((flags & report.FLAG_PROBE) != 0)
-    if not last.probed.any():
+    last.tells = bool(last.probed.any())
+    if not last.tells:
         return  # without a probe nothing is known of requests, which is not 0
     # Column by column: a row is two kilobytes, of which this needs a few bytes.
     (probed,) = np.nonzero(last.probed)

@@ -81,10 +81,10 @@ class Generations:
             copy.fit(len(rows.reports))
             copy.take_row(rows, row)
 
-    def finished(self, rows: Rows) -> npt.NDArray[np.int64]:
-        """Requests of every row since the older generation, shape (n,)."""
+    def finished(self, rows: Rows, of: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
+        """Requests of these rows since the older generation, shape (n,)."""
         self._older.fit(len(rows.reports))
-        return rows.reports["finished"].astype(np.int64) - self._older.finished
+        return rows.reports["finished"][of].astype(np.int64) - self._older.finished[of]
 
     def window(self, rows: Rows) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """(histograms, ended, failed) of every row since the older generation, shapes (n, BUCKETS), (n,), (n,): a request that

@@ -21,11 +21,12 @@ def kubelet_figures(pod: Pod, now_s: float) -> KubeletFigures | None:
 
 def of_service(fleet: Fleet) -> ServiceResources | None:
     """Sums over the pods for which probe or kubelet tell; None when there is none."""
-    rows, last = fleet.rows.reports[: len(fleet.last.fresh)], fleet.last
-    told = last.fresh & ((rows["flags"] & FLAG_RESOURCES) != 0)
+    rows, last = fleet.rows.reports, fleet.last
+    told = last.fresh & ((rows["flags"][: len(last.fresh)] & FLAG_RESOURCES) != 0)
     cpu = fleet.usage.millicores[: len(told)][told]
-    millicores, memory, pods = float(np.nansum(cpu)), int(rows["memory_bytes"][told].sum()), int(told.sum())
-    known = not np.isnan(cpu).all() if pods else False
+    cpu = cpu[~np.isnan(cpu)]
+    millicores, memory, pods = float(cpu.sum()), int(rows["memory_bytes"][: len(told)][told].sum()), int(told.sum())
+    known = len(cpu) > 0
     for pod in fleet.kubelet_pods():
         figures = kubelet_figures(pod, last.at_s)
         if figures is not None and not (pod.row is not None and pod.row < len(told) and told[pod.row]):

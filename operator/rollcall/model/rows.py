@@ -184,3 +184,8 @@ class Rows:
     def total(self) -> Sums:
         """Everything ever counted: rows and retired pods."""
         return Sums.of(self.reports[: self._used]).plus(self.retired)
+
+    def counted(self) -> dict[str, int]:
+        """The scalars of `total` alone."""
+        rows, retired = self.reports[: self._used], self.retired.scalars
+        return {name: int(rows[name].sum()) + retired[name] for name in COUNTERS}

@@ -14,6 +14,8 @@ from .resources import of_service, workers_of
 from .states import PodState
 from .windows import WINDOW_S
 
+_STATES = [(state.value, state) for state in PodState]
+
 
 def picture(fleet: Fleet, *, with_roll: bool, with_lists: bool | None = None) -> Picture:
     """The service as of its last fold; `with_roll` adds one entry per pod, by name. `with_lists` (if not given, like
@@ -27,7 +29,7 @@ def picture(fleet: Fleet, *, with_roll: bool, with_lists: bool | None = None) ->
         at=last.unix_s,
         health=Judgement(last.health.state, last.health.reason, last.health.message),
         pods=PodCounts(
-            desired=fleet.desired, total=sum(last.counts.values()), **{state.value: last.counts[state] for state in PodState}
+            desired=fleet.desired, total=sum(last.counts.values()), **{name: last.counts[state] for name, state in _STATES}
         ),
         coverage=last.coverage,
         traffic=traffic,

@@ -51,5 +51,8 @@ class Sources:
         """How many pods of these rows each source tells of; those that tell of none are left out."""
         size = min(len(fresh), len(self._of_row))
         sets = np.bincount(self._of_row[:size][fresh[:size]], minlength=_SETS).tolist()
-        counts = {name: sum(sets[bits] for bits in range(_SETS) if bits >> number & 1) for number, name in enumerate(KNOWN)}
+        counts = dict.fromkeys(KNOWN, 0)
+        for bits, count in enumerate(sets):
+            for name in _NAMES[bits] if count else ():
+                counts[name] += count
         return {name: count for name, count in counts.items() if count}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from .picture import Totals
-from .rows import COUNTERS, Sums
+from .rows import COUNTERS
 
 
-def add(before: Totals, sums: Sums) -> Totals:
+def add(before: Totals, counted: Mapping[str, int]) -> Totals:
     """What was counted before, and what rows have counted."""
-    _, finished, errors, duration_us, lost = (sums.scalars[name] for name in COUNTERS)
+    _, finished, errors, duration_us, lost = (counted[name] for name in COUNTERS)
     return Totals(
         requests=before.requests + finished,
         errors=before.errors + errors,

@@ -32,7 +32,7 @@ from rollcall.model.roll import Key
 from rollcall.serve.access import Access, RefusedError
 from rollcall.serve.openapi import document
 from rollcall.serve.publisher import Publisher
-from rollcall.serve.stream import Frame, Reader, Streams, number_of, wanted_of
+from rollcall.serve.stream import Streams, number_of, wanted_of
 from rollcall.serve.web import add_page
 
 Why = Callable[[str, str], Awaitable[object]]
@@ -107,26 +107,20 @@ class _Live:
         self._why = why
 
     async def services(self, request: web.Request) -> web.StreamResponse:
-        frame = await self._all(request)
-        return _encoded(frame())
+        return _encoded(self._publisher.frame_of_all(await self._all(request)))
 
     async def services_stream(self, request: web.Request) -> web.StreamResponse:
         wanted = wanted_of(request)
         if wanted.parts:
             raise RefusedError(400, "seconds and points are told of one service: ask for its stream")
-        frame = await self._all(request)
-        reader = Reader(self._publisher, wanted, lambda: None)
-        return await self._streams.serve(request, frame, reader, wanted, lambda: self._all(request))
+        return await self._streams.serve(request, await self._all(request), wanted, lambda: self._all(request))
 
     async def service(self, request: web.Request) -> web.StreamResponse:
         return _encoded(self._publisher.frame(await self._one(request)))
 
     async def service_stream(self, request: web.Request) -> web.StreamResponse:
         wanted = wanted_of(request)
-        key = await self._one(request)
-        fleets, publisher = self._publisher.roll.fleets, self._publisher
-        reader = Reader(publisher, wanted, lambda: fleets.get(key))
-        return await self._streams.serve(request, lambda: publisher.frame(key), reader, wanted, lambda: self._one(request))
+        return await self._streams.serve(request, await self._one(request), wanted, lambda: self._one(request))
 
     async def history(self, request: web.Request) -> web.StreamResponse:
         at, seconds = number_of(request, "at"), number_of(request, "seconds")
@@ -174,13 +168,12 @@ class _Live:
             raise RefusedError(503, "this replica does not lead; the live API is served by the one that does")
         return user
 
-    async def _all(self, request: web.Request) -> Frame:
+    async def _all(self, request: web.Request) -> frozenset[str] | None:
         user = await self._caller(request)
         namespace = request.query.get("namespace") or None
         if namespace is not None or not await self._access.may(user, None):
             await self._access.check(user, namespace)
-        wanted = frozenset({namespace}) if namespace else None
-        return lambda: self._publisher.frame_of_all(wanted)
+        return frozenset({namespace}) if namespace else None
 
     async def _one(self, request: web.Request) -> Key:
         user = await self._caller(request)

@@ -18,6 +18,9 @@ from rollcall.model.show import picture
 RATES = (1, 4)
 """How many pictures a second a reader may ask for; who does not ask gets one per fold, four to ten."""
 
+Scope = Key | frozenset[str] | None
+"""What a frame is of: one service with its pods, or the summaries of all services, or of those in some namespaces."""
+
 
 class Publisher:
     """Frames of the newest fold, encoded when first asked for. `turn` is called after each fold."""
@@ -27,8 +30,6 @@ class Publisher:
         self.leading = False
         self.number = 0
         self._clock = clock
-        self.batches: dict[tuple[int, frozenset[str], int, float, bool], tuple[bytes, int, float]] = {}
-        """What streams write in this turn, by what their readers have been told before."""
         self._frames: dict[Key, bytes] = {}
         self._parts: dict[tuple[str, Key, float], bytes] = {}
         self._of_all: dict[frozenset[str] | None, bytes] = {}
@@ -40,7 +41,6 @@ class Publisher:
     def turn(self) -> None:
         """There is a new fold: forget the frames of the last one and wake the readers whose turn it is."""
         self.number += 1
-        self.batches.clear()
         self._frames.clear()
         self._parts.clear()
         self._of_all.clear()
@@ -64,6 +64,14 @@ class Publisher:
         while self._numbers[rate] <= number:
             await self._turned[rate].wait()
         return self.number
+
+    def body(self, scope: Scope) -> bytes | None:
+        """The frame of what is asked for; None when there is no such service."""
+        return self.frame(scope) if isinstance(scope, tuple) else self.frame_of_all(scope)
+
+    def fleet(self, scope: Scope) -> Fleet | None:
+        """The service, where one is asked for and there is one."""
+        return self.roll.fleets.get(scope) if isinstance(scope, tuple) else None
 
     def summary(self, fleet: Fleet) -> Picture:
         """The service without its pods."""

@@ -1,9 +1,9 @@
 """Server-sent events: a picture per fold, and on request what happened since the reader last heard.
 
 A reader has no queue. Each turn writes what is newest to all sockets whose buffers have room, one after the other and the same
-bytes: a task that wakes up for each viewer would cost as much again as its TLS. A slow reader gets fewer pictures and never
-holds up another. Seconds and points are told since the last that this reader got, so that nothing is missing
-that is kept, and `Last-Event-ID` goes on from there after a broken connection.
+bytes to all who were told the same before: a task that wakes up for each viewer would cost as much again as its TLS. A slow
+reader gets fewer pictures and never holds up another. Seconds and points are told since the last that this reader got, so that
+nothing is missing that is kept, and `Last-Event-ID` goes on from there after a broken connection.
 
 Bytes are what viewers cost: to encrypt and send them. Who asks for a rate and takes gzip gets each turn as deflate blocks that
 refer to nothing before them, so they are made once and fit into every stream.
@@ -19,14 +19,13 @@ import time
 import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from aiohttp import HttpVersion11, web
 
-from rollcall.model.fleet import Fleet
 from rollcall.serve.access import RefusedError
-from rollcall.serve.publisher import RATES, Publisher
+from rollcall.serve.publisher import RATES, Publisher, Scope
 
-Frame = Callable[[], bytes | None]
 HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 PARTS = ("seconds", "points")
 CHECK_S = 60.0
@@ -88,66 +87,85 @@ def zipped(data: bytes) -> bytes:
     return packing.compress(data) + packing.flush(zlib.Z_SYNC_FLUSH)
 
 
-class Reader:
-    """What one reader has been told."""
+class Told(NamedTuple):
+    """What a reader has been told: of what, in which form, and seconds and points up to when. Who was told the same gets the
+    same bytes next."""
 
-    def __init__(self, publisher: Publisher, wanted: Wanted, fleet: Callable[[], Fleet | None]) -> None:
-        self._publisher, self._wanted, self._fleet = publisher, wanted, fleet
-        found = fleet()
-        now_s = found.last.unix_s if found is not None else 0.0
-        self._point = now_s if wanted.since is None else wanted.since
-        self._second = math.floor(self._point) - 1
+    scope: Scope
+    parts: frozenset[str]
+    zipped: bool
+    chunked: bool
+    second: int
+    point: float
 
-    def batch(self, picture: bytes) -> bytes:
-        """All events of this turn; the picture comes last and carries the id. Who was told the same gets the same bytes."""
-        key = (id(picture), self._wanted.parts, self._second, self._point, self._wanted.zipped)
-        found = self._publisher.batches.get(key)
-        if found is None:
-            found = self._publisher.batches[key] = self._make(picture)
-        made, self._second, self._point = found
-        return made
 
-    def _make(self, picture: bytes) -> tuple[bytes, int, float]:
-        parts = []
-        fleet, second, point = self._fleet(), self._second, self._point
-        if fleet is not None and self._wanted.parts:
+class Turn:
+    """What there is to write in one turn, made when the first reader gets it."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._number = -1
+        self._made: dict[Told, tuple[bytes, Told] | None] = {}
+
+    def first(self, scope: Scope, wanted: Wanted) -> Told:
+        """How a reader begins, that has been told nothing of what comes from now on, or since when it asked for."""
+        fleet = self._publisher.fleet(scope)
+        now_s = fleet.last.unix_s if fleet is not None else 0.0
+        point = now_s if wanted.since is None else wanted.since
+        return Told(scope, wanted.parts, wanted.zipped, False, math.floor(point) - 1, point)
+
+    def after(self, told: Told) -> tuple[bytes, Told] | None:
+        """All events of this turn, and what their reader has been told then; the picture comes last and carries the id. None
+        when there is no such service any more."""
+        if self._number != self._publisher.number:
+            self._number = self._publisher.number
+            self._made.clear()
+        if told in self._made:
+            return self._made[told]
+        found = self._made[told] = self._make(told)
+        return found
+
+    def _make(self, told: Told) -> tuple[bytes, Told] | None:
+        publisher = self._publisher
+        picture, fleet = publisher.body(told.scope), publisher.fleet(told.scope)
+        if picture is None:
+            return None
+        parts, second, point = [], told.second, told.point
+        if fleet is not None and told.parts:
             newest = fleet.history.newest
-            if "seconds" in self._wanted.parts and newest is not None and newest > second:
-                parts.append(b"event: seconds\ndata: " + self._publisher.seconds(fleet, second) + b"\n\n")
+            if "seconds" in told.parts and newest is not None and newest > second:
+                parts.append(b"event: seconds\ndata: " + publisher.seconds(fleet, second) + b"\n\n")
                 second = newest
-            if "points" in self._wanted.parts and fleet.last.unix_s > point:
-                parts.append(b"event: points\ndata: " + self._publisher.points(fleet, point) + b"\n\n")
+            if "points" in told.parts and fleet.last.unix_s > point:
+                parts.append(b"event: points\ndata: " + publisher.points(fleet, point) + b"\n\n")
                 point = fleet.last.unix_s
         at_s = fleet.last.unix_s if fleet is not None else time.time()
         parts.append(b"id: %d\ndata: %s\n\n" % (math.floor(at_s * 1000), picture))
         made = b"".join(parts)
-        return zipped(made) if self._wanted.zipped else made, second, point
+        made = zipped(made) if told.zipped else made
+        if told.chunked:  # what the response's own writer would do in three steps; it has sent the headers and sends the end
+            made = b"%x\r\n%s\r\n" % (len(made), made)
+        return made, told._replace(second=second, point=point)
 
 
 class _Viewer:
-    """One open response. `turn` writes to its socket if there is room."""
+    """One open response; `done` is set when nothing more comes."""
 
-    def __init__(self, transport: asyncio.Transport, frame: Frame, reader: Reader, *, chunked: bool) -> None:
+    __slots__ = ("done", "full_since_s", "told", "transport")
+
+    def __init__(self, transport: asyncio.Transport, told: Told) -> None:
         self.done = asyncio.Event()
-        self._transport, self._frame, self._reader, self._chunked = transport, frame, reader, chunked
-        self._full_since_s: float | None = None
+        self.transport = transport
+        self.told = told
+        self.full_since_s: float | None = None
 
-    def turn(self, *, leading: bool) -> None:
-        """There is a new fold. `done` is set when nothing more comes."""
-        body = self._frame() if leading else None
-        if body is None or self._transport.is_closing():
+    def wait(self) -> None:
+        """Its buffers are full; one that takes nothing for long is left."""
+        now_s = time.monotonic()
+        self.full_since_s = self.full_since_s or now_s
+        if now_s - self.full_since_s > STALLED_S:
+            self.transport.abort()
             self.done.set()
-        elif self._transport.get_write_buffer_size() > MOST_BUFFERED:
-            now_s = time.monotonic()
-            self._full_since_s = self._full_since_s or now_s
-            if now_s - self._full_since_s > STALLED_S:
-                self._transport.abort()
-                self.done.set()
-        else:
-            self._full_since_s = None
-            batch = self._reader.batch(body)
-            # The response's own writer would do the same in three steps; it has sent the headers and sends the end.
-            self._transport.write(b"%x\r\n%s\r\n" % (len(batch), batch) if self._chunked else batch)
 
 
 class Streams:
@@ -155,36 +173,30 @@ class Streams:
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
+        self._turn = Turn(publisher)
         self._viewers: dict[int | None, set[_Viewer]] = {}
         self._writing: dict[int | None, asyncio.Task[None]] = {}
 
     async def serve(
-        self, request: web.Request, frame: Frame, reader: Reader, wanted: Wanted, check: Callable[[], Awaitable[object]]
+        self, request: web.Request, scope: Scope, wanted: Wanted, check: Callable[[], Awaitable[object]]
     ) -> web.StreamResponse:
         """First frame at once, then one per fold until the reader goes or may read no more, the service is deleted or this
         replica does not lead any more."""
         response = web.StreamResponse(headers=HEADERS | ({"Content-Encoding": "gzip"} if wanted.zipped else {}))
         await response.prepare(request)
         try:
-            body = frame()
-            if body is not None and request.transport is not None:
-                await response.write((GZIP_HEAD if wanted.zipped else b"") + reader.batch(body))
-                await self._follow(request, request.transport, frame, reader, wanted.rate, check)
+            found = self._turn.after(self._turn.first(scope, wanted))
+            if found is not None and request.transport is not None:
+                made, told = found
+                await response.write((GZIP_HEAD if wanted.zipped else b"") + made)
+                viewer = _Viewer(request.transport, told._replace(chunked=request.version >= HttpVersion11))
+                await self._follow(viewer, wanted.rate, check)
             await response.write(zipped(END) if wanted.zipped else END)
         except (ConnectionError, asyncio.CancelledError):
             pass  # the reader went away
         return response
 
-    async def _follow(
-        self,
-        request: web.Request,
-        transport: asyncio.Transport,
-        frame: Frame,
-        reader: Reader,
-        rate: int | None,
-        check: Callable[[], Awaitable[object]],
-    ) -> None:
-        viewer = _Viewer(transport, frame, reader, chunked=request.version >= HttpVersion11)
+    async def _follow(self, viewer: _Viewer, rate: int | None, check: Callable[[], Awaitable[object]]) -> None:
         others = self._viewers.setdefault(rate, set())
         others.add(viewer)
         if rate not in self._writing or self._writing[rate].done():
@@ -205,11 +217,26 @@ class Streams:
         viewers = self._viewers[rate]
         while viewers:
             number = await self._publisher.after(number, rate)
-            for place, viewer in enumerate(list(viewers)):
-                try:
-                    viewer.turn(leading=self._publisher.leading)
-                except Exception:  # what goes wrong for one must not keep pictures from all
-                    _log.exception("a stream ends")
+            all_of_them = list(viewers)
+            for place in range(0, len(all_of_them), AT_ONCE):
+                self._tell(all_of_them[place : place + AT_ONCE])
+                await asyncio.sleep(0)  # reports and probes of the kubelet come in between
+
+    def _tell(self, viewers: list[_Viewer]) -> None:
+        after, leading = self._turn.after, self._publisher.leading
+        for viewer in viewers:
+            transport = viewer.transport
+            try:
+                if transport.get_write_buffer_size() > MOST_BUFFERED and leading and not transport.is_closing():
+                    viewer.wait()
+                    continue
+                found = after(viewer.told) if leading else None
+                if found is None or transport.is_closing():
                     viewer.done.set()
-                if place % AT_ONCE == AT_ONCE - 1:
-                    await asyncio.sleep(0)  # reports and probes of the kubelet come in between
+                    continue
+                made, viewer.told = found
+                viewer.full_since_s = None
+                transport.write(made)
+            except Exception:  # what goes wrong for one must not keep pictures from all
+                _log.exception("a stream ends")
+                viewer.done.set()
