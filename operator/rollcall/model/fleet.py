@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from rollcall_agent.wire import report
 
+from .album import Album
 from .before import Before
 from .bottleneck import Bottlenecks
 from .departures import Verdict
@@ -90,6 +91,7 @@ class Fleet:
         """What pods sent and nobody could read, by kind: `requests`, `event`."""
         self.last = Fold()
         self.history = HistoryRing()
+        self.album = Album()
         self._gone: dict[str, Pod] = {}
         self._away: dict[str, Away] = {}
         self._asked_kubelets = False

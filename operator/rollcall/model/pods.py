@@ -26,16 +26,17 @@ def roll(fleet: Fleet) -> list[PodPicture]:
 
 
 class _Columns:
-    """What the rows say, as lists: reading a matrix element by element costs more than everything else here together."""
+    """What the rows say, as lists: reading a matrix element by element costs more than everything else here together.
+    Rounded to more than a screen shows: the other digits nobody measured, and all readers' bytes were full of them."""
 
     def __init__(self, fleet: Fleet) -> None:
         histograms, ended, failed = fleet.generations.window(fleet.rows)
         reports = fleet.rows.reports
-        self.p95: list[float] = quantile_of_each(histograms, 0.95).tolist()
+        self.p95: list[float] = np.round(quantile_of_each(histograms, 0.95), 6).tolist()
         self.window_ended: list[int] = ended.tolist()
         self.window_failed: list[int] = failed.tolist()
-        self.requests_per_second: list[float] = fleet.pace.requests_per_second.tolist()
-        self.millicores: list[float] = fleet.pace.agent_millicores.tolist()
+        self.requests_per_second: list[float] = np.round(fleet.pace.requests_per_second, 4).tolist()
+        self.millicores: list[float] = np.round(fleet.pace.agent_millicores, 2).tolist()
         self.finished: list[int] = reports["finished"].tolist()
         self.in_flight: list[int] = reports["in_flight"].tolist()
         self.bands: list[list[int]] = reports["bands"].tolist()
@@ -46,8 +47,8 @@ class _Columns:
         self.busy: list[int] = reports["busy_workers"].tolist()
         self.waiting: list[int] = reports["listen_queue"].tolist()
         self.sources = fleet.sources.names(len(reports))
-        self.used_millicores: list[float] = fleet.usage.millicores.tolist()
-        self.throttled: list[float] = fleet.usage.throttled.tolist()
+        self.used_millicores: list[float] = np.round(fleet.usage.millicores, 2).tolist()
+        self.throttled: list[float] = np.round(fleet.usage.throttled, 4).tolist()
         self.memory: list[int] = reports["memory_bytes"].tolist()
         self.memory_limit: list[int] = reports["memory_limit_bytes"].tolist()
         self.quota: list[int] = reports["cpu_quota_millis"].tolist()
@@ -72,7 +73,7 @@ def _pod(fleet: Fleet, pod: Pod, columns: _Columns) -> PodPicture:
         restarts=facts.restarts,
         created_at=facts.created_at,
         started_at=facts.started_at,
-        report_age=None if age_s is None else max(0.0, age_s),
+        report_age=None if age_s is None else round(max(0.0, age_s), 3),
         requests=0 if row is None else columns.finished[row],
         probed=row is not None and bool(columns.flags[row] & FLAG_PROBE),
         resources=_resources(fleet, pod, columns, age_s if live else None),
@@ -106,7 +107,7 @@ def _figures(columns: _Columns, row: int) -> dict[str, object]:
     seen = probed and not flags & FLAG_NO_IN_FLIGHT
     return {
         "requests_per_second": _known(columns.requests_per_second[row]) if probed else None,
-        "error_ratio": columns.window_failed[row] / ended if probed and ended > 0 else None,
+        "error_ratio": round(columns.window_failed[row] / ended, 5) if probed and ended > 0 else None,
         "p95": _known(columns.p95[row]) if probed else None,
         "in_flight": InFlight(columns.in_flight[row], columns.bands[row], columns.oldest_ms[row] / 1000) if seen else None,
         "workers": columns.workers[row],
@@ -129,7 +130,7 @@ def _resources(fleet: Fleet, pod: Pod, columns: _Columns, report_age_s: float | 
             memory_limit_bytes=columns.memory_limit[row] or facts.memory_limit_bytes,
             oom_kills=columns.oom_kills[row] + facts.oom_kills,
             source="probe",
-            age=max(0.0, report_age_s) + columns.read_ago_s[row],
+            age=round(max(0.0, report_age_s) + columns.read_ago_s[row], 3),
         )
     figures = kubelet_figures(pod, fleet.last.at_s)
     if figures is None:
@@ -143,7 +144,7 @@ def _resources(fleet: Fleet, pod: Pod, columns: _Columns, report_age_s: float | 
         memory_limit_bytes=facts.memory_limit_bytes,
         oom_kills=facts.oom_kills,
         source="kubelet",
-        age=max(0.0, fleet.last.at_s - figures.at_s),
+        age=round(max(0.0, fleet.last.at_s - figures.at_s), 3),
     )
 
 

@@ -1,11 +1,12 @@
 """The live API: the picture of each service as JSON, and as a stream of server-sent events, four frames a second.
 
-    GET /v1/services                      summaries, ?namespace=NS for one namespace
+    GET /v1/services                      summaries, ?namespace=NS for one namespace, ?at=UNIX as they were
     GET /v1/services/stream               the same as a stream
-    GET /v1/services/{ns}/{name}          one service with its pods
+    GET /v1/services/{ns}/{name}          one service with its pods, ?at=UNIX as it was
     GET /v1/services/{ns}/{name}/stream   the same as a stream, ?with=seconds,points for what follows beside it
     GET /v1/services/{ns}/{name}/history  the last 15 minutes by the second, ?seconds=N, or ?at=UNIX for one of them
     GET /v1/services/{ns}/{name}/points   finished requests one by one, ?since=UNIX
+    GET /v1/services/{ns}/{name}/pods/{pod}/history   one pod in the last 15 minutes, as often as pictures are kept
     GET /v1/why/{ns}/{pod}                what state a pod is in, why, and what to do
     GET /v1/operator                      version and own cost of the operator
     GET /v1/openapi.json                  all this for programs
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
 import aiohttp
 import msgspec
@@ -31,6 +33,7 @@ from rollcall.model.history import SECONDS
 from rollcall.model.roll import Key
 from rollcall.serve.access import Access, RefusedError
 from rollcall.serve.openapi import document
+from rollcall.serve.past import pod_history
 from rollcall.serve.publisher import Publisher
 from rollcall.serve.stream import Streams, number_of, wanted_of
 from rollcall.serve.web import add_page
@@ -60,6 +63,7 @@ def make_live_app(
     app.router.add_get("/v1/services/{namespace}/{name}/stream", live.service_stream)
     app.router.add_get("/v1/services/{namespace}/{name}/history", live.history)
     app.router.add_get("/v1/services/{namespace}/{name}/points", live.points)
+    app.router.add_get("/v1/services/{namespace}/{name}/pods/{pod}/history", live.pod_history)
     app.router.add_get("/v1/why/{namespace}/{pod}", live.why)
     app.router.add_get("/v1/operator", live.operator)
     app.router.add_get("/v1/openapi.json", _openapi)
@@ -90,6 +94,15 @@ async def _openapi(_: web.Request) -> web.StreamResponse:
     return _json(200, document())
 
 
+T = TypeVar("T")
+
+
+def _kept(at: float, found: T | None) -> T:
+    if found is None:
+        raise RefusedError(404, f"nothing is kept of second {int(at)}, but the last {SECONDS} of this replica's term")
+    return found
+
+
 class _Live:
     def __init__(
         self,
@@ -107,7 +120,10 @@ class _Live:
         self._why = why
 
     async def services(self, request: web.Request) -> web.StreamResponse:
-        return _encoded(self._publisher.frame_of_all(await self._all(request)))
+        at, scope = number_of(request, "at"), await self._all(request)
+        if at is None:
+            return _encoded(self._publisher.frame_of_all(scope))
+        return _encoded(_kept(at, self._publisher.past_of_all(scope, at)))
 
     async def services_stream(self, request: web.Request) -> web.StreamResponse:
         wanted = wanted_of(request)
@@ -116,7 +132,8 @@ class _Live:
         return await self._streams.serve(request, await self._all(request), wanted, lambda: self._all(request))
 
     async def service(self, request: web.Request) -> web.StreamResponse:
-        return _encoded(self._publisher.frame(await self._one(request)))
+        at, key = number_of(request, "at"), await self._one(request)
+        return _encoded(self._publisher.frame(key) if at is None else _kept(at, self._publisher.past(key, at)))
 
     async def service_stream(self, request: web.Request) -> web.StreamResponse:
         wanted = wanted_of(request)
@@ -127,11 +144,16 @@ class _Live:
         fleet = await self._fleet(request)
         if at is not None:
             found = fleet.history.picture(fleet, int(at) - 1, int(at) + 1)
-            if not found.at:
-                raise RefusedError(404, f"nothing is kept of second {int(at)}, but the last {SECONDS} of this replica's term")
-            return _json(200, found)
+            return _json(200, _kept(at, found if found.at else None))
         since = fleet.last.unix_s - min(SECONDS if seconds is None else seconds, SECONDS)
         return _encoded(self._publisher.seconds(fleet, int(since) - 1))
+
+    async def pod_history(self, request: web.Request) -> web.StreamResponse:
+        fleet, pod = await self._fleet(request), request.match_info["pod"]
+        found = await pod_history(fleet.album, pod)
+        if not found.at:
+            raise RefusedError(404, f'nothing is kept of a pod "{pod}"')
+        return _json(200, found)
 
     async def points(self, request: web.Request) -> web.StreamResponse:
         since = number_of(request, "since")

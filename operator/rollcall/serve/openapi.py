@@ -11,6 +11,7 @@ from rollcall import __version__
 from rollcall.model.dots import Dots
 from rollcall.model.history import SECONDS, History
 from rollcall.model.picture import Picture
+from rollcall.serve.past import PodHistory
 from rollcall.serve.publisher import RATES
 from rollcall.serve.stream import PARTS
 
@@ -49,10 +50,12 @@ class OperatorFacts(msgspec.Struct, frozen=True, rename="camel"):
     memory_bytes: int
 
 
+_NAME = {"type": "string", "pattern": "^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"}
 _NAMES = [
-    {"name": name, "in": "path", "required": True, "schema": {"type": "string"}, "description": what}
+    {"name": name, "in": "path", "required": True, "schema": _NAME, "description": what}
     for name, what in (("namespace", "of the MonitoredService"), ("name", "of the MonitoredService"))
 ]
+_POD = {**_NAMES[1], "name": "pod", "description": "a pod"}
 _SINCE = {"type": "number", "minimum": 0, "maximum": 99_999_999_999}
 
 
@@ -61,6 +64,7 @@ def _query(name: str, schema: dict[str, Any], description: str, place: str = "qu
 
 
 _NAMESPACE = _query("namespace", {"type": "string"}, "only services of this one")
+_AT = _query("at", _SINCE, "as it was at that Unix time: the last picture kept until then, of which `at` says when it is of")
 _RATE = _query("rate", {"type": "integer", "enum": list(RATES)}, "pictures a second; without it one per fold, four to ten")
 _RESUME = _query("Last-Event-ID", {"type": "string"}, "the id of the last event that arrived", "header")
 _WITH = {
@@ -75,6 +79,28 @@ _STREAM = (
 )
 
 
+def _event(picture: str) -> dict[str, Any]:
+    """Each server-sent event, by its name; those without one are a `message` and have the picture."""
+    named = {"message": picture, "seconds": "History", "points": "Dots"}
+    kinds: dict[str, dict[str, Any]] = {name: {"$ref": f"#/components/schemas/{what}"} for name, what in named.items()}
+    kinds["end"] = {"type": "object", "maxProperties": 0}
+    return {
+        "type": "object",
+        "properties": {"event": {"enum": list(kinds)}, "id": {"type": "string"}, "data": {"type": "string"}},
+        "required": ["data"],
+        "oneOf": [
+            {
+                "properties": {
+                    "event": {"const": name},
+                    "data": {"contentMediaType": "application/json", "contentSchema": schema},
+                },
+                **({} if name == "message" else {"required": ["event"]}),
+            }
+            for name, schema in kinds.items()
+        ],
+    }
+
+
 def _operation(
     summary: str,
     answer: str,
@@ -84,7 +110,9 @@ def _operation(
     description: str = "",
     content: str = "application/json",
 ) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{answer}"} if content == "application/json" else {"type": "string"}
+    schema: dict[str, Any] = {"$ref": f"#/components/schemas/{answer}"}
+    if content != "application/json":
+        schema = _event(answer)
     refusal = {"application/json": {"schema": {"$ref": "#/components/schemas/Refusal"}}}
     refused = {401: "who are you", 403: "you may not; the missing right", 503: "not the leader, or the API server is away"}
     return {
@@ -105,13 +133,14 @@ def _operation(
 
 _NONE = {404: "there is no such service"}
 _WRONG = {400: "a parameter is not what it should be"}
+_PAST = {404: "there is no such service, or nothing is kept of that second"}
 _PATHS = {
-    "/v1/services": _operation("Summaries of services", "Services", [_NAMESPACE], {}),
+    "/v1/services": _operation("Summaries of services", "Services", [_NAMESPACE, _AT], _WRONG | _PAST),
     "/v1/services/stream": _operation(
         "The same as server-sent events", "Services", [_NAMESPACE, _RATE, _RESUME], _WRONG,
         description=_STREAM, content="text/event-stream",
     ),
-    "/v1/services/{namespace}/{name}": _operation("One service with its pods", "Picture", _NAMES, _NONE),
+    "/v1/services/{namespace}/{name}": _operation("One service with its pods", "Picture", [*_NAMES, _AT], _WRONG | _PAST),
     "/v1/services/{namespace}/{name}/stream": _operation(
         "The same as server-sent events", "Picture",
         [*_NAMES, _RATE, _WITH, _query("since", _SINCE, "seconds and points later than that Unix time"), _RESUME],
@@ -120,14 +149,18 @@ _PATHS = {
     "/v1/services/{namespace}/{name}/history": _operation(
         "The last 15 minutes by the second", "History",
         [*_NAMES, _query("seconds", _SINCE, f"so many of the last {SECONDS}"), _query("at", _SINCE, "one second, Unix time")],
-        _WRONG | {404: "there is no such service, or nothing is kept of that second"},
+        _WRONG | _PAST,
     ),
     "/v1/services/{namespace}/{name}/points": _operation(
         "Finished requests of the last minute one by one: slow and failed ones, and a fair sample of the others", "Dots",
         [*_NAMES, _query("since", _SINCE, "only what was told later than that Unix time")], _NONE | _WRONG,
     ),
+    "/v1/services/{namespace}/{name}/pods/{pod}/history": _operation(
+        "One pod in the last 15 minutes, as often as pictures are kept", "PodHistory", [*_NAMES, _POD],
+        {404: "there is no such service, or nothing is kept of such a pod"},
+    ),
     "/v1/why/{namespace}/{pod}": _operation(
-        "Why a pod is in its state", "Why", [_NAMES[0], {**_NAMES[1], "name": "pod", "description": "a pod"}],
+        "Why a pod is in its state", "Why", [_NAMES[0], _POD],
         _WRONG | {404: "there is no such pod"},
     ),
     "/v1/operator": _operation("Version and cost of the operator", "OperatorFacts", [], {}),
@@ -138,7 +171,7 @@ _PATHS = {
 def document() -> dict[str, Any]:
     """The whole document, ready for JSON."""
     _, schemas = msgspec.json.schema_components(
-        [Picture, Services, History, Dots, Why, OperatorFacts, Refusal], ref_template="#/components/schemas/{name}"
+        [Picture, Services, History, PodHistory, Dots, Why, OperatorFacts, Refusal], ref_template="#/components/schemas/{name}"
     )
     return {
         "openapi": "3.1.0",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
+import zlib
 from collections.abc import Callable
 
 import msgspec
@@ -18,6 +20,9 @@ from rollcall.model.show import picture
 RATES = (1, 4)
 """How many pictures a second a reader may ask for; who does not ask gets one per fold, four to ten."""
 
+_log = logging.getLogger(__name__)
+KEPT_IN_TURNS = 16
+"""Pictures of all services are kept in so many turns; there are at least twenty between two of a service."""
 Scope = Key | frozenset[str] | None
 """What a frame is of: one service with its pods, or the summaries of all services, or of those in some namespaces."""
 
@@ -45,6 +50,7 @@ class Publisher:
         self._parts.clear()
         self._of_all.clear()
         self._pictures.clear()
+        self._keep_pictures()
         self._wake(None)
         now_s = self._clock()
         for rate, before in self._ticks.items():
@@ -52,6 +58,35 @@ class Publisher:
             if tick != before or not self.leading:
                 self._ticks[rate] = tick
                 self._wake(rate)
+
+    def _keep_pictures(self) -> None:
+        """For who looks back; of a few services at a time, those first that have waited longest."""
+        due = [
+            (overdue_s, key)
+            for key, fleet in self.roll.fleets.items()
+            if fleet.last.unix_s and (overdue_s := fleet.album.overdue_s(fleet.last.unix_s)) >= 0
+        ]
+        for _, key in sorted(due, reverse=True)[: 1 + len(self.roll.fleets) // KEPT_IN_TURNS]:
+            try:
+                self._keep_picture(key, self.roll.fleets[key])
+            except Exception:  # the past is worth less than the present
+                _log.exception("no picture of %s/%s is kept", *key)
+
+    def _keep_picture(self, key: Key, fleet: Fleet) -> None:
+        whole = self.frame(key)
+        if whole is not None:
+            fleet.album.keep(fleet.last.unix_s, whole, msgspec.json.encode(self.summary(fleet)), len(fleet.pods))
+
+    def past(self, key: Key, at: float) -> bytes | None:
+        """The service as it was; None when that is not kept."""
+        kept = self.roll.fleets[key].album.at(at)
+        return None if kept is None else zlib.decompress(kept.whole)
+
+    def past_of_all(self, namespaces: frozenset[str] | None, at: float) -> bytes | None:
+        """Summaries of those services of which that moment is kept; None when it is of none."""
+        keys = sorted(key for key in self.roll.fleets if namespaces is None or key[0] in namespaces)
+        found = [kept.summary for key in keys if (kept := self.roll.fleets[key].album.at(at)) is not None]
+        return b'{"services":[%s]}' % b",".join(map(zlib.decompress, found)) if found else None
 
     def _wake(self, rate: int | None) -> None:
         self._numbers[rate] = self.number

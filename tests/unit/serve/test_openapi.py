@@ -44,7 +44,7 @@ async def test_every_route_is_in_it(live: Live, rights: Rights) -> None:
 
 @pytest.mark.parametrize("path", sorted(document()["paths"]))
 async def test_answers_fit_their_schemas(live: Live, rights: Rights, path: str) -> None:
-    for _ in range(8):
+    for _ in range(12):
         live.serve("newsfeed", "uid-a", [0.1] * 5, errors=1, in_flight=1, bands=(1, 0, 0, 0))
         live.fleets["newsfeed"].accept_points(
             "uid-a", points.pack_points([points.Point(0, 4, 1000, 0, points.CPU_UNKNOWN, 0, 0, 0, 2)]), live.now_s
