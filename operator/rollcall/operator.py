@@ -31,6 +31,7 @@ from rollcall.control.coverage import Coverage
 from rollcall.control.handlers import quieten, registry_for
 from rollcall.control.handover import Handover
 from rollcall.control.kubelets import KubeletPoller
+from rollcall.control.newest import Newest
 from rollcall.control.repair import Repairer
 from rollcall.control.services import Services
 from rollcall.control.status import StatusWriter
@@ -91,6 +92,7 @@ class Operator:
         self._services = Services(
             client, self._roll, self._namespaces_changed, self._visitors.key, Breaker(settings.agent.image)
         )
+        self._newest = Newest(client, self._services.put)
         self._coverage = Coverage(client, self._services, self._roll, self._door.strangers)
         self._explainer = Explainer(client, self._services, self._coverage)
         self._store = Keeper(settings.store, self._roll, lambda: self._services.uids)
@@ -229,7 +231,7 @@ class Operator:
         if not await live_access.trust_cluster_users(self._client, api_tls):
             _log.warning("the cluster publishes no client CA: the live API takes bearer tokens only")
         webhook = make_webhook_app(
-            self._services.of_namespace, self._inject_settings, self._metrics, lambda: not self.not_ready()
+            self._services.of_namespace, self._newest.look, self._inject_settings, self._metrics, lambda: not self.not_ready()
         )
         kept = KeptApi(self._store, lambda: self._client.user)
         access = live_access.Access(self._reviews)

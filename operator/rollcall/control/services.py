@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -24,6 +25,8 @@ from rollcall.model.roll import Key, Roll
 
 STEP_S = 0.25
 """How often pods that leave are looked at."""
+REMEMBERED = 1000
+"""UIDs of services that were deleted: of several who tell of services, the slowest may still tell that one is there."""
 NOTHING: Mapping[str, Parts] = {}
 _log = logging.getLogger(__name__)
 
@@ -53,6 +56,7 @@ class Services:
         self._node_facts: dict[str, NodeFacts] = {}
         self._nodes = Informer(client, "/api/v1/nodes", Node, on_change=self._node_changed, on_delete=self._node_deleted)
         self._leading = False
+        self._gone: deque[str] = deque(maxlen=REMEMBERED)
 
     def __iter__(self) -> Iterator[ServiceWatch]:
         return iter(self._watches.values())
@@ -118,6 +122,8 @@ class Services:
             meta = manifest.get("metadata", {})
             _log.error("MonitoredService %s/%s is left out: %s", meta.get("namespace"), meta.get("name"), error)
             return
+        if service.metadata.uid in self._gone:
+            return
         key = (service.namespace, service.name)
         watch = self._watches.get(key)
         if watch is not None and watch.service.metadata.uid == service.metadata.uid:
@@ -154,6 +160,7 @@ class Services:
         watch = self._watches.pop(key, None)
         if watch is None:
             return
+        self._gone.append(watch.service.metadata.uid)
         watch.leave()
         _stop_soon(watch.stop())
         if key[0] not in self.namespaces:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -37,6 +37,7 @@ class DecisionObserver(Protocol):
 
 
 FindServices = Callable[[str], Sequence[MonitoredService]]
+Look = Callable[[str], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Webhook:
     """The handlers and what they need."""
 
     find_services: FindServices
+    look: Look
     settings: Callable[[], InjectSettings]
     observer: DecisionObserver
     is_ready: Callable[[], bool]
@@ -54,6 +56,9 @@ class Webhook:
         review = await _asked(request)
         namespace = _text(review.get("namespace")) or _text(_metadata(review).get("namespace"))
         injection = self._injection(review, namespace)
+        if injection.decision.reason is Reason.NO_MATCHING_SERVICE:
+            await self._look(namespace)
+            injection = self._injection(review, namespace)
         if review.get("dryRun") is not True:
             self._observe(namespace, injection.decision.reason, time.perf_counter() - started)
         return web.json_response(
@@ -74,6 +79,13 @@ class Webhook:
             log.exception("injection failed in namespace %s", namespace)
             return _failed(pod)
 
+    async def _look(self, namespace: str) -> None:
+        """The service of this pod may be newer than what we heard of."""
+        try:
+            await self.look(namespace)
+        except Exception:
+            log.exception("looking for the services of namespace %s failed", namespace)
+
     def _observe(self, namespace: str, reason: Reason, seconds: float) -> None:
         try:
             self.observer.on_decision(namespace, reason.value, seconds)
@@ -83,16 +95,18 @@ class Webhook:
 
 def make_webhook_app(
     find_services: FindServices,
+    look: Look,
     settings: Callable[[], InjectSettings],
     observer: DecisionObserver,
     is_ready: Callable[[], bool] = lambda: True,
 ) -> web.Application:
     """The application with `POST /inject` and `GET /readyz`.
 
-    `find_services` gives the MonitoredServices of a namespace from memory; it is called once for every pod and must not block.
+    `find_services` gives the MonitoredServices of a namespace from memory; it is called for every pod and must not block.
+    `look` brings them up to date, for a pod that none of them selects.
     `settings` is asked every time, so that what the operator learns about the cluster takes effect at once.
     """
-    webhook = Webhook(find_services, settings, observer, is_ready)
+    webhook = Webhook(find_services, look, settings, observer, is_ready)
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.router.add_post("/inject", webhook.inject)
     app.router.add_get("/readyz", webhook.readyz)

@@ -52,6 +52,14 @@ async def test_a_service_made_anew_under_its_name_stays_on_the_roll(scene: Scene
     assert scene.roll.fleets == {("shop", "newsfeed"): third.fleet}
 
 
+async def test_a_service_that_was_deleted_does_not_come_back_by_a_late_word(scene: Scene) -> None:
+    watch = scene.put()
+    scene.services.remove(("shop", "newsfeed"))
+    scene.services.put(manifest())
+    assert scene.services.namespaces == set()
+    assert scene.put(metadata={"uid": "uid-another"}) is not watch
+
+
 @pytest.mark.parametrize(
     "broken",
     [

@@ -27,14 +27,22 @@ class Backend:
     def __init__(self) -> None:
         self.decisions: list[tuple[str, str]] = []
         self.asked: list[str] = []
+        self.looked: list[str] = []
         self.ready = True
         self.broken: set[str] = set()
+        self.heard = True
 
     def find_services(self, namespace: str) -> Sequence[MonitoredService]:
         self.asked.append(namespace)
         if "services" in self.broken:
             raise RuntimeError("no services today")
-        return [service for service in SERVICES if service.namespace == namespace]
+        return [service for service in SERVICES if service.namespace == namespace and self.heard]
+
+    async def look(self, namespace: str) -> None:
+        self.looked.append(namespace)
+        if "look" in self.broken:
+            raise RuntimeError("no looking today")
+        self.heard = True
 
     def on_decision(self, namespace: str, reason: str, seconds: float) -> None:
         assert seconds >= 0
@@ -50,7 +58,7 @@ def backend() -> Backend:
 
 @pytest.fixture
 async def client(backend: Backend) -> AsyncIterator[TestClient]:
-    app = make_webhook_app(backend.find_services, lambda: SETTINGS, backend, lambda: backend.ready)
+    app = make_webhook_app(backend.find_services, backend.look, lambda: SETTINGS, backend, lambda: backend.ready)
     async with TestClient(TestServer(app)) as client:
         yield client
 
@@ -138,7 +146,22 @@ async def test_a_failing_counter_does_not_cost_the_patch(client: TestClient, bac
 async def test_the_namespace_of_the_request_counts(client: TestClient, backend: Backend) -> None:
     await answer(client, review(POD, namespace="shop"))
     await answer(client, review({**POD, "metadata": {**POD["metadata"], "namespace": "other"}}, namespace=""))
-    assert backend.asked == ["shop", "other"]
+    assert backend.asked == ["shop", "other", "other"]
+
+
+async def test_a_pod_right_behind_its_service_is_injected(client: TestClient, backend: Backend) -> None:
+    """We are asked before the watch told of the service."""
+    backend.heard = False
+    assert patch_of(await answer(client, review(POD)))
+    assert patch_of(await answer(client, review(POD)))
+    assert backend.looked == ["shop"]
+    assert backend.decisions == [("shop", "Injected")] * 2
+
+
+async def test_a_pod_of_no_service_is_decided_when_nothing_can_be_looked_up(client: TestClient, backend: Backend) -> None:
+    backend.heard, backend.broken = False, {"look"}
+    assert patch_of(await answer(client, review(POD))) == []
+    assert backend.decisions == [("shop", "NoMatchingService")]
 
 
 async def test_a_dry_run_is_answered_and_not_counted(client: TestClient, backend: Backend) -> None:
@@ -192,7 +215,7 @@ def test_whatever_is_asked_is_allowed(case: Case, path: list[int], value: Any, w
 
     async def scene() -> dict[str, Any]:
         backend = Backend()
-        app = make_webhook_app(backend.find_services, lambda: SETTINGS, backend, lambda: True)
+        app = make_webhook_app(backend.find_services, backend.look, lambda: SETTINGS, backend, lambda: True)
         async with TestClient(TestServer(app)) as client:
             return await answer(client, asked)
 
