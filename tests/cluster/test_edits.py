@@ -10,9 +10,10 @@ import time
 from typing import Any
 
 import pytest
+from kubernetes import client as kube
 
 from tests.cluster.conftest import two_serve
-from tests.cluster.observe import condition, until
+from tests.cluster.observe import condition, core_api, until
 from tests.harness.cluster import Cluster
 from tests.harness.install import Rollcall
 from tests.harness.truth import run_load
@@ -50,6 +51,25 @@ def send(cluster: Cluster, shop: str, seconds: int = 3) -> int:
     truth = run_load(cluster, shop, rate=50, seconds=seconds, mix="/=1")
     assert truth.answered == truth.sent
     return truth.answered
+
+
+def test_pods_right_behind_their_service_are_injected(cluster: Cluster, rollcall: Rollcall, shop: str) -> None:
+    """Made by one client without a pause, twenty services and a pod of each: no watch is as fast as that."""
+    core, custom = core_api(cluster), kube.CustomObjectsApi(core_api(cluster).api_client)
+    space = "right-behind"
+    core.create_namespace({"metadata": {"name": space, "labels": {"rollcall.dev/inject": "enabled"}}})
+    agents = []
+    for number in range(20):
+        name = f"svc-{number}"
+        service = {"apiVersion": "rollcall.dev/v1alpha1", "kind": "MonitoredService", "metadata": {"name": name}}
+        service |= {"spec": {"selector": {"matchLabels": {"app": name}}}}
+        custom.create_namespaced_custom_object("rollcall.dev", "v1alpha1", space, "monitoredservices", service)
+        pod = {"metadata": {"name": name, "labels": {"app": name}}, "spec": {"nodeSelector": {"is": "nowhere"}}}
+        pod["spec"]["containers"] = [{"name": "app", "image": "never-pulled"}]
+        made = core.create_namespaced_pod(space, pod)
+        agents.append([container.name for container in made.spec.init_containers or ()])
+    cluster.remove_namespace(space)
+    assert [names for names in agents if "rollcall-agent" not in names] == []
 
 
 def test_two_services_with_the_same_pods_say_so_and_both_are_complete(cluster: Cluster, rollcall: Rollcall, shop: str) -> None:
