@@ -16,7 +16,7 @@ from rollcall.cli.dashboard import run_dashboard
 from rollcall.cli.doctor import run_doctor
 from rollcall.cli.inject import inject_command
 from rollcall.cli.parts import HELP, run_get, run_part
-from rollcall.cli.top import path_of, run_top
+from rollcall.cli.top import run_top
 from rollcall.cli.why import run_why
 
 app = typer.Typer(
@@ -45,16 +45,18 @@ def top(
     once: Annotated[bool, typer.Option("--once", help="Print one picture and end.")] = False,
     output: Annotated[str, typer.Option("--output", "-o", help="table or json; json prints one picture.")] = "table",
     seconds: Annotated[float | None, typer.Option(help="End after so many seconds.", min=0)] = None,
+    skin: Annotated[str | None, typer.Option(envvar="ROLLCALL_SKIN", help="dark, light or contrast.")] = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     operator_namespace: OperatorNamespace = "rollcall-system",
     operator_name: OperatorName = "rollcall",
 ) -> None:
-    """The live screen of a service and its pods, twice a second; without a terminal, a line per second."""
+    """The live screen: all services, a service, a pod; ? lists its keys. Without a terminal, a line per second."""
     formats.check(output, ("table", "json"))
+    if skin is not None:
+        formats.check_skin(skin)
     caller = identify(Target(context, kubeconfig, namespace, operator_namespace, operator_name))
-    path = path_of(service, caller.target.namespace, all_namespaces=all_namespaces)
-    run_top(caller, path, single=once, output=output, seconds=seconds)
+    run_top(caller, service, all_namespaces=all_namespaces, single=once, output=output, seconds=seconds, skin=skin)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from rollcall.cli.connection import CliError
 from rollcall.cli.screen import Picture
 
 FORMATS = ("table", "wide", "json", "yaml", "name")
+SKINS = ("dark", "light", "contrast")
 HELP = "table, wide, json, yaml or name."
 
 
@@ -20,6 +21,12 @@ def check(output: str, formats: Iterable[str] = FORMATS) -> None:
     known = tuple(formats)
     if output not in known:
         raise CliError(f"--output is {output!r}; use {', '.join(known[:-1])} or {known[-1]}", code=2)
+
+
+def check_skin(skin: str) -> None:
+    """Raises CliError for a skin that there is not."""
+    if skin not in SKINS:
+        raise CliError(f"--skin is {skin!r}; use {', '.join(SKINS[:-1])} or {SKINS[-1]}", code=2)
 
 
 def is_for_people(output: str) -> bool:

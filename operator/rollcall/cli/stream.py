@@ -31,7 +31,7 @@ async def frames(caller: Caller, path: str) -> AsyncIterator[Frame]:
     while True:
         try:
             async with live_api(caller) as api, api.get(path) as response:
-                async for line in _lines(response.content.iter_any()):
+                async for line in pieces(response.content.iter_any()):
                     if line.startswith(_DATA) and line != b"data: {}":
                         newest = Frame(json.loads(line[len(_DATA) :]), time.monotonic())
                         failures = 0
@@ -46,7 +46,7 @@ async def frames(caller: Caller, path: str) -> AsyncIterator[Frame]:
         failures += 1
 
 
-async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Lines without their end, of any length: a frame is one line, and aiohttp's reader refuses those of 300 pods."""
     parts: list[bytes] = []
     async for chunk in chunks:

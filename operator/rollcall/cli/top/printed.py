@@ -1,4 +1,4 @@
-"""`rollcall top`: the live screen, twice a second; where there is no terminal, a line per second."""
+"""Pictures as text: one of them, a line a second, or a table that moves twice a second for `--watch`."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def wide_console() -> Console:
 
 
 def run_top(caller: Caller, path: str, *, single: bool, output: str, seconds: float | None) -> None:
-    """The command itself."""
+    """Text, for programs and where there is no terminal to draw on."""
     if output == "json":
         json.dump(asyncio.run(once(caller, path)), sys.stdout, indent=2)
         print()

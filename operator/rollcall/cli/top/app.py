@@ -1,0 +1,270 @@
+"""The terminal: keys go to the session, lines come from it, and those that changed are drawn.
+
+One widget draws by lines. A table of 5,000 widgets would have to be laid out and compared four times a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Coroutine
+from typing import Any, ClassVar
+
+import msgspec
+from rich.segment import Segment
+from textual import events
+from textual.app import App, ComposeResult
+from textual.binding import BindingType
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from . import keys
+from .feed import Connect, Link, Told, follow
+from .lines import BLANK, Line
+from .paint import paint
+from .past import pack
+from .picture import Service, decode
+from .session import Ask, Copy, End, Follow, Session
+from .skins import SKINS, style
+
+FRAME_S = 0.25
+SHARE = 0.2
+"""Decoding a picture may take this part of the time; a fleet of thousands is shown less often instead of keys later."""
+SEEDED = 40
+"""Services whose last minutes are asked for, once, those on top."""
+
+
+class Board(Widget, can_focus=True):
+    """The whole screen."""
+
+    DEFAULT_CSS = "Board { width: 100%; height: 100%; }"
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self._lines: list[Line] = []
+        self._skin = ""
+
+    @property
+    def skin(self) -> str:
+        """The skin in use; without colours there is only one."""
+        return "plain" if self.session.shaded else self.session.skin
+
+    def draw(self) -> None:
+        """Paint, and have those lines drawn that changed."""
+        width, height = self.size
+        if not width or not height:
+            return
+        lines = paint(self.session, width, height)
+        before = self._lines
+        self._lines = lines
+        if len(before) != len(lines) or self._skin != self.skin:
+            self._skin = self.skin
+            self.refresh()
+            return
+        changed = [Region(0, y, width, 1) for y, line in enumerate(lines) if line != before[y]]
+        if changed:
+            self.refresh(*changed)
+
+    def render_line(self, y: int) -> Strip:
+        """A line as textual draws it."""
+        line, skin, width = self._lines[y] if y < len(self._lines) else BLANK, self.skin, self.size.width
+        segments = [Segment(span.text, style(skin, span.role, line.back)) for span in line.spans if span.text]
+        return Strip(segments).adjust_cell_length(width, style(skin, "", line.back))
+
+    def on_resize(self) -> None:
+        """Another size of the terminal."""
+        self._lines = []
+        self.draw()
+
+    def on_click(self, event: events.Click) -> None:
+        """A row, to go to it; once more, to open it."""
+        listing = self.session.listing
+        head = next((y for y, line in enumerate(self._lines) if line.spans and line.spans[0].role == "head"), None)
+        if head is None or event.y <= head or event.y > head + self.session.page:
+            return
+        place = listing.top + event.y - head - 1
+        if place == listing.cursor:
+            self.session.open()
+        elif place < len(listing.shown):
+            listing.go(place)
+        self.app.call_next(self._serve)
+
+    def on_mouse_scroll_down(self) -> None:
+        """Rows on."""
+        self.session.listing.go(self.session.listing.cursor + 3)
+        self.draw()
+
+    def on_mouse_scroll_up(self) -> None:
+        """Rows back."""
+        self.session.listing.go(self.session.listing.cursor - 3)
+        self.draw()
+
+    def _serve(self) -> None:
+        assert isinstance(self.app, TopApp)
+        self.app.serve()
+
+
+class TopApp(App[None]):
+    """`rollcall top`. `connect` opens the live API, `seconds` ends the app by itself."""
+
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = []
+    CSS = "Screen { overflow: hidden; }"
+
+    def __init__(self, session: Session, connect: Connect, seconds: float | None = None) -> None:
+        session.shaded = session.shaded or "NO_COLOR" in os.environ
+        super().__init__(ansi_color=session.shaded)
+        self.session = session
+        self.board = Board(session)
+        self._link = Link(connect)
+        self._seconds = seconds
+        self._feed: asyncio.Task[None] | None = None
+        self._asked: set[asyncio.Task[None]] = set()
+        self._next_s = 0.0
+        self._waiting: bytes | None = None
+        self._seeded: set[str] = set()
+        self.broken: BaseException | None = None
+        """What ended the app and should not have."""
+
+    def compose(self) -> ComposeResult:
+        """The one widget."""
+        yield self.board
+
+    def on_mount(self) -> None:
+        """Begin."""
+        self.board.focus()
+        self.set_interval(FRAME_S, self._tick)
+        if self._seconds is not None:
+            self.set_timer(self._seconds, self.exit)
+        self._follow(self.session.place.path)
+
+    async def on_unmount(self) -> None:
+        """Leave nothing open."""
+        tasks = list(self._asked)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._link.close()
+
+    async def on_event(self, event: events.Event) -> None:
+        """Every key goes to the session; none of textual's own is in the way."""
+        if isinstance(event, events.Key):
+            event.stop()
+            event.prevent_default()
+            if keys.press(self.session, event.key, event.character):
+                self.serve()
+            return
+        await super().on_event(event)
+
+    def serve(self) -> None:
+        """Do what the session wants, and draw."""
+        wants, self.session.wants = self.session.wants, []
+        for want in wants:
+            match want:
+                case Follow(path):
+                    self._follow(path)
+                case Copy(text):
+                    self.copy_to_clipboard(text)
+                case Ask(namespace, pod):
+                    self._soon(self._ask_why(namespace, pod))
+                case End():
+                    self.exit()
+        self.board.draw()
+
+    # --- the stream
+
+    def _follow(self, path: str) -> None:
+        if self._feed is not None:
+            self._feed.cancel()
+        self._waiting, self._next_s = None, 0.0
+        self._feed = self._soon(self._read(path))
+
+    async def _read(self, path: str) -> None:
+        async for told in follow(self._link, path):
+            self._hear(told)
+
+    def _hear(self, told: Told) -> None:
+        session = self.session
+        if told.kind == "trouble":
+            session.fail(told.sentence, final=told.final)
+        elif told.kind == "seconds":
+            session.past.take(told.data)
+        elif told.kind == "message":
+            self._waiting = told.data
+            if time.monotonic() < self._next_s:
+                return
+            self._take()
+        self.board.draw()
+
+    def _take(self) -> None:
+        """Read the newest picture that came."""
+        data, self._waiting = self._waiting, None
+        if data is None:
+            return
+        began_s = time.monotonic()
+        try:
+            shown = decode(data)
+        except msgspec.DecodeError as error:
+            self.session.fail(f"the operator is of another version than this command: {error}")
+            return
+        self.session.take(shown)
+        if isinstance(shown, Service):
+            if self.session.kept.wants(int(shown.at)):
+                self._soon(self._keep(int(shown.at), data))
+        else:
+            top = [service for service in shown.services if "/".join(service.key) not in self._seeded][:SEEDED]
+            if top and len(self._seeded) < SEEDED:
+                self._seeded |= {"/".join(service.key) for service in top}
+                self._soon(self._seed(top))
+        spent_s = time.monotonic() - began_s
+        self._next_s = began_s + spent_s / SHARE
+
+    def _tick(self) -> None:
+        """Four times a second, whether anything came or not: ages grow, notices go."""
+        if self._waiting is not None and time.monotonic() >= self._next_s:
+            self._take()
+        self.board.draw()
+
+    # --- beside it
+
+    def _soon(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._asked.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._asked.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.broken = error
+            self.exit()
+
+    async def _keep(self, second: int, data: bytes) -> None:
+        kept = self.session.kept
+        packed = await asyncio.to_thread(pack, data)
+        if kept is self.session.kept:
+            kept.keep(second, packed)
+
+    async def _seed(self, services: list[Service]) -> None:
+        for service in services:
+            told = await self._link.ask(f"/v1/services/{service.namespace}/{service.name}/history?seconds=120")
+            if told is not None:
+                self.session.wall.seed("/".join(service.key), told)
+
+    async def _ask_why(self, namespace: str, pod: str) -> None:
+        found = await self._link.ask(f"/v1/why/{namespace}/{pod}")
+        if self.session.pod is not None and self.session.pod.name == pod:
+            self.session.why = found
+            self.board.draw()
+
+
+async def run_app(session: Session, connect: Connect, seconds: float | None = None) -> None:
+    """The app until it is ended."""
+    assert session.skin in SKINS
+    app = TopApp(session, connect, seconds)
+    await app.run_async()
+    if app.broken is not None:
+        raise app.broken
