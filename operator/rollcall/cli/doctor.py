@@ -132,12 +132,12 @@ def _webhook(api: Any, caller: Caller) -> list[Finding]:
             raise
         said = "its configuration is not there: no pod is injected"
         return [Finding("failure", "webhook", said, "upgrade the release by Helm")]
-    hook = found.webhooks[0]
-    if not hook.client_config.ca_bundle:
+    if not all(hook.client_config.ca_bundle for hook in found.webhooks):
         said = "its configuration has no CA: the API server does not trust it, and no pod is injected"
         return [Finding("failure", "webhook", said, "the operator writes it when it starts; its log says why it did not")]
-    if hook.failure_policy != "Ignore":
-        said = f"failurePolicy is {hook.failure_policy}: pods cannot start while the operator is away"
+    policies = {hook.failure_policy for hook in found.webhooks} - {"Ignore"}
+    if policies:
+        said = f"failurePolicy is {policies.pop()}: pods cannot start while the operator is away"
         return [Finding("failure", "webhook", said, "set it back to Ignore, by an upgrade of the release")]
     return [Finding("ok", "webhook", "its configuration is there, trusted, and never in the way (failurePolicy Ignore)")]
 

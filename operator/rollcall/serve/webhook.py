@@ -1,4 +1,5 @@
-"""The admission webhook: `POST /inject` answers with the patch that puts the agent into a new pod.
+"""The admission webhook: `POST /inject` answers with the patch that puts the agent into a new pod, and so does `/inject/again`,
+which the API server asks when the first answer was lost, and once more about pods that are not ours.
 
 It never denies. `failurePolicy: Ignore` covers a webhook that cannot be reached, not one that says no, so every path, a crash
 of our own included, answers 200 and `allowed: true`, with a warning and a reason for people and a count for the metrics. What
@@ -52,6 +53,13 @@ class Webhook:
 
     async def inject(self, request: web.Request) -> web.Response:
         """Answers an AdmissionReview (admission.k8s.io/v1); always 200 and allowed."""
+        return await self._answered(request, again=False)
+
+    async def inject_again(self, request: web.Request) -> web.Response:
+        """The same; what is not ours was counted at the first time."""
+        return await self._answered(request, again=True)
+
+    async def _answered(self, request: web.Request, again: bool) -> web.Response:
         started = time.perf_counter()
         review = await _asked(request)
         namespace = _text(review.get("namespace")) or _text(_metadata(review).get("namespace"))
@@ -59,7 +67,8 @@ class Webhook:
         if injection.decision.reason is Reason.NO_MATCHING_SERVICE:
             await self._look(namespace)
             injection = self._injection(review, namespace)
-        if review.get("dryRun") is not True:
+        counted = again and injection.decision.reason is Reason.NO_MATCHING_SERVICE
+        if review.get("dryRun") is not True and not counted:
             self._observe(namespace, injection.decision.reason, time.perf_counter() - started)
         return web.json_response(
             _answer(_text(review.get("uid")), injection), dumps=lambda value: msgspec.json.encode(value).decode()
@@ -100,7 +109,7 @@ def make_webhook_app(
     observer: DecisionObserver,
     is_ready: Callable[[], bool] = lambda: True,
 ) -> web.Application:
-    """The application with `POST /inject` and `GET /readyz`.
+    """The application with `POST /inject`, `POST /inject/again` and `GET /readyz`.
 
     `find_services` gives the MonitoredServices of a namespace from memory; it is called for every pod and must not block.
     `look` brings them up to date, for a pod that none of them selects.
@@ -109,6 +118,7 @@ def make_webhook_app(
     webhook = Webhook(find_services, look, settings, observer, is_ready)
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app.router.add_post("/inject", webhook.inject)
+    app.router.add_post("/inject/again", webhook.inject_again)
     app.router.add_get("/readyz", webhook.readyz)
     return app
 

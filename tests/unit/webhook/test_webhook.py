@@ -68,10 +68,10 @@ def review(pod: Any, **request: Any) -> dict[str, Any]:
     return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": asked}
 
 
-async def answer(client: TestClient, body: Any) -> dict[str, Any]:
+async def answer(client: TestClient, body: Any, path: str = "/inject") -> dict[str, Any]:
     """The response part, after checking what holds for every answer."""
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-    async with client.post("/inject", data=sent, headers={"Content-Type": "application/json"}) as response:
+    async with client.post(path, data=sent, headers={"Content-Type": "application/json"}) as response:
         assert response.status == 200
         got = await response.json()
     assert got["apiVersion"] == "admission.k8s.io/v1"
@@ -156,6 +156,16 @@ async def test_a_pod_right_behind_its_service_is_injected(client: TestClient, ba
     assert patch_of(await answer(client, review(POD)))
     assert backend.looked == ["shop"]
     assert backend.decisions == [("shop", "Injected")] * 2
+
+
+async def test_a_second_question_is_answered_like_the_first_and_what_is_not_ours_counts_once(
+    client: TestClient, backend: Backend
+) -> None:
+    assert patch_of(await answer(client, review(POD), "/inject/again")) == patch_of(await answer(client, review(POD)))
+    assert backend.decisions == [("shop", "Injected")] * 2
+    stranger = review({**POD, "metadata": {"name": "redis-0"}})
+    assert patch_of(await answer(client, stranger)) == patch_of(await answer(client, stranger, "/inject/again")) == []
+    assert backend.decisions[2:] == [("shop", "NoMatchingService")]
 
 
 async def test_a_pod_of_no_service_is_decided_when_nothing_can_be_looked_up(client: TestClient, backend: Backend) -> None:
