@@ -17,7 +17,8 @@ from rollcall.cli.connection import Caller, CliError, Target
 from rollcall.cli.parts import run_part
 from rollcall.cli.signals import PARTS, endpoints_table, errors_table, part_of, requests_table, resources_table
 from rollcall.cli.stream import Frame
-from rollcall.cli.top import printed, render
+from rollcall.cli.top import printed as printed_top
+from rollcall.cli.top import render
 from rollcall.model.causes import Dependencies, FoldedDependencies, Throttled
 from rollcall.model.picture import Endpoints, Errors, ErrorType, Folded, Imbalance, ResponseTime, Traffic, Visitors
 from tests.unit.cli.pictures import (
@@ -331,8 +332,8 @@ def test_watching_without_a_terminal(output: str, monkeypatch: pytest.MonkeyPatc
         asked.append(path)
         return frames_of(picture([pod("a")], longest=[request(9.0)]), picture([pod("a")]))
 
-    monkeypatch.setattr(printed, "frames", frames)
-    monkeypatch.setattr(printed, "LINE_S", 0.0)
+    monkeypatch.setattr(printed_top, "frames", frames)
+    monkeypatch.setattr(printed_top, "LINE_S", 0.0)
     run_part("requests", CALLER, "newsfeed", output=output, watch=True, seconds=None)
     out = capsys.readouterr().out
     assert asked == ["/v1/services/shop/newsfeed/stream"]
