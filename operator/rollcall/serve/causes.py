@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import msgspec
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from rollcall.model.show import dependencies_of
+from rollcall.serve.exposition import CounterFamily, Family, GaugeFamily
 from rollcall.serve.signals import SERVICE, Services
 
 DEPENDENCY = (*SERVICE, "dependency")
 
 
-def cause_families(services: Services) -> Iterator[Metric]:
+def cause_families(services: Services) -> Iterator[Family]:
     """Every family, with the series of all services; what is not known has none."""
     yield from _calls(services)
     yield from _dependencies(services)
@@ -25,33 +25,31 @@ def cause_families(services: Services) -> Iterator[Metric]:
     yield from _time(services)
 
 
-def _calls(services: Services) -> Iterator[Metric]:
-    calls = CounterMetricFamily("rollcall_dependency_calls", "Calls that ended, by dependency", labels=DEPENDENCY)
-    failures = CounterMetricFamily(
+def _calls(services: Services) -> Iterator[Family]:
+    calls = CounterFamily("rollcall_dependency_calls", "Calls that ended, by dependency", labels=DEPENDENCY)
+    failures = CounterFamily(
         "rollcall_dependency_failures", "Calls that failed, by dependency and reason", labels=(*DEPENDENCY, "reason")
     )
     for fleet, _ in services:
         for dependency, (ended, failed) in fleet.signals.dependencies.totals().items():
             who = (fleet.namespace, fleet.name, dependency)
-            calls.add_metric(who, ended)
+            calls.add(who, ended)
             for reason, count in failed.items():
-                failures.add_metric((*who, reason), count)
+                failures.add((*who, reason), count)
     yield from (calls, failures)
 
 
-def _dependencies(services: Services) -> Iterator[Metric]:
-    times = GaugeMetricFamily(
+def _dependencies(services: Services) -> Iterator[Family]:
+    times = GaugeFamily(
         "rollcall_dependency_duration_seconds",
         "Duration of the last 10 seconds' calls, by dependency",
         labels=(*DEPENDENCY, "quantile"),
     )
-    concurrency = GaugeMetricFamily(
+    concurrency = GaugeFamily(
         "rollcall_dependency_concurrency", "Mean number of calls at the same time, by dependency", labels=DEPENDENCY
     )
-    share = GaugeMetricFamily(
-        "rollcall_dependency_share_ratio", "Part of all response time spent waiting for it", labels=DEPENDENCY
-    )
-    throttled = GaugeMetricFamily(
+    share = GaugeFamily("rollcall_dependency_share_ratio", "Part of all response time spent waiting for it", labels=DEPENDENCY)
+    throttled = GaugeFamily(
         "rollcall_dependency_throttled_per_second",
         "Calls that fail because there is too little of a dependency, while that lasts",
         labels=(*DEPENDENCY, "reason"),
@@ -62,44 +60,44 @@ def _dependencies(services: Services) -> Iterator[Metric]:
             who = (fleet.namespace, fleet.name, row.dependency)
             for quantile, value in (("0.5", row.p50), ("0.95", row.p95), ("0.99", row.p99)):
                 if value is not None:
-                    times.add_metric((*who, quantile), value)
+                    times.add((*who, quantile), value)
             if row.concurrency is not None:
-                concurrency.add_metric(who, row.concurrency)
+                concurrency.add(who, row.concurrency)
             if row.share is not None:
-                share.add_metric(who, row.share)
+                share.add(who, row.share)
         for each in picture.throttled:
-            throttled.add_metric((fleet.namespace, fleet.name, each.dependency, each.reason), each.per_second)
+            throttled.add((fleet.namespace, fleet.name, each.dependency, each.reason), each.per_second)
     yield from (times, concurrency, share, throttled)
 
 
-def _workers(services: Services) -> Iterator[Metric]:
-    deaths = CounterMetricFamily(
+def _workers(services: Services) -> Iterator[Family]:
+    deaths = CounterFamily(
         "rollcall_worker_deaths", "Workers that ended before their time, by signal", labels=(*SERVICE, "signal")
     )
-    unanswered = CounterMetricFamily(
+    unanswered = CounterFamily(
         "rollcall_unanswered", "Requests in flight when their worker ended, by endpoint", labels=(*SERVICE, "endpoint")
     )
     for fleet, _ in services:
         who = (fleet.namespace, fleet.name)
         for signal, count in fleet.signals.crashes.totals().items():
-            deaths.add_metric((*who, signal), count)
+            deaths.add((*who, signal), count)
         for endpoint, count in fleet.signals.endpoints.unanswered().items():
-            unanswered.add_metric((*who, endpoint), count)
+            unanswered.add((*who, endpoint), count)
     yield from (deaths, unanswered)
 
 
-def _time(services: Services) -> Iterator[Metric]:
-    time = GaugeMetricFamily(
+def _time(services: Services) -> Iterator[Family]:
+    time = GaugeFamily(
         "rollcall_service_time_ratio", "Where the time of the last 10 seconds' requests went", labels=(*SERVICE, "class")
     )
-    sources = GaugeMetricFamily(
+    sources = GaugeFamily(
         "rollcall_service_source_pods", "Reporting pods, by what tells of their requests", labels=(*SERVICE, "source")
     )
     for fleet, picture in services:
         who = (fleet.namespace, fleet.name)
         if picture.bottleneck is not None:
             for kind, part in msgspec.structs.asdict(picture.bottleneck.shares).items():
-                time.add_metric((*who, kind), part)
+                time.add((*who, kind), part)
         for source, pods in picture.sources.items():
-            sources.add_metric((*who, source), pods)
+            sources.add((*who, source), pods)
     yield from (time, sources)

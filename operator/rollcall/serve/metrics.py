@@ -1,17 +1,18 @@
 """Prometheus metrics: the services as they are at the moment of the scrape, and the operator's own process.
 
-A collector reads the model when it is asked, so what left is gone from the next page and nothing has to be kept in step.
+The model is read when somebody asks, so what left is gone from the next page and nothing has to be kept in step.
 Every name is explained in docs/metrics.md; a test compares the two.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, Histogram, PlatformCollector, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
@@ -20,81 +21,86 @@ from rollcall.model.fleet import Fleet
 from rollcall.model.health import HealthState
 from rollcall.model.states import PodState
 from rollcall.serve.causes import cause_families
+from rollcall.serve.exposition import CounterFamily, Family, GaugeFamily, HistogramFamily
 from rollcall.serve.publisher import Publisher
-from rollcall.serve.signals import signal_families
+from rollcall.serve.signals import Services, signal_families
 from rollcall.store.keeper import Keeper
 from rollcall_agent.wire import grid
 
 SERVICE = ("namespace", "service")
+_END = b"# EOF\n"
 _EXPORTED = [bucket for bucket in range(grid.BUCKETS) if (grid.LOWEST + bucket + 1) % 8 == 0]
 """Every eighth bucket of the grid, so two per power of two: exact, because a coarser grid's bounds are bounds of the finer."""
 
 
-class ServiceCollector(Collector):
+class ServiceSeries:
     """The service-level series; nothing while this replica does not lead, so that no number is there twice."""
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
 
-    def collect(self) -> Iterator[Metric]:
+    async def families(self) -> AsyncIterator[Family]:
+        """All of them as of now, one at a time: with hundreds of services a page takes longer than others can wait."""
         fleets = list(self._publisher.roll) if self._publisher.leading else []
+        services = []
+        for fleet in fleets:
+            services.append((fleet, self._publisher.summary(fleet)))
+            await asyncio.sleep(0)
+        for family in self._all(fleets, services):
+            yield family
+            await asyncio.sleep(0)
+
+    def _all(self, fleets: list[Fleet], services: Services) -> Iterator[Family]:
         yield from self._pods(fleets)
         yield from self._traffic(fleets)
         yield from self._totals(fleets)
         yield self._response_times(fleets)
         yield self._departures(fleets)
-        services = [(fleet, self._publisher.summary(fleet)) for fleet in fleets]
         yield from signal_families(services)
         yield from cause_families(services)
 
-    def _pods(self, fleets: Iterable[Fleet]) -> Iterator[Metric]:
-        pods = GaugeMetricFamily(
-            "rollcall_service_pods", "Pods by state; every pod is in exactly one", labels=(*SERVICE, "state")
-        )
-        desired = GaugeMetricFamily("rollcall_service_desired_pods", "Pods that the workloads ask for", labels=SERVICE)
-        bare = GaugeMetricFamily(
+    def _pods(self, fleets: Iterable[Fleet]) -> Iterator[Family]:
+        pods = GaugeFamily("rollcall_service_pods", "Pods by state; every pod is in exactly one", labels=(*SERVICE, "state"))
+        desired = GaugeFamily("rollcall_service_desired_pods", "Pods that the workloads ask for", labels=SERVICE)
+        bare = GaugeFamily(
             "rollcall_service_bare_pods", "Running pods without an agent, by reason", labels=(*SERVICE, "reason")
         )
-        gaps = GaugeMetricFamily(
+        gaps = GaugeFamily(
             "rollcall_service_gap_pods",
             "Pods with an agent that do not report, or tell of no request, by reason",
             labels=(*SERVICE, "reason"),
         )
-        coverage = GaugeMetricFamily(
-            "rollcall_service_coverage_ratio", "Reporting pods / pods that should report", labels=SERVICE
-        )
-        health = GaugeMetricFamily(
-            "rollcall_service_health", "1 for the state that the service is in", labels=(*SERVICE, "state")
-        )
+        coverage = GaugeFamily("rollcall_service_coverage_ratio", "Reporting pods / pods that should report", labels=SERVICE)
+        health = GaugeFamily("rollcall_service_health", "1 for the state that the service is in", labels=(*SERVICE, "state"))
         for fleet in fleets:
             who, last = (fleet.namespace, fleet.name), fleet.last
             for state in PodState:
-                pods.add_metric((*who, state.value), last.counts[state])
+                pods.add((*who, state.value), last.counts[state])
             if fleet.desired is not None:
-                desired.add_metric(who, fleet.desired)
+                desired.add(who, fleet.desired)
             for reason, count in last.bare.items():
-                bare.add_metric((*who, reason), count)
+                bare.add((*who, reason), count)
             for reason, count in fleet.gaps.items():
-                gaps.add_metric((*who, reason), count)
+                gaps.add((*who, reason), count)
             if last.coverage is not None:
-                coverage.add_metric(who, last.coverage)
+                coverage.add(who, last.coverage)
             for state_of_health in HealthState:
-                health.add_metric((*who, state_of_health.value), float(last.health.state is state_of_health))
+                health.add((*who, state_of_health.value), float(last.health.state is state_of_health))
         yield from (pods, desired, bare, gaps, coverage, health)
 
-    def _traffic(self, fleets: Iterable[Fleet]) -> Iterator[Metric]:
-        rate = GaugeMetricFamily(
+    def _traffic(self, fleets: Iterable[Fleet]) -> Iterator[Family]:
+        rate = GaugeFamily(
             "rollcall_service_requests_per_second", "Requests per second in the last half-second", labels=SERVICE
         )
-        in_flight = GaugeMetricFamily(
+        in_flight = GaugeFamily(
             "rollcall_service_requests_in_flight",
             "Requests started and not finished, by band of elapsed time",
             labels=(*SERVICE, "band"),
         )
-        oldest = GaugeMetricFamily(
+        oldest = GaugeFamily(
             "rollcall_service_oldest_request_seconds", "Elapsed time of the oldest request in flight", labels=SERVICE
         )
-        ranks = GaugeMetricFamily(
+        ranks = GaugeFamily(
             "rollcall_service_response_time_seconds",
             "Response time of the last 10 seconds' requests",
             labels=(*SERVICE, "quantile"),
@@ -102,48 +108,42 @@ class ServiceCollector(Collector):
         for fleet in fleets:
             who, last = (fleet.namespace, fleet.name), fleet.last
             if last.requests_per_second is not None:
-                rate.add_metric(who, last.requests_per_second)
+                rate.add(who, last.requests_per_second)
             if last.in_flight is not None:
                 for band, count in zip(_band_names(fleet.settings.bands_ms), last.in_flight[1], strict=True):
-                    in_flight.add_metric((*who, band), count)
-                oldest.add_metric(who, last.in_flight[2])
+                    in_flight.add((*who, band), count)
+                oldest.add(who, last.in_flight[2])
             for quantile, value in zip(("0.5", "0.95", "0.99"), last.ranks, strict=True):
                 if value is not None:
-                    ranks.add_metric((*who, quantile), value)
+                    ranks.add((*who, quantile), value)
         yield from (rate, in_flight, oldest, ranks)
 
-    def _totals(self, fleets: Iterable[Fleet]) -> Iterator[Metric]:
-        requests = CounterMetricFamily(
-            "rollcall_service_requests", "Requests finished, over all pods that ever were", labels=SERVICE
-        )
-        errors = CounterMetricFamily("rollcall_service_errors", "Requests that failed", labels=SERVICE)
-        lost = CounterMetricFamily(
-            "rollcall_service_lost_requests", "Requests in flight when their worker ended", labels=SERVICE
-        )
+    def _totals(self, fleets: Iterable[Fleet]) -> Iterator[Family]:
+        requests = CounterFamily("rollcall_service_requests", "Requests finished, over all pods that ever were", labels=SERVICE)
+        errors = CounterFamily("rollcall_service_errors", "Requests that failed", labels=SERVICE)
+        lost = CounterFamily("rollcall_service_lost_requests", "Requests in flight when their worker ended", labels=SERVICE)
         for fleet in fleets:
             who, totals = (fleet.namespace, fleet.name), fleet.totals()
-            requests.add_metric(who, totals.requests)
-            errors.add_metric(who, totals.errors)
-            lost.add_metric(who, totals.lost)
+            requests.add(who, totals.requests)
+            errors.add(who, totals.errors)
+            lost.add(who, totals.lost)
         yield from (requests, errors, lost)
 
-    def _departures(self, fleets: Iterable[Fleet]) -> Metric:
-        family = CounterMetricFamily("rollcall_service_departures", "Pods that left, by cause", labels=(*SERVICE, "cause"))
+    def _departures(self, fleets: Iterable[Fleet]) -> Family:
+        family = CounterFamily("rollcall_service_departures", "Pods that left, by cause", labels=(*SERVICE, "cause"))
         for fleet in fleets:
             for cause, count in fleet.ledger.totals.items():
-                family.add_metric((fleet.namespace, fleet.name, cause), count)
+                family.add((fleet.namespace, fleet.name, cause), count)
         return family
 
-    def _response_times(self, fleets: Iterable[Fleet]) -> Metric:
-        family = HistogramMetricFamily(
-            "rollcall_service_response_seconds", "Response times of finished requests", labels=SERVICE
-        )
+    def _response_times(self, fleets: Iterable[Fleet]) -> Family:
+        family = HistogramFamily("rollcall_service_response_seconds", "Response times of finished requests", labels=SERVICE)
         for fleet in fleets:
             sums = fleet.rows.total()
             cumulative = sums.histogram.cumsum()
             buckets = [(f"{grid.upper_bound_s(i):.9g}", float(cumulative[i])) for i in _EXPORTED if i < grid.BUCKETS - 1]
             buckets.append(("+Inf", float(cumulative[-1])))
-            family.add_metric((fleet.namespace, fleet.name), buckets, sums.scalars["duration_us"] / 1e6)
+            family.add_histogram((fleet.namespace, fleet.name), buckets, sums.scalars["duration_us"] / 1e6)
         return family
 
 
@@ -170,11 +170,13 @@ class OperatorMetrics(Collector):
             buckets=(0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1),
             registry=self.registry,
         )
+        self.services = ServiceSeries(publisher)
         self.registry.register(self)
-        self.registry.register(ServiceCollector(publisher))
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
+        self.process = CollectorRegistry()
+        """Of the process; read in a thread, because to count 5,000 open connections takes tens of milliseconds."""
+        ProcessCollector(registry=self.process)
+        PlatformCollector(registry=self.process)
+        GCCollector(registry=self.process)
 
     def watch_store(self, store: Keeper) -> None:
         """Tell how what outlives the process is kept."""
@@ -227,7 +229,7 @@ def _kept_families(store: Keeper, roll: Iterable[Fleet]) -> Iterator[Metric]:
 
 def _by_label(name: str, text: str, label: str, values: dict[str, int]) -> Metric:
     family = CounterMetricFamily(name, text, labels=(label,))
-    for key, value in values.items():
+    for key, value in dict(values).items():  # a copy: the webhook counts in another thread
         family.add_metric((key,), value)
     return family
 
@@ -243,7 +245,14 @@ def make_metrics_app(metrics: OperatorMetrics, ready: Callable[[], list[str]]) -
 
     async def page(request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(metrics.registry), headers={"Content-Type": content_type})
+        open_metrics = content_type.startswith("application/openmetrics-text")
+        process = await asyncio.to_thread(encode, metrics.process)
+        parts = [process.removesuffix(_END), encode(metrics.registry).removesuffix(_END)]
+        async for family in metrics.services.families():
+            parts.append(family.encode(open_metrics=open_metrics))
+        if open_metrics:
+            parts.append(_END)
+        return web.Response(body=b"".join(parts), headers={"Content-Type": content_type})
 
     async def healthz(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")

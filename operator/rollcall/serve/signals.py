@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-
 from rollcall.model.errors import split
 from rollcall.model.fleet import Fleet
 from rollcall.model.picture import Picture
+from rollcall.serve.exposition import CounterFamily, Family, GaugeFamily
 
 SERVICE = ("namespace", "service")
 Services = Sequence[tuple[Fleet, Picture]]
 
 
-def signal_families(services: Services) -> Iterator[Metric]:
+def signal_families(services: Services) -> Iterator[Family]:
     """Every family, with the series of all services; what is not known has none."""
     yield from _endpoints(services)
     yield from _errors(services)
@@ -26,11 +25,11 @@ def signal_families(services: Services) -> Iterator[Metric]:
     yield from _resources(services)
 
 
-def _endpoints(services: Services) -> Iterator[Metric]:
+def _endpoints(services: Services) -> Iterator[Family]:
     labels = (*SERVICE, "endpoint")
-    requests = CounterMetricFamily("rollcall_endpoint_requests", "Requests finished, by endpoint", labels=labels)
-    errors = CounterMetricFamily("rollcall_endpoint_errors", "Requests that failed, by endpoint", labels=labels)
-    times = GaugeMetricFamily(
+    requests = CounterFamily("rollcall_endpoint_requests", "Requests finished, by endpoint", labels=labels)
+    errors = CounterFamily("rollcall_endpoint_errors", "Requests that failed, by endpoint", labels=labels)
+    times = GaugeFamily(
         "rollcall_endpoint_response_time_seconds",
         "Response time of the last 10 seconds' requests, by endpoint",
         labels=(*labels, "quantile"),
@@ -38,21 +37,21 @@ def _endpoints(services: Services) -> Iterator[Metric]:
     for fleet, _ in services:
         who, table = (fleet.namespace, fleet.name), fleet.signals.endpoints
         for endpoint, (finished, failed) in table.totals().items():
-            requests.add_metric((*who, endpoint), finished)
-            errors.add_metric((*who, endpoint), failed)
+            requests.add((*who, endpoint), finished)
+            errors.add((*who, endpoint), failed)
         shown = table.picture(fleet.last.at_s, live=fleet.last.tells)
         for row in shown.rows if shown else ():
             for quantile, value in (("0.5", row.p50), ("0.95", row.p95), ("0.99", row.p99)):
                 if value is not None:
-                    times.add_metric((*who, row.endpoint, quantile), value)
+                    times.add((*who, row.endpoint, quantile), value)
     yield from (requests, errors, times)
 
 
-def _errors(services: Services) -> Iterator[Metric]:
-    errors = CounterMetricFamily(
+def _errors(services: Services) -> Iterator[Family]:
+    errors = CounterFamily(
         "rollcall_errors", "Errors by kind and type, also those that fail no request", labels=(*SERVICE, "kind", "type")
     )
-    unreadable = CounterMetricFamily(
+    unreadable = CounterFamily(
         "rollcall_service_unreadable_frames",
         "Frames of pods that could not be read or were too many",
         labels=(*SERVICE, "kind"),
@@ -60,32 +59,32 @@ def _errors(services: Services) -> Iterator[Metric]:
     for fleet, _ in services:
         who = (fleet.namespace, fleet.name)
         for name, count in fleet.signals.errors.totals().items():
-            errors.add_metric((*who, *split(name)), count)
+            errors.add((*who, *split(name)), count)
         for kind, count in fleet.dropped.items():
-            unreadable.add_metric((*who, kind), count)
+            unreadable.add((*who, kind), count)
     yield from (errors, unreadable)
 
 
-def _visitors(services: Services) -> Iterator[Metric]:
-    distinct = GaugeMetricFamily("rollcall_service_visitors", "Different visitors, within 2 %", labels=(*SERVICE, "window"))
-    users = GaugeMetricFamily("rollcall_service_concurrent_users", "Users at the same time, by Little's law", labels=SERVICE)
+def _visitors(services: Services) -> Iterator[Family]:
+    distinct = GaugeFamily("rollcall_service_visitors", "Different visitors, within 2 %", labels=(*SERVICE, "window"))
+    users = GaugeFamily("rollcall_service_concurrent_users", "Users at the same time, by Little's law", labels=SERVICE)
     for fleet, picture in services:
         who, visitors = (fleet.namespace, fleet.name), picture.visitors
         if visitors is None:
             continue
         for window, count in (("5m", visitors.last_five_minutes), ("hour", visitors.hour), ("day", visitors.day)):
-            distinct.add_metric((*who, window), count)
+            distinct.add((*who, window), count)
         if visitors.concurrent_users is not None:
-            users.add_metric(who, visitors.concurrent_users)
+            users.add(who, visitors.concurrent_users)
     yield from (distinct, users)
 
 
-def _resources(services: Services) -> Iterator[Metric]:
-    imbalance = GaugeMetricFamily(
+def _resources(services: Services) -> Iterator[Family]:
+    imbalance = GaugeFamily(
         "rollcall_service_imbalance_ratio", "Busiest serving pod / mean of the serving pods", labels=(*SERVICE, "of")
     )
     plain = {
-        name: GaugeMetricFamily(f"rollcall_service_{name}", text, labels=SERVICE)
+        name: GaugeFamily(f"rollcall_service_{name}", text, labels=SERVICE)
         for name, text in (
             ("cpu_millicores", "CPU that the application's containers use"),
             ("memory_bytes", "Working set of the application's containers"),
@@ -98,7 +97,7 @@ def _resources(services: Services) -> Iterator[Metric]:
         who, balance, used, workers = (fleet.namespace, fleet.name), picture.imbalance, picture.resources, picture.workers
         for of, ratio in (("requests", balance.requests), ("in_flight", balance.in_flight)) if balance else ():
             if ratio is not None:
-                imbalance.add_metric((*who, of), ratio)
+                imbalance.add((*who, of), ratio)
         values: dict[str, float | None] = {
             "cpu_millicores": used.cpu_millicores if used else None,
             "memory_bytes": used.memory_bytes if used else None,
@@ -108,6 +107,6 @@ def _resources(services: Services) -> Iterator[Metric]:
         }
         for name, value in values.items():
             if value is not None:
-                plain[name].add_metric(who, value)
+                plain[name].add(who, value)
     yield imbalance
     yield from plain.values()
