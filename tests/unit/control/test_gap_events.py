@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rollcall.control.gap_events import AGAIN_S, LASTED_S, GapNews
+from rollcall.control.gap_events import AGAIN_S, LASTED_S, MOST_WORKLOADS, GapNews
 from rollcall.model.coverage import Gap
 from rollcall.model.states import PodState
 from rollcall.model.tally import Pod
@@ -55,6 +55,19 @@ def test_each_workload_and_each_reason_is_told_by_itself() -> None:
         ("Deployment/newsfeed", "PodsBare", "1 of 2 pods run without an agent: CreatedBefore"),
         ("StatefulSet/cache", "PodsNotReporting", "1 of 1 pods do not report: NetworkBlocked"),
     }
+
+
+def test_the_same_trouble_of_many_workloads_is_one_event_of_the_service() -> None:
+    news, pods = GapNews(), fleet("CreatedBefore")
+    for number in range(MOST_WORKLOADS + 1):
+        pods |= fleet(Gap.NETWORK_BLOCKED, None, workload=f"Job/import-{number}")
+    news.take(pods, 0.0)
+    told = {(event.workload, event.message.split(";")[0]) for event in news.take(pods, LASTED_S)}
+    assert told == {
+        ("Deployment/newsfeed", "1 of 1 pods run without an agent: CreatedBefore"),
+        ("", "6 of 12 pods of 6 workloads do not report: NetworkBlocked"),
+    }
+    assert news.take(pods, LASTED_S + 1) == []
 
 
 def test_what_somebody_wanted_is_no_news() -> None:
