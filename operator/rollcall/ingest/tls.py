@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
@@ -24,14 +25,15 @@ PIECE = 6144
 """So much is given to the library at a time. Its buffer never shrinks: what piled up once, while we were slow, would be kept by
 each of thousands of connections."""
 HANDSHAKE_S = 10.0
-A_TURN = 8
-"""Handshakes, or halves of them, in one round of the event loop: 4 ms at most."""
+A_TURN_S = 0.003
+"""In one round of the event loop no other handshake is begun after so long; half of one takes up to a millisecond."""
 
 
 class Turns:
     """Connections that wait to get on with their handshakes, first come, first served."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._waiting: deque[TlsConnection] = deque()
         self._due = False
 
@@ -43,8 +45,11 @@ class Turns:
             asyncio.get_running_loop().call_soon(self._turn)
 
     def _turn(self) -> None:
-        for _ in range(min(A_TURN, len(self._waiting))):
+        until_s = self._clock() + A_TURN_S
+        while self._waiting:
             self._waiting.popleft().shake_hands()
+            if self._clock() >= until_s:
+                break
         self._due = bool(self._waiting)
         if self._due:
             asyncio.get_running_loop().call_soon(self._turn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import ssl
@@ -90,6 +91,8 @@ class Client:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._session: aiohttp.ClientSession | None = None
+        self.turn = asyncio.Lock()
+        """Who goes through a long answer holds it, so that of many who do only one has a slice in each round of the loop."""
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(ssl=self._access.tls, limit=0)

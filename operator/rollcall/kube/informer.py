@@ -12,7 +12,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Generic, Protocol, TypeVar
 
@@ -22,7 +22,10 @@ import msgspec
 from rollcall.kube.client import Client, KubeError
 from rollcall.kube.objects import Metadata
 
-PAGE = "500"
+PAGE = "250"
+"""Pods of a page: 2 MB, which take 3 ms to be told apart."""
+SLICE = 25
+"""So many objects are taken in at a time, in about a millisecond; then it is others' turn."""
 WATCH_S = 290
 IDLE_S = 75.0
 """Bookmarks come about once a minute; a watch that is silent for longer is dead."""
@@ -40,6 +43,7 @@ class Named(Protocol):
 
 
 T = TypeVar("T", bound=Named)
+E = TypeVar("E")
 
 
 class _ExpiredError(Exception):
@@ -130,12 +134,12 @@ class Informer(Generic[T]):
             params: Mapping[str, str] = self._selector | {"limit": PAGE} | ({"continue": token} if token else {})
             async with self._client.open("GET", self._path, params=params) as response:
                 page = msgspec.json.decode(await response.read(), type=_Page)
-            for raw in page.items:
-                item = self._decode(raw)
-                found[item.metadata.uid] = item
-                if first:
-                    self._take(item)
-            await asyncio.sleep(0)
+            async with self._client.turn:
+                async for raw in _in_slices(page.items):
+                    item = self._decode(raw)
+                    found[item.metadata.uid] = item
+                    if first:
+                        self._take(item)
             token = page.metadata.continue_
             if not token:
                 break
@@ -143,8 +147,10 @@ class Informer(Generic[T]):
         for uid in self.objects.keys() - found.keys():
             self._on_delete(self.objects.pop(uid))
         self.catching_up = False
-        for item in found.values() if not first else ():
-            self._take(item)
+        if not first:
+            async with self._client.turn:
+                async for item in _in_slices(found.values()):
+                    self._take(item)
         self.synced.set()
         self._version = page.metadata.resource_version
 
@@ -177,7 +183,7 @@ class Informer(Generic[T]):
         async for chunk in response.content.iter_any():
             lines = (buffer + chunk).split(b"\n")
             buffer = lines.pop()
-            for line in lines:
+            async for line in _in_slices(lines):
                 if line:
                     self._version = self._event(line) or self._version
 
@@ -197,3 +203,11 @@ class Informer(Generic[T]):
         else:
             self._take(item)
         return item.metadata.resource_version
+
+
+async def _in_slices(things: Iterable[E]) -> AsyncIterator[E]:
+    """All of them, with a pause for others after each slice."""
+    for number, thing in enumerate(things, 1):
+        yield thing
+        if number % SLICE == 0:
+            await asyncio.sleep(0)

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from rollcall.kube import informer as module
 from rollcall.kube.client import Client
-from rollcall.kube.informer import Informer
+from rollcall.kube.informer import PAGE, SLICE, Informer
 from rollcall.kube.pods import Pod
 from tests.unit.kube.conftest import PATH, ApiServer, pod
 
@@ -77,10 +77,28 @@ async def test_pages_are_joined(api: ApiServer, client: Client) -> None:
         assert len(follower.told) == 8
         assert [query.get("continue") for query in api.lists] == [None, "3", "6"]
         assert {query["labelSelector"] for query in api.lists} == {"app=newsfeed"}
-        assert {query["limit"] for query in api.lists} == {"500"}
+        assert {query["limit"] for query in api.lists} == {PAGE}
+
         await follower.until(api.watching.is_set)
         assert api.watches[0]["resourceVersion"] == "10"
         assert api.watches[0]["allowWatchBookmarks"] == "true"
+
+
+async def test_long_lists_leave_room_for_others_also_when_many_are_read_at_once(api: ApiServer, client: Client) -> None:
+    """However many informers list, no more than a slice of one of them is taken in between two rounds of the loop."""
+    api.objects = {f"p{number}": pod(f"p{number}") for number in range(3 * SLICE)}
+    followers = [Follower(client) for _ in range(3)]
+    tasks = [asyncio.create_task(follower.informer.run()) for follower in followers]
+    most = before = 0
+    async with asyncio.timeout(20):
+        while not all(follower.informer.synced.is_set() for follower in followers):
+            await asyncio.sleep(0)
+            told = sum(len(follower.told) for follower in followers)
+            most, before = max(most, told - before), told
+    for task in tasks:
+        task.cancel()
+    assert before == 9 * SLICE
+    assert most <= SLICE
 
 
 async def test_an_empty_list_is_synced(client: Client) -> None:
