@@ -11,7 +11,7 @@ from rollcall.kube.sharing import share
 from rollcall.model.departures import NodeFacts
 
 
-class Owner(msgspec.Struct, frozen=True):
+class Owner(msgspec.Struct, frozen=True, gc=False):
     """An owner reference."""
 
     kind: str = ""
@@ -20,7 +20,7 @@ class Owner(msgspec.Struct, frozen=True):
     controller: bool = False
 
 
-class Metadata(msgspec.Struct, frozen=True, rename="camel"):
+class Metadata(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """Common metadata; times are RFC 3339 texts."""
 
     name: str = ""
@@ -42,7 +42,7 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel"):
             share(self, "owner_references", tuple(self.owner_references))
 
 
-class Condition(msgspec.Struct, frozen=True):
+class Condition(msgspec.Struct, frozen=True, gc=False):
     """A condition of a pod, node or job."""
 
     type: str = ""
