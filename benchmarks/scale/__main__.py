@@ -44,7 +44,7 @@ async def measure(given: argparse.Namespace) -> None:
         async with client_of(cluster) as client, Live(live_tls) as live:
             stage = Stage(cluster, client, address)
             await stage.prepare()
-            operator = OperatorProcess(stage.operator_access(folder), Path(given.log))
+            operator = OperatorProcess(stage.operator_access(folder), Path(given.log), watch=given.watch)
             agents = AgentsProcess(folder / "authority.pem")
             run = Run(given, stage, operator, agents, live)
             try:
@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60, help="length of each phase")
     parser.add_argument("--name", default="scale", help="name of the cluster")
     parser.add_argument("--log", default=str(ROOT / "build/scale-operator.log"), help="file for the operator's log")
+    parser.add_argument("--watch", action="store_true", help="write beside the log what held the operator's event loop")
     parser.add_argument("--keep", action="store_true", help="leave the cluster running")
     uvloop.run(measure(parser.parse_args()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import resource
@@ -15,6 +16,9 @@ from typing import Any
 from tests.harness.paths import REPOSITORY
 
 TICKS = os.sysconf("SC_CLK_TCK")
+NICE = -10
+"""Of the operator, as a CPU request is in a cluster: here API server, agents and whoever else is on the machine take the same
+processors."""
 PATHS = os.pathsep.join(str(REPOSITORY / part) for part in ("operator", "agent_sidecar"))
 
 
@@ -41,7 +45,8 @@ class Used:
 class OperatorProcess:
     """One replica of the operator, with its log in a file."""
 
-    def __init__(self, kubeconfig: Path, log: Path) -> None:
+    def __init__(self, kubeconfig: Path, log: Path, *, watch: bool = False) -> None:
+        self._watch = watch
         self._environment = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")} | {
             "KUBECONFIG": str(kubeconfig),
             "PYTHONPATH": PATHS,
@@ -58,8 +63,12 @@ class OperatorProcess:
 
     def start(self) -> None:
         with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "rollcall"]
-            self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
+            environment, command = self._environment, [sys.executable, "-m", "rollcall"]
+            if self._watch:
+                command = [sys.executable, str(Path(__file__).with_name("watched.py"))]
+                environment = environment | {"ROLLCALL_WATCH": f"{self._log}.holds-{self.ended + 1}"}
+            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        _prefer(self._process.pid)
 
     async def stop(self) -> None:
         """End it as a kubelet would."""
@@ -83,6 +92,13 @@ class OperatorProcess:
     def used(self) -> Used:
         """Until now."""
         return Used(self.pid)
+
+
+def _prefer(pid: int) -> None:
+    """Where it may be done: among processes of its session, and that session among others."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, NICE)
+        Path(f"/proc/{pid}/autogroup").write_text(str(NICE))
 
 
 class AgentsProcess:
