@@ -1,7 +1,8 @@
 """The operator's process: everything is put together here, and nothing is decided here.
 
 Every replica answers the webhook and follows objects and pods; the lease holder also serves its term (`control.term`): agents,
-folds, statuses, live API. All of it is one asyncio loop, so that the model needs no locks.
+folds, statuses, live API. All of it is one asyncio loop, so that the model needs no locks; but the webhook, for which others
+wait, has a thread of its own and only reads (`serve.apart`).
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from rollcall.control.term import Job, LeaderLabel, Term
 from rollcall.control.visitors import VisitorKeys, VisitorSecretError
 from rollcall.control.why import Explainer
 from rollcall.facts import ProcessFacts
+from rollcall.garbage import Collector
 from rollcall.ingest.agent import Door
 from rollcall.ingest.server import IngestServer
 from rollcall.inject.render import InjectSettings
@@ -53,6 +55,7 @@ from rollcall.kube.secrets import SecretStore
 from rollcall.model.kept import Parts
 from rollcall.model.roll import Roll
 from rollcall.serve import access as live_access
+from rollcall.serve.apart import Apart
 from rollcall.serve.kept import KeptApi
 from rollcall.serve.live import make_live_app
 from rollcall.serve.metrics import OperatorMetrics, make_metrics_app
@@ -98,6 +101,8 @@ class Operator:
         self._store = Keeper(settings.store, self._roll, lambda: self._services.uids)
         self._lease: Lease | None = None
         self._facts = ProcessFacts()
+        self._apart = Apart("webhook")
+        self._webhook: web.AppRunner | None = None
         self._keeper = CertificateKeeper(
             SecretStore(client, settings.namespace, f"{settings.name}-certs"), dns_names(settings.name, settings.namespace)
         )
@@ -182,17 +187,20 @@ class Operator:
 
     async def _end(self, tasks: list[asyncio.Task[None]], kopf_stop: asyncio.Event, runners: list[web.AppRunner]) -> None:
         """First the term with its last status write, then the lease, then the webhook, so that a successor finds all totals."""
+        assert self._webhook is not None
         self._leaving = True
         by_name = {task.get_name(): task for task in tasks}
         for name in ("term", "lease"):
             await _cancel(by_name[name])
-        await _drain(runners, LINGER_S)
+        await asyncio.gather(_drain(runners, LINGER_S), self._apart.do(_drain([self._webhook], LINGER_S)))
         kopf_stop.set()
         for name in ("certificates", "facts", "bridge", "mirror", "services"):
             await _cancel(by_name[name])
         await asyncio.wait({by_name["kopf"]}, timeout=5)
         for runner in runners:
             await runner.cleanup()
+        await self._apart.do(self._webhook.cleanup())
+        await self._apart.stop()
         await self._store.close()
 
     async def _memory(self) -> Mapping[str, Parts]:
@@ -237,8 +245,9 @@ class Operator:
         access = live_access.Access(self._reviews)
         live = make_live_app(self._publisher, access, self._facts.read, self._explainer.why, kept.answer)
         metrics = make_metrics_app(self._metrics, self.not_ready)
+        self._apart.start()
+        self._webhook = await self._apart.do(_serve(webhook, ports.webhook, self._keeper.new_context(self._apart.call)))
         runners = [
-            await _serve(webhook, ports.webhook, self._keeper.new_context()),
             await _serve(live, ports.api, api_tls),
             await _serve(metrics, ports.metrics, None),
         ]
@@ -316,9 +325,11 @@ class Operator:
                 self._namespaces_changed()
 
     async def _keep_looking(self) -> None:
+        collector = Collector(time.monotonic())
         while True:
             self._facts.sample()
             self._services.look_at_image()
+            collector.round(time.monotonic())
             await asyncio.sleep(1)
 
     async def _supports_native_sidecars(self) -> bool:

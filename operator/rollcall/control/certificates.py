@@ -11,9 +11,10 @@ import contextlib
 import os
 import ssl
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from cryptography import x509
@@ -126,6 +127,10 @@ def load_into(context: ssl.SSLContext, certificates: Certificates) -> None:
             os.unlink(path)
 
 
+Elsewhere = Callable[[Callable[[], None]], Awaitable[None]]
+"""Has something done in the thread of a listener."""
+
+
 class CertificateKeeper:
     """The certificates of this replica, kept in step with the store; call `refresh` every minute or so.
 
@@ -138,7 +143,7 @@ class CertificateKeeper:
         self._store = store
         self._names = tuple(names)
         self._current: Certificates | None = None
-        self._contexts: list[ssl.SSLContext] = []
+        self._contexts: list[tuple[ssl.SSLContext, Elsewhere | None]] = []
 
     @property
     def current(self) -> Certificates:
@@ -146,12 +151,13 @@ class CertificateKeeper:
         assert self._current is not None, "refresh() first"
         return self._current
 
-    def new_context(self) -> ssl.SSLContext:
-        """A server's context, TLS 1.2 and later, for one listener; `refresh` swaps the certificate inside it from then on."""
+    def new_context(self, elsewhere: Elsewhere | None = None) -> ssl.SSLContext:
+        """A server's context, TLS 1.2 and later, for one listener; `refresh` swaps the certificate inside it from then on, by
+        `elsewhere` for a listener in another thread: a handshake must not begin while that is done."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         load_into(context, self.current)
-        self._contexts.append(context)
+        self._contexts.append((context, elsewhere))
         return context
 
     async def refresh(self, now: datetime) -> Certificates:
@@ -161,8 +167,9 @@ class CertificateKeeper:
         """
         before, self._current = self._current, await self._agree(now)
         if before is not None and before.certificate != self._current.certificate:
-            for context in self._contexts:
-                load_into(context, self._current)
+            for context, elsewhere in self._contexts:
+                swap = partial(load_into, context, self._current)
+                await elsewhere(swap) if elsewhere is not None else swap()
         return self._current
 
     async def _agree(self, now: datetime) -> Certificates:

@@ -66,7 +66,7 @@ class Services:
         return self._watches.get(key)
 
     def of_namespace(self, namespace: str) -> list[MonitoredService]:
-        """The services of a namespace by name, for the webhook."""
+        """The services of a namespace by name, for the webhook, which asks from another thread: what is iterated is a copy."""
         return [watch.service for key, watch in sorted(self._watches.items()) if key[0] == namespace]
 
     @property
@@ -81,8 +81,8 @@ class Services:
 
     @property
     def synced(self) -> bool:
-        """Whether everything that is watched was listed once."""
-        return self._namespaces.synced.is_set() and all(watch.synced for watch in self._watches.values())
+        """Whether everything that is watched was listed once; also asked from the webhook's thread."""
+        return self._namespaces.synced.is_set() and all(watch.synced for watch in list(self._watches.values()))
 
     async def run(self) -> None:
         """Follow namespaces and nodes, and look at pods that leave, until cancelled."""

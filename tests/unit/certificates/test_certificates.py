@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -194,8 +195,13 @@ async def test_live_listeners_serve_the_new_certificate_without_a_restart() -> N
             writer.write(b"still here")
         writer.close()
 
+    swapped = []
+
+    async def elsewhere(swap: Callable[[], None]) -> None:
+        swapped.append(await asyncio.to_thread(swap))
+
     async with (
-        await asyncio.start_server(handle, "127.0.0.1", 0, ssl=keeper.new_context()) as server,
+        await asyncio.start_server(handle, "127.0.0.1", 0, ssl=keeper.new_context(elsewhere)) as server,
         await asyncio.start_server(handle, "127.0.0.1", 0, ssl=keeper.new_context()) as another,
     ):
         ports = [listener.sockets[0].getsockname()[1] for listener in (server, another)]
@@ -210,6 +216,7 @@ async def test_live_listeners_serve_the_new_certificate_without_a_restart() -> N
         second = await keeper.refresh(now)
         assert second.certificate != first.certificate
         assert keeper.current == second
+        assert len(swapped) == 1, "of a listener in another thread it is swapped there"
         for port in ports:
             assert await served_serial(port, first.bundle) == leaf(second).serial_number
         writer.write(b"?")
