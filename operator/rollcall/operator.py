@@ -55,7 +55,7 @@ from rollcall.kube.secrets import SecretStore
 from rollcall.model.kept import Parts
 from rollcall.model.roll import Roll
 from rollcall.serve import access as live_access
-from rollcall.serve.apart import Apart
+from rollcall.serve.apart import Apart, across
 from rollcall.serve.kept import KeptApi
 from rollcall.serve.live import make_live_app
 from rollcall.serve.metrics import OperatorMetrics, make_metrics_app
@@ -238,8 +238,13 @@ class Operator:
         api_tls = self._keeper.new_context()
         if not await live_access.trust_cluster_users(self._client, api_tls):
             _log.warning("the cluster publishes no client CA: the live API takes bearer tokens only")
+        here = asyncio.get_running_loop()
         webhook = make_webhook_app(
-            self._services.of_namespace, self._newest.look, self._inject_settings, self._metrics, lambda: not self.not_ready()
+            self._services.of_namespace,
+            lambda namespace: across(here, self._newest.look(namespace)),
+            self._inject_settings,
+            self._metrics,
+            lambda: not self.not_ready(),
         )
         kept = KeptApi(self._store, lambda: self._client.user)
         access = live_access.Access(self._reviews)

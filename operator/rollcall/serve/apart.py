@@ -22,6 +22,11 @@ several times: to read, to decrypt, to answer, to encrypt."""
 T = TypeVar("T")
 
 
+async def across(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
+    """Have work done in the loop of another thread."""
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+
+
 class Apart:
     """A loop in a thread; `start` before, `stop` after everything else."""
 
@@ -43,7 +48,7 @@ class Apart:
 
     async def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Have work done there; asked and answered in the loop that calls."""
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+        return await across(self._loop, work)
 
     async def call(self, what: Callable[[], T]) -> T:
         """The same with a function."""

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import unused_port
 
-from rollcall.serve.apart import Apart
+from rollcall.serve.apart import Apart, across
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +63,18 @@ async def test_calls_are_made_there_and_what_they_raise_comes_back(apart: Apart)
     assert await apart.call(lambda: threading.current_thread().name) == "apart"
     with pytest.raises(ZeroDivisionError):
         await apart.call(lambda: 1 // 0)
+
+
+async def test_who_is_there_may_have_things_done_here(apart: Apart) -> None:
+    here = asyncio.get_running_loop()
+
+    async def ask() -> tuple[str, str]:
+        async def answer() -> str:
+            return threading.current_thread().name
+
+        return await across(here, answer()), threading.current_thread().name
+
+    assert await apart.do(ask()) == (threading.current_thread().name, "apart")
 
 
 async def test_stops_for_good() -> None:
