@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,7 +57,9 @@ def test_a_service_has_its_charts_tables_and_dots(site: Site, open_page: Open) -
     site.do(lambda world: world.error("throughput exceeded"))
     page = open_page(f"{site.url}/{SERVICE}")
     expect(page.get_by_role("heading", name="newsfeed", exact=True)).to_be_visible()
-    expect(page.locator(".u-wrap canvas")).to_have_count(4)
+    expect(page.locator(".u-wrap canvas")).to_have_count(7)
+    expect(page.get_by_label("Users", exact=True)).to_contain_text(re.compile(r"at once \d+.*in 5 min \d+"))
+    expect(page.get_by_label("Where the time went")).to_contain_text(re.compile(r"waiting for dependencies \d+ %"))
     expect(page.get_by_role("table", name="Pods").locator("tbody tr")).to_have_count(11)
     for name, words in (
         ("Pods", "newsfeed-09"),
@@ -99,6 +104,10 @@ def test_a_pod_and_why_it_is_as_it_is(site: Site, open_page: Open) -> None:
     expect(page.locator("main")).to_contain_text("newsfeed-5d8f7c-e5 is serving.")
     expect(page.get_by_role("table", name="Longest requests in flight")).to_contain_text("GET /photos/{id}")
     expect(page.locator("main")).to_contain_text("of 512 MiB")
+    expect(page.locator(".u-wrap canvas")).to_have_count(6)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV").click()
+    assert len(Path(download.value.path()).read_text().splitlines()) > 8, "the pod's past is kept"
     assert serious(page) == []
     page.keyboard.press("Escape")
     expect(page.get_by_role("heading", name="newsfeed", exact=True)).to_be_visible()
@@ -131,24 +140,52 @@ def test_everything_by_keyboard(site: Site, open_page: Open) -> None:
     expect(page).to_have_url(f"{site.url}/#/")
 
 
-def test_a_moment_is_shared_by_its_address(site: Site, open_page: Open) -> None:
-    fleet = site.do(lambda world: world.roll.fleets[("shop", "newsfeed")])
-    at = site.do(lambda world: fleet.history.picture(fleet, 0).at[-20])
-    page = open_page(f"{site.url}/{SERVICE}?at={at}")
-    expect(page.get_by_role("status").filter(has_text="ago:")).to_contain_text("requests/s, p95")
-    page.get_by_role("link", name="Back to now").click()
-    expect(page).to_have_url(f"{site.url}/{SERVICE}")
-    page.goto(f"{site.url}/{SERVICE}?at={at - 5000}")
+def test_a_moment_is_shown_as_it_was(site: Site, open_page: Open) -> None:
+    """From its address: the service, then a pod, the wall and back to now; keys go to and fro."""
+
+    def kept(world: World) -> list[tuple[float, str]]:
+        fleet = world.roll.fleets[("shop", "newsfeed")]
+        pictures = [(kept.at, json.loads(zlib.decompress(kept.whole))) for kept in fleet.album]
+        return [(at, str(round(each["traffic"]["requestsPerSecond"]))) for at, each in pictures[-4:]]
+
+    at, rate = site.do(kept)[0]
+    page = open_page(f"{site.url}/{SERVICE}?at={int(at) + 1}")
+    bar, figure = page.locator("#moment"), page.locator(".figure", has_text="requests/s").locator("b")
+    expect(bar).to_contain_text(re.compile(r"◷ \d\d:\d\d:\d\d, \d+ (s|min) ago"))
+    expect(page.locator("#top .chip")).to_have_text("◷ not live")
+    expect(figure).to_have_text(rate)
+    expect(page.locator("main")).to_contain_text("In the second")
+    expect(page.get_by_label("Requests", exact=True)).to_contain_text("not for this moment")
+    assert serious(page) == []
+    page.keyboard.press("Shift+ArrowLeft")
+    expect(page).to_have_url(f"{site.url}/{SERVICE}?at={int(at) - 29}")
+    page.keyboard.press("Shift+ArrowRight")
+    expect(page).to_have_url(f"{site.url}/{SERVICE}?at={int(at) + 1}")
+    expect(figure).to_have_text(rate)
+    page.get_by_role("link", name="newsfeed-5d8f7c-e5").click()
+    expect(page).to_have_url(f"{site.url}/{SERVICE}/pod/newsfeed-5d8f7c-e5?at={int(at) + 1}")
+    expect(page.locator("main")).to_contain_text("It was serving.")
+    expect(page.locator(".u-wrap canvas")).to_have_count(6)
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    expect(page).to_have_url(f"{site.url}/#/?at={int(at) + 1}")
+    expect(page.locator("a.tile")).to_have_count(3)
+    page.get_by_role("button", name="Back to live").click()
+    expect(page.locator("#top .chip")).to_have_text("● live")
+    expect(bar).not_to_be_visible()
+    page.goto(f"{site.url}/{SERVICE}?at={int(at) - 5000}")
     expect(page.locator("main")).to_contain_text("Nothing is kept of")
+    page.keyboard.press("l")
+    expect(page.locator("#top .chip")).to_have_text("● live")
 
 
 def test_what_is_seen_can_be_taken_away(site: Site, open_page: Open) -> None:
     page = open_page(f"{site.url}/{SERVICE}")
-    expect(page.locator(".u-wrap canvas")).to_have_count(4)
+    expect(page.locator(".u-wrap canvas")).to_have_count(7)
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV").click()
     rows = Path(download.value.path()).read_text().splitlines()
-    assert rows[0].startswith("at,requestsPerSecond,errorsPerSecond,p50,p95,p99,users,coverage,inFlightBand0")
+    assert rows[0].startswith("at,requestsPerSecond,errorsPerSecond,p50,p95,p99,users,visitors,coverage,inFlightBand0")
     assert len(rows) > 60
     assert len({len(row.split(",")) for row in rows}) == 1
     with page.expect_download() as download:
@@ -269,7 +306,7 @@ def test_the_policy_stops_scripts_and_frames(site: Site, open_page: Open) -> Non
 
 def test_on_a_phone_nothing_is_cut_off(site: Site, open_page: Open) -> None:
     page = open_page(f"{site.url}/{SERVICE}", **PHONE)
-    expect(page.locator(".u-wrap canvas")).to_have_count(4)
+    expect(page.locator(".u-wrap canvas")).to_have_count(7)
     for place in ("#/", SERVICE, f"{SERVICE}/pod/newsfeed-5d8f7c-e5"):
         page.goto(f"{site.url}/{place}")
         expect(page.locator("#top .chip")).to_have_text("● live")
@@ -282,9 +319,10 @@ def test_on_a_phone_nothing_is_cut_off(site: Site, open_page: Open) -> None:
     ("name", "place", "options"),
     [
         ("web-wall", "#/", {"viewport": {"width": 1440, "height": 620}}),
-        ("web-service", SERVICE, {"viewport": {"width": 1440, "height": 1080}}),
-        ("web-service-light", SERVICE, {"viewport": {"width": 1440, "height": 1080}, "color_scheme": "light"}),
+        ("web-service", SERVICE, {"viewport": {"width": 1440, "height": 1110}}),
+        ("web-service-light", SERVICE, {"viewport": {"width": 1440, "height": 1110}, "color_scheme": "light"}),
         ("web-pod", f"{SERVICE}/pod/newsfeed-5d8f7c-e5", {"viewport": {"width": 1440, "height": 980}}),
+        ("web-moment", f"{SERVICE}?at=-40", {"viewport": {"width": 1440, "height": 760}}),
         ("web-phone", SERVICE, PHONE),
     ],
 )
@@ -292,8 +330,9 @@ def test_pictures_for_the_documents(
     site: Site, open_page: Open, request: pytest.FixtureRequest, name: str, place: str, options: dict[str, object]
 ) -> None:
     """`make web-images` writes them; any other run checks that they are there and that the page can be drawn so."""
+    place = place.replace("at=-40", f"at={int(time.time()) - 40}")
     page = open_page(f"{site.url}/{place}", **options)
-    expect(page.locator("#top .chip")).to_have_text("● live")
+    expect(page.locator("#top .chip")).to_have_text("◷ not live" if "at=" in place else "● live")
     if "light" in name:
         assert serious(page) == []
     if request.config.getoption("--images"):

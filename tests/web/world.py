@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rollcall.kube.review import User
 from rollcall.model.departures import Cause, Verdict
@@ -27,6 +27,14 @@ ERROR = "exception DynamoDBThrottled"
 FLAGS = report.FLAG_PROBE | report.FLAG_RESOURCES
 
 
+def visitor(number: int) -> int:
+    """The hash of one (SplitMix64). Four hundred are there at a time, two come and two go each second."""
+    mixed = (number * 0x9E3779B97F4A7C15) & (2**64 - 1)
+    mixed = ((mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
+    mixed = ((mixed ^ mixed >> 27) * 0x94D049BB133111EB) & (2**64 - 1)
+    return mixed ^ mixed >> 31
+
+
 @dataclass
 class Pod:
     """One simulated pod. `median_s` and `failing` say how it behaves."""
@@ -39,6 +47,7 @@ class Pod:
     in_flight: tuple[int, int, int, int] = (2, 0, 0, 0)
     hung: list[dict[str, object]] = field(default_factory=list)
     silent: bool = False
+    visited: bool = False
     number: int = 0
     sums: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("finished", "errors", "duration_us", "cpu_us"), 0))
     histogram: list[int] = field(default_factory=lambda: [0] * grid.BUCKETS)
@@ -69,6 +78,12 @@ class Pod:
             records += [(facts.REQUESTS, endpoint, 0, 1), (facts.DURATION, endpoint, 0, us), (facts.CELL, endpoint, bucket, 1)]
             records += [(facts.CALLS, 1, 0, 1), (facts.WAITED, 1, 0, waited_us), (facts.CALL_DURATION, 1, 0, waited_us)]
             records.append((facts.CALL_CELL, 1, bucket_waited, 1))
+            if self.visited:
+                hashed = visitor(round(now_s * 2) + chance.randrange(400))
+                register, rank = facts.register_and_rank(hashed)
+                records.append((facts.VISITOR, 0, register << 8 | rank, 1))
+                if facts.is_sighted(hashed):
+                    records.append((facts.SIGHTING, 0, hashed & facts.MAX_VALUE, chance.randrange(500)))
             if failed:
                 records += [(facts.FAILURES, endpoint, 0, 1), (facts.ERRORS, 1, 0, 1)]
             if failed or took_s > 1 or chance.random() < 0.5:
@@ -80,7 +95,7 @@ class Pod:
         self._tell(records, told if tell_points else [], now_s)
 
     def _count(self, us: int, failed: bool) -> None:
-        for name, more in (("finished", 1), ("errors", int(failed)), ("duration_us", us), ("cpu_us", us // 8)):
+        for name, more in (("finished", 1), ("errors", int(failed)), ("duration_us", us), ("cpu_us", min(us // 8, 12_000))):
             self.sums[name] += more
         self.histogram[grid.bucket_of_ns(us * 1000)] += 1
 
@@ -172,7 +187,7 @@ class World:
         """The usual three."""
         feed = self.service("shop", "newsfeed", 11)
         for suffix in ("a1", "b2", "c3", "d4", "h8", "i9", "j0", "k1"):
-            self.pod(feed, suffix)
+            self.pod(feed, suffix, visited=True)
         names = ("id", "endpoint", "elapsed_ms", "step", "step_ms", "worker")
         slow: list[dict[str, object]] = [
             dict(zip(names, values, strict=True))
@@ -202,10 +217,14 @@ class World:
             ledger_of.left(gone, Verdict(cause, evidence, sure=True), unix_s - 90 + 50 * place)
 
     def past(self, seconds: int) -> None:
-        """Let so many seconds have gone by until now; the last two are told dot by dot."""
+        """Let so many seconds have gone by until now; the last minute is told dot by dot."""
         now_s, unix_s = time.monotonic(), time.time()
         for step in range(2 * seconds, -1, -1):
-            self.step(now_s - step * STEP_S, unix_s - step * STEP_S, tell_points=step < 60)
+            if step == seconds // 2 and len(self.pods) > 7:  # the last but few minutes have a deployment
+                self.deploy(self.pods[7], "7c9b2d")
+            self.step(now_s - step * STEP_S, unix_s - step * STEP_S, tell_points=step < 120)
+        while (late_s := time.monotonic() - now_s) > STEP_S:  # this took its time, too
+            self.step(now_s := now_s + STEP_S, time.time() - late_s + STEP_S)
 
     def step(self, now_s: float | None = None, unix_s: float | None = None, *, tell_points: bool = True) -> None:
         """Half a second."""
@@ -214,6 +233,13 @@ class World:
             pod.step(self.chance, now_s, tell_points=tell_points)
         self.roll.fold(now_s, time.time() if unix_s is None else unix_s)
         self.publisher.turn()
+        for fleet in self.roll:
+            self.publisher.summary(fleet)  # as the status of each service does
+
+    def deploy(self, pod: Pod, revision: str) -> None:
+        """A pod is of another revision now."""
+        pod.facts = replace(pod.facts, revision=revision)
+        pod.fleet.upsert(pod.facts)
 
     def error(self, message: str, endpoint: str = "GET /feed") -> None:
         """A sample of an error of the first pod."""

@@ -1,11 +1,19 @@
 // Charts over the last minutes: uPlot for lines with an axis, canvas for what it has no form for.
 import uPlot from "uplot";
-import { colour, sheet } from "./dom";
-import { duration, count } from "./format";
+import { colour, h, sheet, text } from "./dom";
+import { bytes, cores, count, duration, percent } from "./format";
 import type { Mark, Num } from "./types";
 
 export interface Line { label: string; tone: string; dash?: number[]; fill?: boolean }
+export type Unit = "count" | "seconds" | "share" | "bytes" | "cores";
 const HEIGHT = 150;
+const WRITTEN: Record<Unit, (value: Num) => string> = { count, seconds: duration, share: percent, bytes, cores };
+const SIGNS: [string, string][] = [["6,3", "╌"], ["2,3", "┄"]];
+const POWERS = Array.from({ length: 44 }, (_, power) => 2 ** power);
+const time = (unix: number): string => new Date(unix * 1000).toLocaleTimeString([], { hour12: false, hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
+/** `stacked`: each line is a part, drawn on top of those before it. `marked`: says what the marks are. */
+export interface Shape { unit?: Unit; stacked?: boolean; marked?: boolean; pick: (unix: number) => void }
 
 export class Chart {
   private plot: uPlot | null = null;
@@ -13,10 +21,21 @@ export class Chart {
   private marks: Mark[] = [];
   private at: number | null = null;
   private sized: ResizeObserver;
+  private unit: Unit;
+  private over = h("span", { class: "when" });
+  private values: HTMLElement[];
+  private names: HTMLElement[];
+  /** What the lines are, and what they are at the cursor; without one, at the moment that is shown, or now. */
+  readonly legend: HTMLElement;
 
-  constructor(
-    private parent: HTMLElement, private lines: Line[], private seconds: boolean, private pick: (unix: number) => void,
-  ) {
+  constructor(private parent: HTMLElement, private lines: Line[], private shape: Shape) {
+    this.unit = shape.unit ?? "count";
+    this.values = lines.map(() => h("b"));
+    this.names = lines.map((line) => h("span", {}, line.label));
+    this.legend = h("div", { class: "legend" }, ...lines.map((line, place) => {
+      const sign = h("span", { class: `tone-${line.tone}`, "aria-hidden": "true" }, shape.stacked ? "■" : SIGNS.find(([dash]) => dash === String(line.dash))?.[1] ?? "─");
+      return h("span", {}, sign, " ", this.names[place], " ", this.values[place]);
+    }), shape.marked && h("span", {}, h("span", { class: "tone-accent" }, "│"), " deployment ┊ departure"), this.over);
     this.sized = new ResizeObserver(() => this.plot?.setSize({ width: this.width(), height: HEIGHT }));
     this.sized.observe(parent);
   }
@@ -25,8 +44,15 @@ export class Chart {
     this.data = data;
     this.marks = marks;
     this.at = at;
-    if (!this.plot) this.plot = new uPlot(this.options(), data as uPlot.AlignedData, this.parent);
-    else this.plot.setData(data as uPlot.AlignedData);
+    const drawn = (this.shape.stacked ? [data[0], ...stack(data.slice(1))] : data) as uPlot.AlignedData;
+    if (!this.plot) this.plot = new uPlot(this.options(), drawn, this.parent);
+    else this.plot.setData(drawn);
+    this.say();
+  }
+
+  /** What the lines are is known only later. */
+  call(names: string[]): void {
+    names.forEach((name, place) => this.names[place] && text(this.names[place], name));
   }
 
   /** Colours are those of the theme. */
@@ -45,34 +71,44 @@ export class Chart {
     return this.plot?.ctx.canvas ?? null;
   }
 
+  private say(): void {
+    const seconds = this.data[0] ?? [], under = this.plot?.cursor.idx ?? null;
+    const place = under ?? (this.at === null ? seconds.length - 1 : before(seconds, this.at));
+    this.values.forEach((value, line) => text(value, WRITTEN[this.unit](this.data[line + 1]?.[place] ?? null)));
+    const unix = under === null ? null : seconds[under] ?? null;
+    const near = unix === null ? [] : this.marks.filter((mark) => Math.abs(mark.at - unix) <= 3).map(said);
+    text(this.over, unix === null ? "" : [time(unix), ...near].join(" · "));
+  }
+
   private width(): number {
     return Math.max(120, this.parent.clientWidth);
   }
 
   private options(): uPlot.Options {
-    const grid = { stroke: colour("grid"), width: 1 }, stroke = colour("dim");
-    const written = (values: number[]): string[] =>
-      values.map((value) => (value === null ? "" : value === 0 ? "0" : this.seconds ? duration(value) : count(value)));
+    const grid = { stroke: colour("grid"), width: 1 }, stroke = colour("dim"), stacked = this.shape.stacked;
+    const written = (values: number[]): string[] => values.map((value) => (value === null ? "" : value === 0 ? "0" : WRITTEN[this.unit](value)));
+    const lines = stacked ? [...this.lines].reverse() : this.lines; // the sum of all is behind the sums of fewer
     return {
       width: this.width(),
       height: HEIGHT,
       legend: { show: false },
-      cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
-      scales: { x: { time: true }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
+      cursor: { y: false, drag: { x: false, y: false }, points: { size: 6, show: !stacked }, sync: { key: "time", setSeries: false } },
+      scales: { x: { time: true }, y: { range: (_, __, most) => (this.unit === "share" && stacked ? [0, 1] : [0, most > 0 ? most * 1.1 : 1]) } },
       axes: [
-        { stroke, grid, ticks: grid, size: 28, values: (_, ticks) => ticks.map((tick) => new Date(tick * 1000).toLocaleTimeString([], { hour12: false, hour: "2-digit", minute: "2-digit", second: "2-digit" })), space: 90 },
-        { stroke, grid, ticks: grid, size: 58, values: (_, ticks) => written(ticks) },
+        { stroke, grid, ticks: grid, size: 28, values: (_, ticks) => ticks.map(time), space: 90 },
+        { stroke, grid, ticks: grid, size: 58, values: (_, ticks) => written(ticks), ...(this.unit === "bytes" ? { incrs: POWERS } : {}) },
       ],
       series: [
         {},
-        ...this.lines.map((line) => ({
-          label: line.label, stroke: colour(line.tone), width: 1.5, points: { show: false }, spanGaps: false,
-          ...(line.dash ? { dash: line.dash } : {}), ...(line.fill ? { fill: `${colour(line.tone)}22` } : {}),
+        ...lines.map((line) => ({
+          label: line.label, stroke: colour(line.tone), width: stacked ? 0.5 : 1.5, points: { show: false }, spanGaps: false,
+          ...(line.dash ? { dash: line.dash } : {}), ...(stacked ? { fill: colour(line.tone) } : line.fill ? { fill: `${colour(line.tone)}22` } : {}),
         })),
       ],
       hooks: {
         draw: [(plot) => this.drawMarks(plot)],
-        ready: [(plot) => plot.over.addEventListener("click", (event) => this.pick(plot.posToVal(event.offsetX, "x")))],
+        setCursor: [() => this.say()],
+        ready: [(plot) => plot.over.addEventListener("click", (event) => this.shape.pick(plot.posToVal(event.offsetX, "x")))],
       },
     };
   }
@@ -95,6 +131,34 @@ export class Chart {
     if (this.at !== null) line(this.at, "text", []);
     ctx.restore();
   }
+}
+
+/** Sums of the parts up to each, the whole first; a second of which nothing is known stays a gap. */
+function stack(parts: Num[][]): Num[][] {
+  const sums: Num[][] = [];
+  for (const part of parts) {
+    const below = sums[0];
+    sums.unshift(part.map((value, place) => {
+      const under = below?.[place] ?? null;
+      return value === null ? under : value + (under ?? 0);
+    }));
+  }
+  return sums;
+}
+
+/** The place of the last one that is not later. */
+function before(seconds: Num[], unix: number): number {
+  let low = 0, high = seconds.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((seconds[middle] ?? 0) <= unix) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
+
+export function said(mark: Mark): string {
+  return `${mark.kind}: ${mark.what}${mark.count > 1 ? ` × ${mark.count}` : ""}`;
 }
 
 /** A line without axes; gaps stay gaps. */

@@ -44,9 +44,9 @@ export class Keyed<T> {
       let row = this.rows.get(key);
       if (!row) this.rows.set(key, (row = this.make(item)));
       gone.delete(key);
-      row.update(item);
       if (row.element === before) before = before.nextElementSibling;
       else this.parent.insertBefore(row.element, before);
+      row.update(item); // what is drawn has a size now
     }
     for (const key of gone) {
       this.rows.get(key)?.element.remove();

@@ -1,11 +1,13 @@
 // The page: which view, how old what it shows is, and the keys.
-import { Stream, Trouble } from "./api";
+import { get, Stream, Trouble } from "./api";
 import { attribute, forgetColours, h, replace, text } from "./dom";
-import { span } from "./format";
+import { clock, span } from "./format";
+import { address, go, LEAP_S, Moment, shownMoment, STEP_S } from "./moment";
 import { PodView } from "./pod";
 import { Service } from "./service";
 import { exchange, signOut, token } from "./session";
 import { refused, signInCard } from "./states";
+import type { History, Picture } from "./types";
 import type { View } from "./view";
 import { Wall } from "./wall";
 
@@ -18,10 +20,11 @@ const live = h("span", { class: "chip none" }, "…");
 const filter = h("input", { type: "search", placeholder: "Filter  /", "aria-label": "Filter", autocomplete: "off", spellcheck: "false" });
 const help = h("dialog", { "aria-label": "Keys" },
   h("h2", {}, "Keys"),
-  ...[["/", "filter tiles or pods"], ["j k", "next and previous"], ["Enter", "open it"], ["Esc", "back; clears the filter first"], ["t", "light or dark"], ["?", "this list"]]
+  ...[["/", "filter tiles or pods"], ["j k", "next and previous"], ["Enter", "open it"], ["Esc", "back; clears the filter first"], ["← →", "five seconds back or on, with shift thirty: the last 15 minutes"], ["l", "back to live"], ["t", "light or dark"], ["?", "this list"]]
     .map(([keys, words]) => h("p", {}, h("kbd", {}, keys ?? ""), ` ${words}`)),
-  h("p", {}, "Drag over the dots to list these requests. A click on a chart is a moment with an address of its own, to share for 15 minutes."),
+  h("p", {}, "Drag over the dots to list these requests. A click on a chart shows the whole service at that moment; its address can be shared for 15 minutes."),
   h("form", { method: "dialog" }, h("button", {}, "Close")));
+const moment = new Moment();
 let view: View | null = null;
 let stream: Stream | null = null;
 let heard: number | null = null;
@@ -47,8 +50,14 @@ function draw(): void {
   });
 }
 
-/** How old it is, said of every number from two seconds on. */
+/** How old it is, said of every number from two seconds on; a moment of the past says it once, in its own bar. */
 function age(): void {
+  moment.tick();
+  if (shownMoment() !== null) {
+    root.classList.remove("stale");
+    attribute(live, "class", "chip warn");
+    return text(live, "◷ not live");
+  }
   const seconds = heard === null ? 0 : (performance.now() - heard) / 1000;
   const stale = heard !== null && seconds > OLD_S;
   root.classList.toggle("stale", stale);
@@ -93,39 +102,50 @@ function close(): void {
   stream = view = null;
 }
 
-interface Route { make: () => View; path: string; crumbs: [string, string][]; filter: boolean }
+interface Route { make: () => View; stream: string; picture: string; history: string | null; place: string; crumbs: [string, string][]; filter: boolean }
 let shown: Route | null = null;
 
 function routeOf(hash: string): Route {
   const [path = "", query = ""] = hash.replace(/^#/, "").split("?"), parameters = new URLSearchParams(query);
   const [, kind, namespace, name, pod, podName] = path.split("/").map((part) => { try { return decodeURIComponent(part); } catch { return part; } });
   if (kind === "s" && namespace && name) {
-    const api = `/v1/services/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}/stream?rate=4&with=seconds,points&since=0`;
+    const picture = `/v1/services/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`, history = `${picture}/history`;
+    const stream = `${picture}/stream?rate=4&with=seconds,points&since=0`;
     const service: [string, string] = [`${namespace}/${name}`, `#/s/${namespace}/${name}`];
     if (pod === "pod" && podName)
-      return { make: () => new PodView(main, namespace, name, podName), path: api.replace("seconds,", ""), crumbs: [service, [podName, ""]], filter: false };
-    const at = Number(parameters.get("at"));
-    return { make: () => new Service(main, namespace, name, at > 0 ? at : null), path: api, crumbs: [service], filter: true };
+      return { make: () => new PodView(main, namespace, name, podName), stream: stream.replace("seconds,", ""), picture, history: null, place: path, crumbs: [service, [podName, ""]], filter: false };
+    return { make: () => new Service(main, namespace, name), stream, picture, history, place: path, crumbs: [service], filter: true };
   }
-  const wanted = parameters.get("namespace");
-  const limit = wanted ? `&namespace=${encodeURIComponent(wanted)}` : "";
-  return { make: () => new Wall(main, wanted), path: `/v1/services/stream?rate=4${limit}`, crumbs: wanted ? [[wanted, ""]] : [], filter: true };
+  const wanted = parameters.get("namespace"), limit = wanted ? `namespace=${encodeURIComponent(wanted)}` : "";
+  return {
+    make: () => new Wall(main, wanted), stream: `/v1/services/stream?rate=4${limit && `&${limit}`}`, picture: `/v1/services${limit && `?${limit}`}`,
+    history: null, place: `/${limit}`, crumbs: wanted ? [[wanted, ""]] : [], filter: true,
+  };
 }
 
 function route(): void {
+  const at = shownMoment(), next = routeOf(location.hash);
+  if (at !== null && view?.moment && shown?.place === next.place && !stream) return then(next, at);
   close();
+  moment.end();
   heard = trouble = null;
   carded = "";
   text(notice, "");
   if (!token()) return card(signInCard("", route));
-  const next = (shown = routeOf(location.hash));
+  shown = next;
   document.title = [...next.crumbs.map(([words]) => words), "Rollcall"].join(" · ");
   replace(crumb, ...next.crumbs.flatMap(([words, href]) => [" / ", href ? h("a", { href }, words) : words]));
   filter.hidden = !next.filter;
   filter.value = "";
   replace(main, h("p", { class: "quiet" }, "Waiting for the first picture…"));
+  if (at === null) follow(next);
+  else then(next, at);
+  age();
+}
+
+function follow(next: Route): void {
   let begun = false;
-  stream = new Stream(next.path, {
+  stream = new Stream(next.stream, {
     event: (name, data) => {
       if (!begun || shown !== next) {
         begun = true;
@@ -140,7 +160,29 @@ function route(): void {
     },
     trouble: failed,
   });
-  age();
+}
+
+/** The same view of a moment that is over. */
+function then(next: Route, at: number): void {
+  moment.tick();
+  moment.load<Picture | { services: Picture[] }>(next.picture, at, (data) => {
+    if (!view) {
+      view = next.make();
+      if (next.history) get<History>(next.history).then((told) => { view?.event("seconds", told); draw(); }, () => undefined);
+    }
+    view.moment?.(at);
+    view.event("message", data);
+    moment.have("services" in data ? Math.max(...data.services.map((each) => each.at)) : data.at);
+    draw();
+  }, (found) => {
+    moment.have(null);
+    if (found.status === 401) return failed(found);
+    close();
+    shown = next;
+    replace(main, found.status === 404
+      ? h("section", { class: "card" }, h("h2", {}, `Nothing is kept of ${clock(at)}`), h("p", {}, "The operator keeps the last 15 minutes, and begins anew when another replica takes over."), h("p", {}, h("a", { href: address(location.hash, null), "data-now": true }, "What is now")))
+      : refused(found, route));
+  });
 }
 
 function step(by: number): void {
@@ -158,7 +200,8 @@ function back(): void {
   }
   if (document.activeElement === filter) return filter.blur();
   const parts = location.hash.split("?")[0]?.split("/") ?? [];
-  location.hash = location.hash.includes("?at=") || parts[4] === "pod" ? parts.slice(0, 4).join("/") : "#/";
+  if (parts.length < 4) return moment.live();
+  go(parts[4] === "pod" ? parts.slice(0, 4).join("/") : "#/");
 }
 
 document.addEventListener("keydown", (event) => {
@@ -168,7 +211,8 @@ document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && event.target === filter) step(0);
     return;
   }
-  const keys: Record<string, () => void> = { "/": () => filter.focus(), j: () => step(1), k: () => step(-1), t: () => theme(true), "?": () => help.showModal() };
+  const far = event.shiftKey ? LEAP_S : STEP_S;
+  const keys: Record<string, () => void> = { ArrowLeft: () => moment.step(-far), ArrowRight: () => moment.step(far), l: () => moment.live(), "/": () => filter.focus(), j: () => step(1), k: () => step(-1), t: () => theme(true), "?": () => help.showModal() };
   const found = keys[event.key];
   if (!found) return;
   event.preventDefault();
@@ -178,6 +222,13 @@ filter.addEventListener("input", () => {
   view?.filter(filter.value);
   draw();
 });
+// Links lead to the same moment.
+document.addEventListener("click", (event) => {
+  const link = (event.target as Element).closest?.("a");
+  if (!link?.hash.startsWith("#/") || shownMoment() === null || "now" in link.dataset || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  go(link.hash);
+});
 window.addEventListener("hashchange", route);
 window.addEventListener("resize", () => view?.renew?.());
 matchMedia("(prefers-color-scheme: light)").addEventListener("change", () => theme());
@@ -186,6 +237,7 @@ replace(document.getElementById("top") as HTMLElement,
   h("h1", {}, h("a", { href: "#/" }, "Rollcall"), crumb), live, h("span", { class: "space" }), filter,
   h("button", { onclick: () => theme(true), "aria-label": "Light or dark" }, "◐"),
   h("button", { onclick: () => help.showModal(), "aria-label": "Keys" }, "?"));
+document.getElementById("top")?.after(moment.bar);
 document.body.append(help);
 theme();
 setInterval(age, 250);

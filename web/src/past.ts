@@ -3,13 +3,14 @@ import type { History, Mark, Num, Picture } from "./types";
 
 export const KEPT_S = 900;
 const POD_S = 60;
-const NAMES = ["requestsPerSecond", "errorsPerSecond", "p50", "p95", "p99", "users", "coverage"] as const;
+const NAMES = ["requestsPerSecond", "errorsPerSecond", "p50", "p95", "p99", "users", "visitors", "coverage"] as const;
 type Name = (typeof NAMES)[number];
 
 export class Past {
   at: number[] = [];
-  series: Record<Name, Num[]> = { requestsPerSecond: [], errorsPerSecond: [], p50: [], p95: [], p99: [], users: [], coverage: [] };
+  series: Record<Name, Num[]> = { requestsPerSecond: [], errorsPerSecond: [], p50: [], p95: [], p99: [], users: [], visitors: [], coverage: [] };
   bands: Num[][] = [];
+  shares: Record<string, Num[]> = {};
   pods: Record<string, number[]> = {};
   health: string[] = [];
   marks: Mark[] = [];
@@ -22,10 +23,11 @@ export class Past {
     if (this.bands.length === 0) {
       this.bands = told.bands.map(() => []);
       for (const state of Object.keys(told.pods)) this.pods[state] = [];
+      for (const share of Object.keys(told.shares)) this.shares[share] = [];
     }
     const columns = this.columns();
-    const states = Object.keys(this.pods).sort();
-    const next: (Num | string)[][] = [...NAMES.map((name) => told[name]), ...told.bands, ...states.map((state) => told.pods[state] ?? []), told.health];
+    const sorted = <T,>(of: Record<string, T[]>, from: Record<string, T[]>): T[][] => Object.keys(of).sort().map((name) => from[name] ?? []);
+    const next: (Num | string)[][] = [...NAMES.map((name) => told[name]), ...told.bands, ...sorted(this.pods, told.pods), ...sorted(this.shares, told.shares), told.health];
     for (let i = from; i < told.at.length; i += 1) {
       const second = told.at[i] ?? 0, before = this.at[this.at.length - 1];
       if (before !== undefined && second > before + 1) { // a gap is drawn as a gap
@@ -42,7 +44,7 @@ export class Past {
   }
 
   private columns(): (Num | string)[][] {
-    return [...NAMES.map((name) => this.series[name]), ...this.bands, ...Object.keys(this.pods).sort().map((state) => this.pods[state] ?? []), this.health];
+    return [...NAMES.map((name) => this.series[name]), ...this.bands, ...Object.keys(this.pods).sort().map((state) => this.pods[state] ?? []), ...Object.keys(this.shares).sort().map((share) => this.shares[share] ?? []), this.health];
   }
 
   /** How many pods were in one of these states. */
@@ -76,8 +78,8 @@ export class Past {
   }
 
   csv(): string {
-    const states = Object.keys(this.pods).sort();
-    const head = ["at", ...NAMES, ...this.bands.map((_, band) => `inFlightBand${band}`), ...states, "health"];
+    const states = Object.keys(this.pods).sort(), shares = Object.keys(this.shares).sort().map((share) => `share ${share}`);
+    const head = ["at", ...NAMES, ...this.bands.map((_, band) => `inFlightBand${band}`), ...states, ...shares, "health"];
     const rows = this.at.map((second, place) => [second, ...this.columns().map((column) => column[place] ?? "")].join(","));
     return [head.join(","), ...rows].join("\n") + "\n";
   }

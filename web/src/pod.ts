@@ -1,19 +1,22 @@
 // One pod: the same facts, its own requests, and why it is in its state.
 import { get, Trouble } from "./api";
-import { Equalizer, spark } from "./charts";
+import { Chart, Equalizer, Line, Shape } from "./charts";
 import * as columns from "./columns";
 import { h, replace, text } from "./dom";
 import { bytes, clock, cores, count, duration, NONE, percent, span } from "./format";
-import { Past } from "./past";
+import { address } from "./moment";
 import { Scatter } from "./scatter";
-import type { Dots, Pod, Picture } from "./types";
+import { png, save, share } from "./share";
+import type { Dots, Num, Pod, PodHistory, Picture } from "./types";
 import { chip, errorTone, figure, STATE_SIGNS, STATES, View } from "./view";
 
 interface Why { sentence: string; remedy: string; state: string | null; reason: string | null }
 
 export class PodView implements View {
   private picture: Picture | null = null;
-  private past = new Past();
+  private at: number | null = null;
+  private past: PodHistory = { at: [], state: [], requestsPerSecond: [], errorRatio: [], p95: [], inFlight: [], cpuMillicores: [], memoryBytes: [] };
+  private charts: { chart: Chart; of: (past: PodHistory) => Num[] }[] = [];
   private looked = -1;
   private asked = "";
   private state = chip();
@@ -24,26 +27,78 @@ export class PodView implements View {
     memory: figure("memory"), workers: figure("workers busy"), queue: figure("listen queue"), age: figure("last report"),
   };
   private bars = new Equalizer(h("canvas", { class: "equalizer", role: "img", "aria-label": "requests in flight of this pod" }));
-  private line = h("canvas", { class: "equalizer", role: "img", "aria-label": "requests per second of the last minute" });
+  private rate = h("small");
   private scatter = new Scatter(h("canvas", { class: "scatter", role: "img", "aria-label": "requests of this pod in the last two minutes" }), () => undefined);
   private longest = columns.longestTable();
   private samples = columns.sampleTable();
   private departures = columns.departureTable(() => this.picture?.at ?? 0);
 
-  constructor(main: HTMLElement, private namespace: string, service: string, private name: string) {
+  constructor(main: HTMLElement, private namespace: string, private service: string, private name: string) {
     this.scatter.only = name;
+    this.remember();
     const panel = (title: string, width: string, content: Node): HTMLElement =>
       h("section", { class: `panel ${width}`, "aria-label": title }, h("h3", {}, title), content);
     replace(main,
       h("p", {}, h("a", { href: `#/s/${namespace}/${service}` }, `← ${service}`)),
       h("section", { "aria-label": "Now" },
-        h("div", { class: "head title" }, h("h2", {}, name), this.state.element), this.why, this.facts,
+        h("div", { class: "head title" }, h("h2", {}, name), this.state.element, this.tools()), this.why, this.facts,
         h("div", { class: "head" }, ...Object.values(this.figures).map((each) => each.element))),
       h("div", { class: "grid" },
-        panel("In flight", "w4", this.bars.canvas), panel("Requests per second, since this page is open", "w8", this.line),
-        panel("Requests", "", this.scatter.canvas),
+        this.chart("Requests per second", { label: "requests/s", tone: "band0", fill: true }, (past) => past.requestsPerSecond),
+        this.chart("p95 of the last seconds", { label: "p95", tone: "warn" }, (past) => past.p95, { unit: "seconds" }),
+        this.chart("Errors", { label: "of the requests", tone: "bad", fill: true }, (past) => past.errorRatio, { unit: "share" }),
+        this.chart("In flight", { label: "requests", tone: "accent", fill: true }, (past) => past.inFlight),
+        this.chart("CPU", { label: "cores", tone: "good", fill: true }, (past) => past.cpuMillicores, { unit: "cores" }),
+        this.chart("Memory", { label: "working set", tone: "band2", fill: true }, (past) => past.memoryBytes, { unit: "bytes" }),
+        h("section", { class: "panel w3", "aria-label": "In flight now" }, h("h3", {}, "In flight by age"), this.bars.canvas),
+        h("section", { class: "panel w9", "aria-label": "Requests" }, h("h3", {}, "Requests", this.rate), this.scatter.canvas),
         panel("Longest in flight", "w6", this.longest.element), panel("Pods of this slot that left", "w6", this.departures.element),
         panel("Samples of errors", "", this.samples.element)));
+  }
+
+  private tools(): HTMLElement {
+    const columns = ["at", "state", "requestsPerSecond", "errorRatio", "p95", "inFlight", "cpuMillicores", "memoryBytes"] as const;
+    const csv = (): string => [columns.join(","), ...this.past.at.map((_, place) => columns.map((name) => this.past[name][place] ?? "").join(","))].join("\n") + "\n";
+    return h("span", { class: "tools" },
+      h("button", { onclick: () => share(`/v1/services/${this.namespace}/${this.service}`, this.at) }, "Copy command"),
+      h("button", { onclick: () => save(`${this.name}.csv`, new Blob([csv()], { type: "text/csv" })) }, "CSV"),
+      h("button", { onclick: () => png(this.name, [...this.charts.map(({ chart }) => chart.canvas()), this.scatter.canvas]) }, "PNG"));
+  }
+
+  private chart(title: string, line: Line, of: (past: PodHistory) => Num[], shape: Partial<Shape> = {}): HTMLElement {
+    const box = h("div", { class: "chart" });
+    const chart = new Chart(box, [line], { ...shape, pick: (unix) => { location.hash = address(location.hash, unix); } });
+    this.charts.push({ chart, of });
+    return h("section", { class: "panel w4", "aria-label": title }, h("h3", {}, title), box, chart.legend);
+  }
+
+  /** What the operator keeps of it; from then on what the pictures say. */
+  private remember(): void {
+    get<PodHistory>(`/v1/services/${this.namespace}/${this.service}/pods/${encodeURIComponent(this.name)}/history`).then((told) => {
+      const since = this.past, newest = told.at[told.at.length - 1] ?? 0;
+      this.past = told;
+      since.at.forEach((at, place) => at > newest && this.add(at, since.state[place] ?? "", [since.requestsPerSecond, since.errorRatio, since.p95, since.inFlight, since.cpuMillicores, since.memoryBytes].map((column) => column[place] ?? null)));
+      this.looked = -1;
+      this.draw();
+    }, () => undefined);
+  }
+
+  private add(at: number, state: string, values: Num[]): void {
+    const { past } = this;
+    const columns = [past.requestsPerSecond, past.errorRatio, past.p95, past.inFlight, past.cpuMillicores, past.memoryBytes];
+    past.at.push(at);
+    past.state.push(state);
+    columns.forEach((column, place) => column.push(values[place] ?? null));
+    if (past.at.length > 2000) for (const column of [past.at, past.state, ...columns]) column.splice(0, 500);
+  }
+
+  moment(at: number): void {
+    this.at = at;
+    this.looked = -1;
+  }
+
+  close(): void {
+    for (const { chart } of this.charts) chart.close();
   }
 
   event(name: string, data: unknown): void {
@@ -54,6 +109,7 @@ export class PodView implements View {
   filter(): void { /* there is one pod */ }
 
   renew(): void {
+    for (const { chart } of this.charts) chart.renew();
     this.draw();
   }
 
@@ -61,15 +117,18 @@ export class PodView implements View {
     const picture = this.picture;
     if (!picture) return;
     const pod = (picture.roll ?? []).find((each) => each.name === this.name);
-    if (!pod) return this.gone(picture);
     if (Math.floor(picture.at) !== this.looked) {
+      if (pod && this.at === null && this.looked >= 0 && picture.at > (this.past.at[this.past.at.length - 1] ?? 0))
+        this.add(picture.at, pod.state, [pod.requestsPerSecond, pod.errorRatio, pod.p95, pod.inFlight?.total ?? null, pod.resources?.cpuMillicores ?? null, pod.resources?.memoryBytes ?? null]);
       this.looked = Math.floor(picture.at);
-      this.past.look(picture);
-      spark(this.line, this.past.ofPod(pod.uid), "band0");
+      if (this.past.at.length) for (const { chart, of } of this.charts) chart.show([this.past.at, of(this.past)], [], this.at);
     }
+    text(this.rate, this.at === null ? "of the last two minutes, as far as they are told: slow ■, failed ✕" : "one by one they are kept for a minute, not for this moment");
+    if (!pod) return this.gone(picture);
     this.drawHead(picture, pod);
     this.bars.show([{ name: pod.slot ?? pod.name, bands: pod.inFlight?.bands ?? null, bad: pod.state === "silent" }]);
     this.scatter.slowS = (picture.bandsMs[0] ?? 1000) / 1000;
+    this.scatter.canvas.hidden = this.at !== null;
     this.scatter.draw(picture.at);
     this.longest.update((picture.longest ?? []).filter((each) => each.pod === pod.name));
     this.samples.update((picture.errors.samples ?? []).filter((each) => each.pod === pod.name));
@@ -101,6 +160,7 @@ export class PodView implements View {
       .filter(([, value]) => value).map(([name, value]) => `${name} ${value}`).join("  ·  ");
     if (this.facts.textContent !== told) replace(this.facts, h("div", {}, told));
     const key = `${pod.state} ${pod.reason}`;
+    if (this.at !== null) return text(this.why, `It was ${pod.state}${pod.reason ? `: ${pod.reason}` : ""}.`);
     if (key !== this.asked) {
       this.asked = key;
       get<Why>(`/v1/why/${this.namespace}/${pod.name}`).then(

@@ -1,15 +1,16 @@
 // One service: what it does now, what it did in the last 15 minutes, and who is to blame.
-import { Chart, Equalizer, spark } from "./charts";
+import { Chart, Equalizer, Line, said, Shape, spark } from "./charts";
 import * as columns from "./columns";
 import { attribute, h, replace, text } from "./dom";
-import { bandName, clock, count, duration, NONE, percent, span } from "./format";
+import { bandName, clock, count, duration, NONE, percent } from "./format";
+import { address, go } from "./moment";
 import { Past } from "./past";
 import { Dot, Scatter } from "./scatter";
 import { gapsOf } from "./states";
 import type { Dots, History, Mark, Num, Picture } from "./types";
 import { coverageChip, errorTone, figure, health, podsText, states, View } from "./view";
-import { save, share } from "./share";
-import { Shares } from "./shares";
+import { png, save, share } from "./share";
+import { CLASSES, Shares } from "./shares";
 
 export class Service implements View {
   private picture: Picture | null = null;
@@ -24,7 +25,8 @@ export class Service implements View {
   private covered = coverageChip();
   private buckets = states();
   private message = h("p", { class: "dim" });
-  private moment = h("div", { class: "callout", hidden: true, role: "status" });
+  private at: number | null = null;
+  private then = h("p", { class: "callout", hidden: true });
   private callout = h("div", { class: "callout", hidden: true, role: "status" });
   private figures = {
     pods: figure("pods serving"), rate: figure("requests/s"), p50: figure("p50"), p95: figure("p95"), p99: figure("p99"),
@@ -39,7 +41,7 @@ export class Service implements View {
   private tables;
   private dots = columns.dotTable();
 
-  constructor(main: HTMLElement, private namespace: string, private name: string, private at: number | null) {
+  constructor(main: HTMLElement, private namespace: string, private name: string) {
     const path = `${namespace}/${name}`;
     this.tables = {
       pods: columns.podTable(path, this.now, (canvas, pod) => { if (this.seconds) spark(canvas, this.past.ofPod(pod.uid), "band0"); }),
@@ -47,10 +49,10 @@ export class Service implements View {
       dependencies: columns.dependencyTable(), errors: columns.errorTable(), samples: columns.sampleTable(),
     };
     const bars = h("canvas", { class: "equalizer", role: "img", "aria-label": "requests in flight, one bar per pod" });
-    this.equalizer = new Equalizer(bars, (pod) => { location.hash = `#/s/${path}/pod/${encodeURIComponent(pod)}`; });
+    this.equalizer = new Equalizer(bars, (pod) => go(`#/s/${path}/pod/${encodeURIComponent(pod)}`));
     const dots = h("canvas", { class: "scatter", role: "img", "aria-label": "requests of the last two minutes by response time" });
     this.scatter = new Scatter(dots, (found) => this.pick(found));
-    replace(main, this.head(), this.moment, this.callout, this.panels(bars, dots));
+    replace(main, this.head(), this.then, this.callout, this.panels(bars, dots));
   }
 
   private head(): HTMLElement {
@@ -63,7 +65,7 @@ export class Service implements View {
 
   private tools(): HTMLElement {
     return h("span", { class: "tools" },
-      h("button", { onclick: () => share(`/v1/services/${this.namespace}/${this.name}`) }, "Copy command"),
+      h("button", { onclick: () => share(`/v1/services/${this.namespace}/${this.name}`, this.at) }, "Copy command"),
       h("button", { onclick: () => save(`${this.name}.csv`, new Blob([this.past.csv()], { type: "text/csv" })) }, "CSV"),
       h("button", { onclick: () => this.png() }, "PNG"));
   }
@@ -75,12 +77,15 @@ export class Service implements View {
       h("button", { onclick: () => this.pick(this.scatter.failed().reverse()) }, "List failed"),
       h("button", { onclick: () => this.pick(null) }, "Close list"));
     return h("div", { class: "grid" },
-      panel("Requests per second", "w3", this.chart([{ label: "requests/s", tone: "band0", fill: true }], false, (past) => [past.series.requestsPerSecond]), h("small", {}, "click for a moment to share")),
-      panel("Response time", "w3", this.chart([{ label: "p50", tone: "good" }, { label: "p95", tone: "warn", dash: [6, 3] }, { label: "p99", tone: "bad", dash: [2, 3] }], true, (past) => [past.series.p50, past.series.p95, past.series.p99]), h("small", {}, "p50 ─  p95 ╌  p99 ┄")),
-      panel("Errors per second", "w3", this.chart([{ label: "errors/s", tone: "bad", fill: true }], false, (past) => [past.series.errorsPerSecond]), h("small", {}, "│ deployment  ┊ departure")),
-      panel("Pods by state", "w3", this.chart([{ label: "serving", tone: "good", fill: true }, { label: "not ready or pending", tone: "warn", dash: [6, 3] }, { label: "not reporting", tone: "bad", dash: [2, 3] }], false, (past) => [past.sum("serving"), past.sum("unready", "pending"), past.sum("silent", "bare")]), h("small", {}, "serving ─  not ready ╌  not reporting ┄")),
+      this.chart("Requests per second", [{ label: "requests/s", tone: "band0", fill: true }], (past) => [past.series.requestsPerSecond], { marked: true }),
+      this.chart("Response time", [{ label: "p50", tone: "good" }, { label: "p95", tone: "warn", dash: [6, 3] }, { label: "p99", tone: "bad", dash: [2, 3] }], (past) => [past.series.p50, past.series.p95, past.series.p99], { unit: "seconds" }),
+      this.chart("Errors per second", [{ label: "errors/s", tone: "bad", fill: true }], (past) => [past.series.errorsPerSecond]),
+      this.chart("Pods by state", [{ label: "serving", tone: "good", fill: true }, { label: "not ready", tone: "warn", dash: [6, 3] }, { label: "not reporting", tone: "bad", dash: [2, 3] }], (past) => [past.sum("serving"), past.sum("unready", "pending"), past.sum("silent", "bare")]),
       panel("In flight", "w6", h("div", {}, bars, this.legend()), h("small", {}, "one bar per pod, one block per request; click for the pod")),
       panel("Requests", "w6", h("div", {}, dots, this.list), this.rate, failed),
+      this.chart("Users", [{ label: "at once", tone: "accent", fill: true }, { label: "in 5 min", tone: "good", dash: [6, 3] }], (past) => [past.series.users, past.series.visitors]),
+      this.chart("In flight by age", [0, 1, 2, 3].map((band) => ({ label: "", tone: `band${band}` })), (past) => past.bands, { stacked: true }),
+      this.chart("Where the time went", CLASSES.map(([, words, tone]) => ({ label: words, tone })), (past) => CLASSES.map(([name]) => past.shares[name] ?? []), { unit: "share", stacked: true }, "w6"),
       panel("Pods", "", this.tables.pods.element),
       panel("Longest in flight", "w6", this.tables.longest.element),
       panel("Where the time goes", "w6", this.shares.element),
@@ -96,10 +101,11 @@ export class Service implements View {
     return this.legendBox;
   }
 
-  private chart(lines: ConstructorParameters<typeof Chart>[1], seconds: boolean, of: (past: Past) => Num[][]): HTMLElement {
+  private chart(title: string, lines: Line[], of: (past: Past) => Num[][], shape: Partial<Shape> = {}, width = "w3"): HTMLElement {
     const box = h("div", { class: "chart" });
-    this.charts.push({ chart: new Chart(box, lines, seconds, (unix) => { location.hash = `#/s/${this.namespace}/${this.name}?at=${Math.floor(unix)}`; }), of });
-    return box;
+    const chart = new Chart(box, lines, { ...shape, pick: (unix) => { location.hash = address(location.hash, unix); } });
+    this.charts.push({ chart, of });
+    return h("section", { class: `panel ${width}`, "aria-label": title }, h("h3", {}, title), box, chart.legend);
   }
 
   event(name: string, data: unknown): void {
@@ -109,6 +115,11 @@ export class Service implements View {
       this.past.add(data as History);
       this.looked = -1;
     }
+  }
+
+  moment(at: number): void {
+    this.at = at;
+    this.looked = -1;
   }
 
   filter(words: string): void {
@@ -130,7 +141,7 @@ export class Service implements View {
     if (!picture) return;
     this.seconds = this.looked < 0 || Math.floor(picture.at) !== this.looked;
     if (this.seconds) {
-      this.past.look(picture);
+      if (this.at === null) this.past.look(picture);
       this.looked = Math.floor(picture.at);
       for (const { chart, of } of this.charts) chart.show([this.past.at, ...of(this.past)], this.past.marks, this.at);
       this.drawMoment();
@@ -140,9 +151,10 @@ export class Service implements View {
     this.equalizer.show(shown.map((pod) => ({ name: pod.name, bands: pod.inFlight?.bands ?? null, bad: pod.state === "silent" || pod.state === "bare" })));
     attribute(this.equalizer.canvas, "aria-label", `requests in flight: ${picture.traffic.inFlight?.total ?? "not known"}, by pod`);
     this.scatter.slowS = (picture.bandsMs[0] ?? 1000) / 1000;
+    this.scatter.canvas.hidden = this.at !== null;
     this.scatter.draw(picture.at);
     const rate = this.scatter.rate();
-    text(this.rate, rate === null ? "no request told yet; drag a region to list it" : `${percent(rate)} of all are shown: every slow (■) and failed (✕) one, a fair sample of the others; drag a region to list it`);
+    text(this.rate, this.at !== null ? "one by one they are kept for a minute, not for this moment" : rate === null ? "no request told yet; drag a region to list it" : `${percent(rate)} of all are shown: slow ■, failed ✕ and a fair sample; drag to list`);
     this.tables.pods.update(shown, this.words ? "No pod has this in its name, state or node." : undefined);
     this.drawLists(picture);
   }
@@ -166,7 +178,9 @@ export class Service implements View {
     this.callout.hidden = said.length === 0;
     if (this.callout.textContent !== said.join("")) replace(this.callout, ...said.map((each) => h("p", {}, each)));
     const legend = picture.bandsMs.concat(0).map((_, band) => `${bandName(picture.bandsMs, band)}`);
-    if (this.legendBox.textContent !== legend.join("")) replace(this.legendBox, ...legend.map((name, band) => h("span", {}, h("i", { class: `c${Math.min(band, 3)}` }), name)));
+    if (this.legendBox.textContent === legend.join("")) return;
+    this.charts.find(({ of }) => of(this.past) === this.past.bands)?.chart.call(legend);
+    replace(this.legendBox, ...legend.map((name, band) => h("span", {}, h("i", { class: `c${Math.min(band, 3)}` }), name)));
   }
 
   private drawLists(picture: Picture): void {
@@ -180,20 +194,13 @@ export class Service implements View {
     if (this.picked) this.dots.update(this.picked);
   }
 
-  /** `?at=`: what is kept of that second, above what is now. */
+  /** What the history has of just that second; the picture may be of a few before. */
   private drawMoment(): void {
     if (this.at === null) return;
-    const place = this.past.place(this.at), { series } = this.past;
-    this.moment.hidden = false;
-    const live = h("a", { href: `#/s/${this.namespace}/${this.name}` }, "Back to now");
-    if (place < 0) {
-      replace(this.moment, h("p", {}, `Nothing is kept of ${clock(this.at)}: the operator keeps 15 minutes. `, live));
-      return;
-    }
-    const near = this.past.marks.filter((mark: Mark) => Math.abs(mark.at - (this.at ?? 0)) <= 5).map((mark) => `${mark.kind}: ${mark.what}${mark.count > 1 ? ` × ${mark.count}` : ""}`);
+    const place = this.past.place(this.at), { series } = this.past, near = this.past.marks.filter((mark: Mark) => Math.abs(mark.at - (this.at ?? 0)) <= 5);
+    this.then.hidden = place < 0;
     const flight = this.past.bands.reduce<Num>((sum, band) => (band[place] == null ? sum : (sum ?? 0) + (band[place] ?? 0)), null);
-    replace(this.moment, h("p", {}, h("strong", {}, `${clock(this.at)}, ${span(Math.max(0, this.now() - this.at))} ago: `),
-      `${this.past.health[place] ?? NONE}, ${this.past.pods["serving"]?.[place] ?? NONE} pods serving, ${count(series.requestsPerSecond[place] ?? null)} requests/s, p95 ${duration(series.p95[place] ?? null)}, ${count(series.errorsPerSecond[place] ?? null)} errors/s, ${count(flight)} in flight. ${near.join("; ")} `, live));
+    text(this.then, `In the second ${clock(this.at)}: ${this.past.health[place] ?? NONE}, ${this.past.pods["serving"]?.[place] ?? NONE} pods serving, ${count(series.requestsPerSecond[place] ?? null)} requests/s, p95 ${duration(series.p95[place] ?? null)}, ${count(series.errorsPerSecond[place] ?? null)} errors/s, ${count(flight)} in flight. ${near.map(said).join("; ")}`);
   }
 
   private pick(found: Dot[] | null): void {
@@ -204,19 +211,6 @@ export class Service implements View {
   }
 
   private png(): void {
-    const found = [...this.charts.map(({ chart }) => chart.canvas()), this.equalizer.canvas, this.scatter.canvas].filter((each) => each !== null);
-    const whole = document.createElement("canvas");
-    whole.width = Math.max(...found.map((each) => each.width));
-    whole.height = found.reduce((sum, each) => sum + each.height + 8, 0);
-    const context = whole.getContext("2d");
-    if (!context) return;
-    context.fillStyle = getComputedStyle(document.documentElement).backgroundColor;
-    context.fillRect(0, 0, whole.width, whole.height);
-    let y = 0;
-    for (const each of found) {
-      context.drawImage(each, 0, y);
-      y += each.height + 8;
-    }
-    whole.toBlob((blob) => blob && save(`${this.name}.png`, blob));
+    png(this.name, [...this.charts.map(({ chart }) => chart.canvas()), this.equalizer.canvas, this.scatter.canvas]);
   }
 }

@@ -8,10 +8,28 @@ export function save(name: string, content: Blob): void {
 }
 
 /** A command that reads the same; without the reader's token. */
-export function share(path: string): void {
+export function share(path: string, at: number | null = null): void {
   const [, , , namespace, name] = path.split("/");
-  const command = `rollcall top ${name} -n ${namespace}  # or: curl -s -H "Authorization: Bearer $TOKEN" ${location.origin}${path}`;
+  const curl = `curl -s -H "Authorization: Bearer $TOKEN" '${location.origin}${path}${at === null ? "" : `?at=${at}`}'`;
+  const command = at === null ? `rollcall top ${name} -n ${namespace}  # or: ${curl}` : curl;
   void navigator.clipboard?.writeText(command).then(() => notice("Copied."), () => notice(command));
+}
+
+/** What is drawn, one below the other. */
+export function png(name: string, canvases: (HTMLCanvasElement | null)[]): void {
+  const found = canvases.filter((each) => each !== null), whole = document.createElement("canvas");
+  whole.width = Math.max(...found.map((each) => each.width));
+  whole.height = found.reduce((sum, each) => sum + each.height + 8, 0);
+  const context = whole.getContext("2d");
+  if (!context) return;
+  context.fillStyle = getComputedStyle(document.documentElement).backgroundColor;
+  context.fillRect(0, 0, whole.width, whole.height);
+  let y = 0;
+  for (const each of found) {
+    context.drawImage(each, 0, y);
+    y += each.height + 8;
+  }
+  whole.toBlob((blob) => blob && save(`${name}.png`, blob));
 }
 
 export function notice(words: string): void {

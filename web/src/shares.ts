@@ -3,7 +3,7 @@ import { attribute, h, text } from "./dom";
 import { percent } from "./format";
 import type { Picture } from "./types";
 
-const CLASSES: [string, string, string][] = [
+export const CLASSES: [string, string, string][] = [
   ["dependency", "waiting for dependencies", "band0"], ["cpu", "computing", "good"], ["queue", "waiting for a worker", "band1"],
   ["throttling", "held back by the CPU limit", "band2"], ["other", "other", "none"], ["unknown", "not known", "grid"],
 ];

@@ -58,8 +58,11 @@ export interface Picture {
 }
 export interface Mark { at: number; kind: "departure" | "deployment"; what: string; count: number }
 export interface History {
-  at: number[]; requestsPerSecond: Num[]; errorsPerSecond: Num[]; p50: Num[]; p95: Num[]; p99: Num[]; users: Num[]; coverage: Num[];
-  bands: Num[][]; pods: Record<string, number[]>; health: string[]; marks: Mark[];
+  at: number[]; requestsPerSecond: Num[]; errorsPerSecond: Num[]; p50: Num[]; p95: Num[]; p99: Num[]; users: Num[]; visitors: Num[];
+  coverage: Num[]; bands: Num[][]; shares: Record<string, Num[]>; pods: Record<string, number[]>; health: string[]; marks: Mark[];
+}
+export interface PodHistory {
+  at: number[]; state: string[]; requestsPerSecond: Num[]; errorRatio: Num[]; p95: Num[]; inFlight: Num[]; cpuMillicores: Num[]; memoryBytes: Num[];
 }
 export interface Dots {
   until: number; points: number; requests: number; at: number[]; elapsed: number[]; waited: number[]; cpu: Num[]; weight: number[];

@@ -9,6 +9,8 @@ export interface View {
   /** Draw what is newest; at most once per frame of the screen. */
   draw(): void;
   filter(words: string): void;
+  /** What comes next is of that moment, not of now. */
+  moment?(at: number): void;
   renew?(): void;
   close?(): void;
 }

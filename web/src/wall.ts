@@ -21,6 +21,8 @@ export class Wall implements View {
     if (name === "message") this.services = (data as { services: Picture[] }).services;
   }
 
+  moment(): void { /* pictures alone are shown */ }
+
   filter(words: string): void {
     this.words = words.toLowerCase();
   }

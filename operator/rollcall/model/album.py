@@ -15,7 +15,7 @@ from .history import SECONDS
 
 STEPS_S = (5, 10, 15, 20, 30, 60)
 """How far pictures are apart: the first of these with which they fit."""
-MOST = 256 * 1024
+MOST = 512 * 1024
 MOST_PER_POD = 3 * 1024
 _LEVEL = 3
 """Higher ones save a sixth and take twice the time."""

@@ -179,6 +179,10 @@ class Bottlenecks:
             self._judged = now_s, judge()
         return self._judged[1]
 
+    def last(self, now_s: float) -> Bottleneck | None:
+        """What `at` said last; None when nobody has asked for seconds."""
+        return self._judged[1] if self._judged is not None and 0 <= now_s - self._judged[0] <= 2 * ANEW_S else None
+
     def judge(
         self, measured: Measured, points: Points, names: list[str], first_band_s: float, listening: float, window_s: float
     ) -> Bottleneck | None:

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from .causes import Shares
 from .health import HealthState
 from .rows import Sums
 from .sketch import quantiles
@@ -30,10 +31,11 @@ BANDS = 4
 MOST_MARKS = 200
 _STATES = tuple(state.value for state in PodState)
 _HEALTH = tuple(state.value for state in HealthState)
-_FIGURES = ("requests_per_second", "errors_per_second", "p50", "p95", "p99", "users", "coverage")
+_FIGURES = ("requests_per_second", "errors_per_second", "p50", "p95", "p99", "users", "visitors", "coverage")
+_SHARES = Shares.__struct_fields__
 _SECOND = np.dtype(
     [("at", "i8"), *((name, "f4") for name in _FIGURES), ("bands", "f4", (BANDS,)), ("states", "u4", (len(_STATES),)),
-     ("health", "u1")]
+     ("shares", "f4", (len(_SHARES),)), ("health", "u1")]
 )  # fmt: skip
 Series = list[float | None]
 
@@ -51,7 +53,8 @@ class Mark(msgspec.Struct, frozen=True, rename="camel"):
 
 class History(msgspec.Struct, frozen=True, rename="camel"):
     """Columns of equal length, one entry per second in `at` (Unix seconds); a second that nobody looked at is left out.
-    Percentiles are of the requests that finished in that second. `bands[i]` and `pods[state]` are columns too."""
+    Percentiles are of the requests that finished in that second, `users` at the same time, `visitors` different ones in five
+    minutes. `bands[i]`, `pods[state]` and `shares[class]` (where the time goes) are columns too."""
 
     namespace: str
     name: str
@@ -63,8 +66,10 @@ class History(msgspec.Struct, frozen=True, rename="camel"):
     p95: Series
     p99: Series
     users: Series
+    visitors: Series
     coverage: Series
     bands: list[Series]
+    shares: dict[str, Series]
     pods: dict[str, list[int]]
     health: list[str]
     marks: list[Mark]
@@ -107,7 +112,10 @@ class HistoryRing:
         row["at"] = second
         for name in _FIGURES:
             row[name] = np.nan
-        row["bands"] = np.nan
+        row["bands"] = row["shares"] = np.nan
+        visitors = fleet.signals.visitors.lately(last.at_s, last.unix_s)
+        if visitors is not None:
+            row["visitors"] = visitors
         if self._paces and last.tells:
             ended = counted.scalars["errors"] + counted.scalars["lost"]
             pace = sum(self._paces) / len(self._paces)
@@ -116,6 +124,9 @@ class HistoryRing:
             row["p50"], row["p95"], row["p99"] = (np.nan if rank is None else rank for rank in ranks)
             users = fleet.signals.visitors.concurrent_users(pace)
             row["users"] = np.nan if users is None else users
+            judged = fleet.bottlenecks.last(last.at_s)
+            if judged is not None:
+                row["shares"] = [getattr(judged.shares, name) for name in _SHARES]
         if last.coverage is not None:
             row["coverage"] = last.coverage
         if last.in_flight is not None:
@@ -147,6 +158,7 @@ class HistoryRing:
             at=rows["at"].tolist(),
             **{name: _numbers(rows[name]) for name in _FIGURES},
             bands=[_numbers(rows["bands"][:, band]) for band in range(BANDS)],
+            shares={name: _numbers(rows["shares"][:, place]) for place, name in enumerate(_SHARES)},
             pods={state: rows["states"][:, place].tolist() for place, state in enumerate(_STATES)},
             health=[_HEALTH[number] for number in rows["health"].tolist()],
             marks=[mark for mark in self._marks(fleet) if after < math.floor(mark.at) < (before or math.inf)],

@@ -170,6 +170,13 @@ class VisitorCount:
             self._since_unix_s,
         )
 
+    def lately(self, now_s: float, unix_s: float) -> int | None:
+        """Different ones in five minutes; None when no visitor was ever told of."""
+        if self._since_unix_s is None:
+            return None
+        self._forget(math.floor(now_s / PART_S))
+        return self._distinct(now_s, unix_s)[0]
+
     def concurrent_users(self, requests_per_second: float) -> float | None:
         """How many are there at the same time, by Little's law; None when no visitor came again."""
         between_s = self._between_s()

@@ -50,7 +50,8 @@ class Publisher:
         self._parts.clear()
         self._of_all.clear()
         self._pictures.clear()
-        self._keep_pictures()
+        if self.leading:
+            self._keep_pictures()
         self._wake(None)
         now_s = self._clock()
         for rate, before in self._ticks.items():
