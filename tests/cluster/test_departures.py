@@ -12,8 +12,22 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.leaving import GONE_AT_ONCE, HOG, NAMESPACE, PRIORITY, apply, job, pod, seated, seats, service, stage
-from tests.cluster.observe import LiveStream, until
+from tests.cluster.leaving import (
+    GONE_AT_ONCE,
+    HOG,
+    NAMESPACE,
+    PRIORITY,
+    apply,
+    job,
+    pod,
+    seated,
+    seats,
+    service,
+    stage,
+    template,
+    workload,
+)
+from tests.cluster.observe import LiveStream, condition, until
 from tests.harness.cluster import Cluster
 from tests.harness.install import NAMESPACE as OPERATOR
 from tests.harness.install import Rollcall
@@ -239,6 +253,26 @@ def _without_operator(cluster: Cluster) -> Node:
     return next(node for node in cluster.nodes if node.name != host)
 
 
+def test_fifty_become_five_in_one_event(leaving: Leaving) -> None:
+    """Pods that no node takes: to their owner, and to whom it tells, they are as any other."""
+    nowhere = template("crowd", nodeSelector={"is": "nowhere"})
+    del nowhere["metadata"]["labels"]["suite"]
+    apply(leaving.cluster, service("crowd", {"app": "crowd"}), workload("Deployment", "crowd", 50, nowhere))
+    with LiveStream(leaving.cluster, NAMESPACE, "crowd") as live:
+        live.wait(lambda picture: picture["pods"]["pending"] == 50, 60, "fifty pods wait")
+        leaving.kubectl("scale", "deployment/crowd", "--replicas=5")
+        live.wait(lambda picture: picture["departures"]["total"] == {"ScaleIn": 45}, 60, "all left for one cause")
+    until(lambda: _messages(leaving, "crowd"), 30, "an event")
+    [message] = _messages(leaving, "crowd")
+    assert message.startswith("45 pods left: ScaleIn: Deployment/crowd wants 5 pods")
+    assert condition(leaving.cluster, NAMESPACE, "crowd", "PodsLost")["status"] == "False"
+
+
+def _messages(leaving: Leaving, name: str) -> list[str]:
+    found = json.loads(leaving.kubectl("get", "events", "-o", "json"))["items"]
+    return [each["message"] for each in found if each["involvedObject"]["name"] == name and each["reason"] == "ScaleIn"]
+
+
 def test_every_cause_was_seen_once_per_pod_and_told_in_few_events(
     leaving: Leaving, measured: Callable[[str, object], None]
 ) -> None:
@@ -253,6 +287,9 @@ def test_every_cause_was_seen_once_per_pod_and_told_in_few_events(
     assert [message.partition(":")[0] for _, message in events["ScaleIn"]] == ["4 pods left"]
     assert len(events["Rollout"]) <= 2
     assert sum(map(len, events.values())) <= 2 * len(events)
+    lost = condition(leaving.cluster, NAMESPACE, "leaving", "PodsLost")
+    assert lost["status"] == "True"
+    assert lost["reason"] in ("NodeLost", "OOMKilled", "Crashed")
 
 
 def _events(leaving: Leaving) -> dict[str, list[tuple[str, str]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,7 @@ from rollcall.api.status import TOP
 from rollcall.control.signals import LONGEST_TEXT, rounded_rate
 from rollcall.model.causes import Bottleneck, Crashes, CrashGroup, Dependencies, Throttled
 from rollcall.model.crashes import ALARM_S
+from rollcall.model.departures import ABNORMAL
 from rollcall.model.picture import Picture
 
 SHOWN_FOR_S = 3600.0
@@ -120,8 +122,8 @@ def _clock(unix_s: float) -> str:
 
 
 def cause_conditions(picture: Picture, standing: Mapping[str, Any]) -> list[Condition]:
-    """DependencyThrottled and WorkersCrashing: True is bad. What an earlier leader saw (`standing`) is not forgotten."""
-    return [_throttling(picture, standing), _crashing(picture, standing)]
+    """DependencyThrottled, WorkersCrashing, PodsLost: True is bad. What an earlier leader saw (`standing`) is not forgotten."""
+    return [_throttling(picture, standing), _crashing(picture, standing), _losing(picture, standing)]
 
 
 def _throttling(picture: Picture, standing: Mapping[str, Any]) -> Condition:
@@ -146,6 +148,21 @@ def _crashing(picture: Picture, standing: Mapping[str, Any]) -> Condition:
     if not picture.traffic.pods:
         return kind, "Unknown", "NothingTold", "no pod tells of its workers"
     return kind, "False", "NoCrashes", f"no worker crashed in the last {ALARM_S / 60:.0f} minutes"
+
+
+def _losing(picture: Picture, standing: Mapping[str, Any]) -> Condition:
+    kind, minutes = "PodsLost", f"{ALARM_S / 60:.0f} minutes"
+    recent = picture.departures.recent or () if picture.departures is not None else ()
+    lost = [gone for gone in recent if gone.cause in ABNORMAL and gone.at >= picture.at - ALARM_S]
+    if lost:
+        causes = Counter(gone.cause for gone in lost).most_common()
+        said = ", ".join(f"{count} {cause}" for cause, count in causes)
+        last = f"the last was {lost[0].name} at {_clock(lost[0].at)}: {lost[0].evidence}"
+        return kind, "True", causes[0][0], f"pods lost in the last {minutes}: {said}; {last}"[:LONGEST_MESSAGE]
+    stands = _standing(kind, standing)
+    if stands is not None and _young(picture):
+        return stands
+    return kind, "False", "NoneLost", f"no pod was lost in the last {minutes}; those that left were asked to, or had finished"
 
 
 def _standing(kind: str, standing: Mapping[str, Any]) -> Condition | None:

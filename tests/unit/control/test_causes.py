@@ -23,7 +23,7 @@ from rollcall.model.causes import (
     SignalCount,
     Throttled,
 )
-from rollcall.model.picture import Picture, ResponseTime, Traffic
+from rollcall.model.picture import Departure, Departures, Picture, ResponseTime, Traffic
 from tests.unit.control.test_conditions import CONTEXT, NOTHING, conditions, picture
 
 AT = 1_800_000_000.0
@@ -46,6 +46,21 @@ def dependency(name: str, **changes: Any) -> DependencyRow:
 def shortage(dependency: str = "dynamodb newsfeed", **changes: Any) -> Throttled:
     given: dict[str, Any] = {"reason": "throttled", "per_second": 41.2, "ratio": 0.38, "since": AT - 9}
     return Throttled(dependency, **(given | changes))
+
+
+TRAFFIC_OF_A_NEW_LEADER = Traffic(1.0, 2.0, 1.0, 0.0, ResponseTime(), None, pods=3, in_flight_pods=3)
+
+
+def left(*causes: str, ago_s: float = 0.0) -> Departures:
+    """Pods that left for these causes, the newest first."""
+    recent = [
+        Departure(
+            None, f"pod-{number}", f"uid-{number}", None, "Deployment/newsfeed", None, cause, f"evidence of {cause}",
+            AT - ago_s - number, None, None, None, None, None, None,
+        )
+        for number, cause in enumerate(causes)
+    ]  # fmt: skip
+    return Departures({}, {}, {}, recent)
 
 
 def group(**changes: Any) -> CrashGroup:
@@ -180,10 +195,27 @@ def test_rounded_share(share: float, text: str) -> None:
         ({"crashes": crashes(newest="SIGSYS")}, "WorkersCrashing", ("True", "SIGSYS")),
         ({"crashes": crashes(newest="signal 63")}, "WorkersCrashing", ("True", "Signal63")),
         ({"crashes": crashes(newest="unknown")}, "WorkersCrashing", ("True", "WorkerEnded")),
+        ({}, "PodsLost", ("False", "NoneLost")),
+        ({"departures": left("ScaleIn", "Rollout", "Deleted", "Eviction")}, "PodsLost", ("False", "NoneLost")),
+        ({"departures": left("ScaleIn", "OOMKilled")}, "PodsLost", ("True", "OOMKilled")),
+        ({"departures": left("OOMKilled", "NodeLost", "NodeLost")}, "PodsLost", ("True", "NodeLost")),
+        ({"departures": left("Crashed", ago_s=300)}, "PodsLost", ("True", "Crashed")),
+        ({"departures": left("Crashed", ago_s=301)}, "PodsLost", ("False", "NoneLost")),
     ],
 )  # fmt: skip
 def test_conditions(changes: dict[str, Any], kind: str, expected: tuple[str, str]) -> None:
     assert conditions(shown(**changes))[kind] == expected
+
+
+def test_pods_lost_are_counted_and_the_last_is_named() -> None:
+    status = status_of(shown(departures=left("OOMKilled", "ScaleIn", "NodeLost", "OOMKilled")), CONTEXT, {})
+    [message] = [c["message"] for c in status["conditions"] if c["type"] == "PodsLost"]
+    assert message == (
+        "pods lost in the last 5 minutes: 2 OOMKilled, 1 NodeLost; the last was pod-0 at 08:00:00 UTC: evidence of OOMKilled"
+    )
+    fresh = shown(traffic=TRAFFIC_OF_A_NEW_LEADER)
+    stands = {c["type"]: c["status"] for c in status_of(fresh, CONTEXT, status)["conditions"]}
+    assert stands["PodsLost"] == "True"
 
 
 def test_the_sentence_of_a_shortage() -> None:
