@@ -74,7 +74,7 @@ generate: $(VENV)/ready ## Write the CRD from its types
 
 .PHONY: bench
 bench: native ## All benchmarks, each a table: a quarter of an hour, best on a machine with nothing else to do
-	@failed=0; for b in ingest.py fold.py store.py probe_overhead.py dependency_calls.py php_probe.py agent_cost.py otlp.py "recycling.py --seconds 60"; do \
+	@failed=0; for b in ingest.py fold.py store.py terminal.py probe_overhead.py dependency_calls.py php_probe.py agent_cost.py otlp.py "recycling.py --seconds 60"; do \
 		echo; echo "== $$b"; $(BIN)/python benchmarks/$$b || failed=1; done; exit $$failed
 
 .PHONY: departures

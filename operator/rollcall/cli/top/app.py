@@ -6,9 +6,12 @@ One widget draws by lines. A table of 5,000 widgets would have to be laid out an
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import time
 from collections.abc import Coroutine
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import msgspec
@@ -71,7 +74,10 @@ class Board(Widget, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """A line as textual draws it."""
         line, skin, width = self._lines[y] if y < len(self._lines) else BLANK, self.skin, self.size.width
-        segments = [Segment(span.text, style(skin, span.role, line.back)) for span in line.spans if span.text]
+        segments = [
+            Segment("".join(span.text for span in run), style(skin, role, line.back))
+            for role, run in groupby((span for span in line.spans if span.text), key=attrgetter("role"))
+        ]
         return Strip(segments).adjust_cell_length(width, style(skin, "", line.back))
 
     def on_resize(self) -> None:
@@ -135,6 +141,7 @@ class TopApp(App[None]):
 
     def on_mount(self) -> None:
         """Begin."""
+        gc.freeze()  # all that was imported is there to stay: to look through it again takes longer than a key may
         self.board.focus()
         self.set_interval(FRAME_S, self._tick)
         if self._seconds is not None:

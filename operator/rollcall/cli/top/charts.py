@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import groupby
 
-from .cells import BANDS, SIGNS, STATES, Cell
+from .cells import BANDS, SIGNS, Cell
 from .lines import Line
 from .picture import Pod
 
@@ -15,6 +16,7 @@ MOST_WIDE = 6
 SHADES = "░▒▓█"
 """Blocks by band where there are no colours."""
 WORST = ("silent", "bare", "unready", "pending", "leaving", "serving")
+_RANKS = defaultdict(lambda: -1, {state: rank for rank, state in enumerate(WORST)})
 
 Numbers = Sequence[float | None]
 
@@ -51,49 +53,45 @@ def _scaled(bands: Sequence[int], room: int) -> list[tuple[int, int]]:
     return list(enumerate(blocks))
 
 
-def equalizer(pods: Sequence[Pod], width: int, height: int, here: str = "", *, shaded: bool = False) -> list[Line]:
+class Equalizer:
     """`height` rows of blocks and, below, the sign of each pod's state. More pods than columns share them, side by side in the
-    order they come. `here` is the pod that the cursor is on."""
-    if not pods or width < 1:
-        return [Line() for _ in range(height + 1)]
-    group = -(-len(pods) // width)
-    wide = min(MOST_WIDE, max(1, width // len(pods)))
-    groups = [pods[start : start + group] for start in range(0, len(pods), group)]
-    sums = [_sums(each) for each in groups]
-    most = max((sum(bands) for bands in sums if bands is not None), default=0)
-    unit = max(1, -(-most // height))
-    columns = [_column(bands, height, unit) for bands in sums]
-    lines = []
-    for row in reversed(range(height)):
-        marks = [column[row] if row < len(column) else -1 for column in columns]
-        lines.append(_merged([(_block(band, wide, shaded), BANDS[band] if band >= 0 else "") for band in marks]))
-    signs = []
-    for each in groups:
-        worst = min((pod.state for pod in each), key=lambda state: WORST.index(state) if state in STATES else 0)
-        marked = any(pod.uid == here for pod in each)
-        signs.append((SIGNS.get(worst, "?").center(wide - 1 or 1), "here" if marked else worst))
-        signs.append((" " * (wide > 1), ""))
-    return [*lines, _merged(signs)]
+    order they come. It is made once for a picture; only the pod that the cursor is on changes between two."""
+
+    def __init__(self, pods: Sequence[Pod], width: int, height: int, *, shaded: bool = False) -> None:
+        self.group = max(1, -(-len(pods) // max(1, width)))
+        """How many pods a column stands for."""
+        self._wide = min(MOST_WIDE, max(1, width // max(1, len(pods))))
+        groups = [pods[start : start + self.group] for start in range(0, len(pods), self.group)]
+        sums = [_sums(each) for each in groups]
+        self.unit = max(1, -(-max((sum(bands) for bands in sums), default=0) // height))
+        """How many requests a block stands for."""
+        columns = [_column(bands, height, self.unit) for bands in sums]
+        self._blocks = []
+        for row in reversed(range(height)):
+            marks = [column[row] if row < len(column) else -1 for column in columns]
+            spans = [(_block(band, self._wide, shaded), BANDS[band] if band >= 0 else "") for band in marks]
+            self._blocks.append(_merged(spans))
+        self._worst = [min((pod.state for pod in each), key=_RANKS.__getitem__) for each in groups]
+        self._column = {pod.uid: place // self.group for place, pod in enumerate(pods)}
+
+    def lines(self, here: str = "") -> list[Line]:
+        """The rows; `here` is the pod that the cursor is on."""
+        marked, width = self._column.get(here, -1), self._wide - 1 or 1
+        signs = []
+        for place, state in enumerate(self._worst):
+            signs.append((SIGNS.get(state, "?").center(width), "here" if place == marked else state))
+            signs.append((" " * (self._wide > 1), ""))
+        return [*self._blocks, _merged(signs)]
 
 
-def unit_of(pods: Sequence[Pod], width: int, height: int) -> tuple[int, int]:
-    """How many requests a block stands for, and how many pods a column."""
-    if not pods or width < 1:
-        return 1, 1
-    group = -(-len(pods) // width)
-    sums = [_sums(pods[start : start + group]) for start in range(0, len(pods), group)]
-    return max(1, -(-max((sum(bands) for bands in sums if bands), default=0) // height)), group
-
-
-def _sums(pods: Sequence[Pod]) -> list[int] | None:
+def _sums(pods: Sequence[Pod]) -> tuple[int, ...]:
+    """Requests in flight of some pods by band; nothing where nothing is known."""
     known = [pod.in_flight.bands for pod in pods if pod.in_flight is not None]
-    return [sum(column) for column in zip(*known, strict=True)] if known else None
+    return known[0] if len(known) == 1 else tuple(map(sum, zip(*known, strict=True)))
 
 
-def _column(bands: list[int] | None, height: int, unit: int) -> list[int]:
+def _column(bands: Sequence[int], height: int, unit: int) -> list[int]:
     """The bands of a column's blocks, from the bottom up."""
-    if bands is None:
-        return []
     blocks = [band for band, count in enumerate(bands) for _ in range(-(-count // unit))]
     return blocks[max(0, len(blocks) - height) :]
 

@@ -1,5 +1,8 @@
 """What the app reads of a picture of the live API. Pods, of which there may be thousands, are decoded into fields that are
 shown and nothing else; what comes once in a picture stays as it is in JSON.
+
+They are no concern of the garbage collector (`gc=False`, tuples): to look through thousands of them would stop a key for longer
+than everything else does.
 """
 
 from __future__ import annotations
@@ -11,15 +14,15 @@ import msgspec
 Json = dict[str, Any]
 
 
-class InFlight(msgspec.Struct):
+class InFlight(msgspec.Struct, gc=False):
     """Requests started and not finished; `oldest` in seconds."""
 
     total: int
-    bands: list[int]
+    bands: tuple[int, ...]
     oldest: float
 
 
-class Resources(msgspec.Struct, rename="camel"):
+class Resources(msgspec.Struct, rename="camel", gc=False):
     """What the application's container uses."""
 
     cpu_millicores: float | None
@@ -33,7 +36,7 @@ class Resources(msgspec.Struct, rename="camel"):
     age: float
 
 
-class Pod(msgspec.Struct, rename="camel"):
+class Pod(msgspec.Struct, rename="camel", gc=False):
     """One pod of a service."""
 
     name: str
@@ -54,7 +57,7 @@ class Pod(msgspec.Struct, rename="camel"):
     revision: str | None = None
     slot: str | None = None
     report_age: float | None = None
-    sources: list[str] = []
+    sources: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:

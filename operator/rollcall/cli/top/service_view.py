@@ -10,7 +10,7 @@ from rollcall.cli.departures import ABNORMAL
 from . import cells
 from .blocks import TALL, chart, table, tabs
 from .cells import NONE, Cell, clean
-from .charts import bars, equalizer, unit_of
+from .charts import Equalizer, bars
 from .lines import BLANK, Line, apart, beside, cut, labelled, rule
 from .parts import TABLES
 from .past import Mark, mean
@@ -123,10 +123,11 @@ def _equalizer(session: Session, service: Service, width: int, height: int) -> l
         return [BLANK] * (height + 1)
     here = session.listing.here if session.part == "pods" else None
     wide = width - 2
-    found = equalizer(roll, wide, height, here.uid if isinstance(here, Pod) else "", shaded=session.shaded)
-    unit, group = unit_of(roll, wide, height)
-    lines = [Line((Cell(" "), *each.spans)) for each in found]
-    notes = [f"▇ {unit} requests"] * (unit > 1) + [f"a column {group} pods"] * (group > 1)
+    if session.bars is None or session.bars[0] is not service or session.bars[1] != (wide, height):
+        session.bars = (service, (wide, height), Equalizer(roll, wide, height, shaded=session.shaded))
+    found = session.bars[2]
+    lines = [Line((Cell(" "), *each.spans)) for each in found.lines(here.uid if isinstance(here, Pod) else "")]
+    notes = [f"▇ {found.unit} requests"] * (found.unit > 1) + [f"a column {found.group} pods"] * (found.group > 1)
     if notes:
         lines[0] = apart(cut(lines[0].spans, wide - 24), [Cell(", ".join(notes), "dim"), Cell(" ")], width)
     return lines

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
+from .charts import Equalizer
 from .parts import PARTS, TABLES, rows_of
 from .past import Kept, Past, Trends, as_of, unknown
 from .picture import Fleet, Json, Pod, Service, Shown
@@ -118,6 +119,8 @@ class Session:
     wants: list[Follow | Copy | Ask | End] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     """Commands that were given, for ↑."""
+    bars: tuple[Service, tuple[int, int], Equalizer] | None = None
+    """The equalizer of a picture and a size."""
     page: int = 10
     """Rows that are seen, as they were painted last."""
     _notice: tuple[str, str, float] = ("", "", 0.0)

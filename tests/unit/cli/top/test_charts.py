@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from rollcall.cli.top.charts import bars, equalizer, spark, unit_of
+from rollcall.cli.top.charts import Equalizer, bars, spark
+from rollcall.cli.top.lines import Line
 from rollcall.cli.top.picture import Pod, decode
 from rollcall.model.picture import InFlight
 from tests.unit.cli import pictures
@@ -21,6 +22,10 @@ def pods(*bands: list[int] | None, **changes: Any) -> list[Pod]:
     shown = decode(json.dumps(pictures.picture(roll)).encode())
     found: list[Pod] = shown.roll  # type: ignore[union-attr]
     return found
+
+
+def equalizer(roll: list[Pod], width: int, height: int, *, shaded: bool = False) -> list[Line]:
+    return Equalizer(roll, width, height, shaded=shaded).lines()
 
 
 @pytest.mark.parametrize(
@@ -68,14 +73,14 @@ def test_a_pod_that_nothing_is_known_of_has_no_bar() -> None:
 
 def test_more_requests_than_rows_are_told_by_blocks_of_several() -> None:
     roll = pods([9, 0, 0, 1], [0, 0, 0, 0])
-    assert unit_of(roll, 10, 5) == (2, 1)
+    assert Equalizer(roll, 10, 5).unit == 2
     rows = equalizer(roll, 2, 5)
     assert rows[0].spans[0].role == "band3", "what is oldest is never cut"
 
 
 def test_more_pods_than_columns_share_them() -> None:
     roll = pods(*[[1, 0, 0, 0]] * 10)
-    assert unit_of(roll, 4, 3)[1] == 3
+    assert Equalizer(roll, 4, 3).group == 3
     rows = equalizer(roll, 4, 3)
     assert len(rows[-1].text) == 4
 
