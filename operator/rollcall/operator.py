@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 import signal
-import ssl
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import UTC, datetime
@@ -55,6 +54,7 @@ from rollcall.kube.secrets import SecretStore
 from rollcall.model.kept import Parts
 from rollcall.model.roll import Roll
 from rollcall.serve import access as live_access
+from rollcall.serve import listen
 from rollcall.serve.apart import Apart, across
 from rollcall.serve.kept import KeptApi
 from rollcall.serve.live import make_live_app
@@ -67,7 +67,6 @@ from rollcall.store.mirror import Mirror
 
 NATIVE_SINCE = (1, 29)
 CERTIFICATES_S = 60.0
-DRAIN_STEP_S = 0.1
 BRIDGE_S = 20.0
 """By then kopf follows MonitoredServices, also on a busy node."""
 CALM_STEP_S, CALM_STEPS, CALM_WITHIN_S = 0.05, 20, 20.0
@@ -192,7 +191,7 @@ class Operator:
         by_name = {task.get_name(): task for task in tasks}
         for name in ("term", "lease"):
             await _cancel(by_name[name])
-        await asyncio.gather(_drain(runners, LINGER_S), self._apart.do(_drain([self._webhook], LINGER_S)))
+        await asyncio.gather(listen.drain(runners, LINGER_S), self._apart.do(listen.drain([self._webhook], LINGER_S)))
         kopf_stop.set()
         for name in ("certificates", "facts", "bridge", "mirror", "services"):
             await _cancel(by_name[name])
@@ -251,10 +250,10 @@ class Operator:
         live = make_live_app(self._publisher, access, self._facts.read, self._explainer.why, kept.answer)
         metrics = make_metrics_app(self._metrics, self.not_ready)
         self._apart.start()
-        self._webhook = await self._apart.do(_serve(webhook, ports.webhook, self._keeper.new_context(self._apart.call)))
+        self._webhook = await self._apart.do(listen.serve(webhook, ports.webhook, self._keeper.new_context(self._apart.call)))
         runners = [
-            await _serve(live, ports.api, api_tls),
-            await _serve(metrics, ports.metrics, None),
+            await listen.serve(live, ports.api, api_tls),
+            await listen.serve(metrics, ports.metrics, None),
         ]
         self._listening = True
         return runners
@@ -350,22 +349,6 @@ class Operator:
                 _log.warning("%s: %s; again in %.1f s", what, error or type(error).__name__, pause_s)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, 10.0)
-
-
-async def _serve(app: web.Application, port: int, tls: ssl.SSLContext | None) -> web.AppRunner:
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
-    await runner.setup()
-    await web.TCPSite(runner, None, port, ssl_context=tls, backlog=1024, reuse_address=True).start()
-    return runner
-
-
-async def _drain(runners: list[web.AppRunner], seconds: float) -> None:
-    """Go on serving, but let nobody keep a connection: the API server's next question would go into one about to end."""
-    for _ in range(int(seconds / DRAIN_STEP_S)):
-        for runner in runners:
-            if runner.server is not None:
-                runner.server.pre_shutdown()
-        await asyncio.sleep(DRAIN_STEP_S)
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:

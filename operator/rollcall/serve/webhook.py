@@ -8,6 +8,7 @@ to do with a pod is decided in `rollcall.inject`.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 import time
@@ -26,6 +27,8 @@ from rollcall.inject.render import InjectSettings
 from rollcall.inject.shape import is_readable
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
+READ_S = 3.0
+"""For the whole of a question; the API server waits no longer for the answer."""
 _LONGEST_WARNING = 256
 
 log = logging.getLogger(__name__)
@@ -126,9 +129,10 @@ def make_webhook_app(
 async def _asked(request: web.Request) -> dict[str, Any]:
     """The `request` part of the AdmissionReview, empty when the body is none."""
     try:
-        review = msgspec.json.decode(await request.read())
-        asked = review["request"]
-    except (web.HTTPRequestEntityTooLarge, msgspec.DecodeError, RecursionError, LookupError, TypeError) as error:
+        async with asyncio.timeout(READ_S):
+            body = await request.read()
+        asked = msgspec.json.decode(body)["request"]
+    except (web.HTTPRequestEntityTooLarge, msgspec.DecodeError, RecursionError, LookupError, TypeError, TimeoutError) as error:
         log.warning("a request to the webhook was no AdmissionReview: %s", type(error).__name__)
         return {}
     return asked if isinstance(asked, dict) else {}
