@@ -1,6 +1,6 @@
 // Charts over the last minutes: uPlot for lines with an axis, canvas for what it has no form for.
 import uPlot from "uplot";
-import { colour, h, sheet, text } from "./dom";
+import { attribute, colour, h, sheet, SPARK, text } from "./dom";
 import { bytes, cores, count, duration, percent } from "./format";
 import type { Mark, Num } from "./types";
 
@@ -161,24 +161,17 @@ export function said(mark: Mark): string {
   return `${mark.kind}: ${mark.what}${mark.count > 1 ? ` × ${mark.count}` : ""}`;
 }
 
-/** A line without axes; gaps stay gaps. */
-export function spark(canvas: HTMLCanvasElement, values: Num[], tone: string): void {
-  const made = sheet(canvas);
-  if (!made || values.length < 2) return;
-  const { context, width, height } = made;
+/** A line without axes; gaps stay gaps. No canvas: each would be a layer of its own for the browser, four times a second. */
+export function spark(path: Element, values: Num[]): void {
   const most = Math.max(1e-9, ...values.map((value) => value ?? 0));
-  context.strokeStyle = colour(tone);
-  context.lineWidth = 1.5;
-  context.beginPath();
-  let drawing = false;
+  let drawing = false, line = "";
   values.forEach((value, index) => {
     if (value === null) return void (drawing = false);
-    const x = (index / (values.length - 1)) * (width - 2) + 1, y = height - 2 - (value / most) * (height - 4);
-    if (drawing) context.lineTo(x, y);
-    else context.moveTo(x, y);
+    const x = (index / Math.max(1, values.length - 1)) * (SPARK[0] - 2) + 1, y = SPARK[1] - 2 - (value / most) * (SPARK[1] - 4);
+    line += `${drawing ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`;
     drawing = true;
   });
-  context.stroke();
+  attribute(path, "d", line);
 }
 
 export interface Bar { name: string; bands: number[] | null; bad: boolean }

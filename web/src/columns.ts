@@ -8,7 +8,7 @@ import { errorTone, STATE_SIGNS, STATES } from "./view";
 const TONES = new Map<string, string>(STATES);
 const low = (value: number | null | undefined): number => value ?? -1;
 
-export const podTable = (service: string, now: () => number, draw: (canvas: HTMLCanvasElement, pod: Pod) => void): Table<Pod> => {
+export const podTable = (service: string, now: () => number, draw: (path: Element, pod: Pod) => void): Table<Pod> => {
   const columns: Column<Pod>[] = [
     { head: "Slot", value: (pod) => pod.slot ?? NONE, sort: (pod) => pod.slot ?? "~" },
     { head: "Pod", value: (pod) => pod.name, sort: (pod) => pod.name, link: (pod) => `#/s/${service}/pod/${encodeURIComponent(pod.name)}` },

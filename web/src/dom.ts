@@ -12,6 +12,19 @@ export function h<K extends keyof HTMLElementTagNameMap>(tag: K, props: Props = 
   return element;
 }
 
+export const SPARK = [90, 22] as const;
+
+/** A small drawing with one line, whose `d` is to be set. */
+export function sparkline(): { element: SVGElement; path: Element } {
+  const make = (name: string): SVGElement => document.createElementNS("http://www.w3.org/2000/svg", name) as SVGElement;
+  const element = make("svg"), path = make("path");
+  element.setAttribute("viewBox", `0 0 ${SPARK.join(" ")}`);
+  element.setAttribute("class", "spark");
+  element.setAttribute("aria-hidden", "true");
+  element.append(path);
+  return { element, path };
+}
+
 export function put(parent: Element, ...children: Child[]): void {
   for (const child of children) if (child !== null && child !== undefined && child !== false) parent.append(child);
 }

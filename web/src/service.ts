@@ -44,7 +44,7 @@ export class Service implements View {
   constructor(main: HTMLElement, private namespace: string, private name: string) {
     const path = `${namespace}/${name}`;
     this.tables = {
-      pods: columns.podTable(path, this.now, (canvas, pod) => { if (this.seconds) spark(canvas, this.past.ofPod(pod.uid), "band0"); }),
+      pods: columns.podTable(path, this.now, (path, pod) => { if (this.seconds) spark(path, this.past.ofPod(pod.uid)); }),
       longest: columns.longestTable(), departures: columns.departureTable(this.now), endpoints: columns.endpointTable(),
       dependencies: columns.dependencyTable(), errors: columns.errorTable(), samples: columns.sampleTable(),
     };

@@ -1,5 +1,5 @@
 // Tables that are filled anew four times a second and touch only what changed; a click on a head sorts.
-import { attribute, h, Keyed, text } from "./dom";
+import { attribute, h, Keyed, sparkline, text } from "./dom";
 
 export interface Column<T> {
   head: string;
@@ -10,7 +10,7 @@ export interface Column<T> {
   link?: (item: T) => string;
   tone?: (item: T) => string;
   hide?: boolean;
-  draw?: (canvas: HTMLCanvasElement, item: T) => void;
+  draw?: (path: Element, item: T) => void;
 }
 
 export class Table<T> {
@@ -60,15 +60,15 @@ export class Table<T> {
   private row(): { element: HTMLElement; update: (item: T) => void } {
     const cells = this.columns.map((column) => {
       const inner = column.link ? h("a", { "data-row": true }) : null;
-      const canvas = column.draw ? h("canvas", { class: "spark", "aria-hidden": "true" }) : null;
-      return { column, td: h("td", { class: cell(column) }, inner, canvas), inner, canvas };
+      const line = column.draw ? sparkline() : null;
+      return { column, td: h("td", { class: cell(column) }, inner, line?.element), inner, line };
     });
     return {
       element: h("tr", {}, ...cells.map((each) => each.td)),
       update: (item) => {
-        for (const { column, td, inner, canvas } of cells) {
-          if (canvas) {
-            column.draw?.(canvas, item);
+        for (const { column, td, inner, line } of cells) {
+          if (line) {
+            column.draw?.(line.path, item);
             continue;
           }
           if (inner && column.link) attribute(inner, "href", column.link(item));
