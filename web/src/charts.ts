@@ -96,7 +96,7 @@ export class Chart {
       scales: { x: { time: true }, y: { range: (_, __, most) => (this.unit === "share" && stacked ? [0, 1] : [0, most > 0 ? most * 1.1 : 1]) } },
       axes: [
         { stroke, grid, ticks: grid, size: 28, values: (_, ticks) => ticks.map(time), space: 90 },
-        { stroke, grid, ticks: grid, size: 58, values: (_, ticks) => written(ticks), ...(this.unit === "bytes" ? { incrs: POWERS } : {}) },
+        { stroke, grid, ticks: grid, size: this.unit === "bytes" ? 72 : 58, values: (_, ticks) => written(ticks), ...(this.unit === "bytes" ? { incrs: POWERS } : {}) },
       ],
       series: [
         {},
