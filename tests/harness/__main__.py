@@ -1,6 +1,7 @@
 """Command line of the harness: `python -m tests.harness up`."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from . import paths
 from .cluster import DEFAULT_NAME, PROVIDERS, Cluster
 from .errors import HarnessError
+from .guide import shell_environment
 from .images import IMAGES, build_image
 from .local import provider as local_provider
 
@@ -43,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     _command(commands, "down", _down, "remove the cluster and everything of it but the cache")
     _command(commands, "status", _status, "what runs, nodes, pods that are not ready")
     _command(commands, "kubeconfig", _kubeconfig, "print the kubeconfig's path: export KUBECONFIG=$(... kubeconfig)")
+    _command(commands, "env", _env, 'print what lets a shell use the cluster: eval "$(... env)"')
 
     logs = _command(commands, "logs", _logs, "list the components that log, or print the end of one log")
     logs.add_argument("component", nargs="?", help="e.g. kube-apiserver or NODE.kubelet; without it: the list")
@@ -82,6 +85,11 @@ def _status(arguments: argparse.Namespace) -> int:
     print(cluster.kubectl("get", "nodes", "-o", "wide"), end="")
     print(cluster.kubectl("get", "pods", "-A", "--field-selector=status.phase!=Running,status.phase!=Succeeded"), end="")
     return 0 if complete else 1
+
+
+def _env(arguments: argparse.Namespace) -> None:
+    for name, value in shell_environment(Cluster.running(arguments.name)).items():
+        print(f"export {name}={shlex.quote(value)}{':$PATH' if name == 'PATH' else ''}")
 
 
 def _kubeconfig(arguments: argparse.Namespace) -> None:

@@ -108,7 +108,7 @@ def doctor(
 
 @app.command()
 def why(
-    pod: Annotated[str, typer.Argument(help="A pod, also one that no MonitoredService selects.")],
+    pod: Annotated[str, typer.Argument(help="A pod, also as pod/NAME, also one that no MonitoredService selects.")],
     namespace: Namespace = None,
     output: Annotated[str, typer.Option("--output", "-o", help="table or json.")] = "table",
     context: Context = None,
@@ -119,7 +119,7 @@ def why(
     """Why a pod is in its state: why it is bare, silent or not monitored, and what to do about it."""
     formats.check(output, ("table", "json"))
     caller = identify(Target(context, kubeconfig, namespace, operator_namespace, operator_name))
-    run_why(caller, pod, output=output)
+    run_why(caller, pod.removeprefix("pod/"), output=output)
 
 
 @app.command()
