@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -24,7 +25,9 @@ class Site:
     def __init__(self, runner: web.AppRunner) -> None:
         [site] = runner.sites
         self.runner = runner
-        self.port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+        # Of the two addresses that it listens at, each with a port of its own, and in any order.
+        sockets = site._server.sockets  # type: ignore[attr-defined]
+        self.port = next(each.getsockname()[1] for each in sockets if each.family == socket.AF_INET)
 
     async def connect(self) -> Streams:
         return await asyncio.open_connection("127.0.0.1", self.port)
