@@ -48,10 +48,12 @@ fuzz: native ## Property tests with new examples, many of them
 	@ROLLCALL_FUZZ=1 $(BIN)/python -m pytest -q $(BESIDE) tests/unit/wire tests/unit/model tests/unit/agent tests/unit/ingest
 
 # The page's bundle is committed, so that only who changes web/ needs node; a test compares it with its sources.
-.PHONY: web web-images
+.PHONY: web web-images terminal-images
 web: ## Build the web page from web/ into the operator's package (needs node 18 or later)
 	@command -v npm >/dev/null || { echo "the web page is built by node 18 or later with npm, which is not here; what is committed works without" >&2; exit 1; }
 	@cd web && npm ci --silent --no-audit --no-fund && npm run --silent check && npm run --silent build
+terminal-images: $(VENV)/ready ## Write the pictures of the terminal into docs/images, and the screens that its tests compare with
+	@$(BIN)/python -m pytest -q tests/unit/cli/top/test_golden.py --images
 web-images: $(VENV)/ready ## Write the pictures of the web page into docs/images
 	@$(BIN)/python -m pytest -q tests/web -k pictures --images
 

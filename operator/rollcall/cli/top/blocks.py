@@ -26,7 +26,7 @@ def table(session: Session, width: int, room: int) -> list[Line]:
     return found + [BLANK] * (room - len(found))
 
 
-def tabs(session: Session, width: int) -> Line:
+def tabs(session: Session, width: int, note: str = "") -> Line:
     """The tables that there are, with how many rows each has."""
     spans = [Cell(" ")]
     for part in session.parts:
@@ -36,7 +36,8 @@ def tabs(session: Session, width: int) -> Line:
         spans.append(Cell(f" {name}{many} ", "tab" if part == session.part else "dim"))
     listing = session.listing
     sort = listing.table.columns[listing.sort].title.lower() if listing.sort is not None else ""
-    return apart(spans, [Cell(f"by {sort} " if sort else "", "dim")], width)
+    said = "   ".join(filter(None, (f"by {sort}" if sort else "", note)))
+    return apart(spans, [Cell(f"{said} ", "dim")] if said else [], width)
 
 
 def chart(

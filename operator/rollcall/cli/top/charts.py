@@ -37,7 +37,7 @@ def spark(values: Numbers, height: int = 1, top: float | None = None) -> list[st
 def bars(bands: Sequence[int] | None, width: int, *, shaded: bool = False) -> list[Cell]:
     """In-flight requests of one row: a block per request, youngest first; when they do not fit, in proportion."""
     if bands is None:
-        return [Cell("–", "dim")]
+        return []
     return [Cell((SHADES[band] if shaded else BLOCK) * count, BANDS[band]) for band, count in _scaled(bands, width) if count]
 
 

@@ -94,8 +94,8 @@ def _toggle_help(session: Session) -> None:
 
 KEYS = (
     Key(("enter",), "enter", "open", lambda session: session.open(), group="go"),
-    Key(("escape",), "esc", "back; first ends filter and past", _escape, group="go"),
-    Key(("slash",), "/", "filter: regex, !inverse, -l field=value", _prompt("/"), group="go"),
+    Key(("escape",), "esc", "back, out of filter or past", _escape, group="go"),
+    Key(("slash",), "/", "filter; !x: not, -l field=x", _prompt("/"), group="go"),
     Key(("colon",), ":", "command; tab completes", _prompt(":"), group="go"),
     Key(("question_mark", "h", "f1"), "?", "this help", _toggle_help, group="go"),
     Key(("q", "ctrl+c"), "q", "end", lambda session: session.wants.append(End()), group="go"),
@@ -112,7 +112,7 @@ KEYS = (
     Key(("d",), "d", "dependencies", lambda session: session.turn("dependencies"), group="show"),
     Key(("e",), "e", "endpoints", lambda session: session.turn("endpoints"), group="show"),
     Key(("x",), "x", "errors", lambda session: session.turn("errors"), group="show"),
-    Key(("l",), "l", "departures: what left", lambda session: session.turn("departures"), group="show"),
+    Key(("l",), "l", "what left: departures", lambda session: session.turn("departures"), group="show"),
     Key(("tab",), "tab", "next table", _next_part(1), OF_A_SERVICE, "show"),
     Key(("shift+tab",), "⇧tab", "table before", _next_part(-1), OF_A_SERVICE, "show"),
     Key(("space",), "space", "stand still, go on", lambda session: session.hold(), group="time"),

@@ -45,7 +45,7 @@ def apart(left: Iterable[Cell], right: Iterable[Cell], width: int) -> Line:
     """Spans at both ends of a line; where they do not fit, the left ones are cut."""
     ends = tuple(right)
     room = width - sum(_size(span) for span in ends)
-    begin = cut(left, max(0, room - 1) if ends else room)
+    begin = cut(left, max(0, room - 2) if ends else room)
     return Line((*begin, Cell(" " * max(0, room - sum(_size(span) for span in begin))), *ends))
 
 

@@ -34,9 +34,7 @@ kubectl -n shop rollout restart deployment/newsfeed"""
 
 def paint(session: Session, width: int, height: int) -> list[Line]:
     """As many lines as the screen has."""
-    lines = [_bar(session, width)]
-    if (stale := _stale(session)) is not None:
-        lines.append(Line(cut(stale, width)))
+    lines = [_bar(session, width), *_stale(session, width)]
     room = max(1, height - len(lines) - 1)
     lines += (_help(session, width) if session.helping else _place(session, width, room))[:room]
     lines += [BLANK] * (height - 1 - len(lines))
@@ -116,14 +114,15 @@ def _status(session: Session) -> Cell:
     return Cell(" ● live ", "bargood")
 
 
-def _stale(session: Session) -> list[Cell] | None:
-    """Why what is seen is old."""
+def _stale(session: Session, width: int) -> list[Line]:
+    """Why what is seen is old, on at most two lines."""
     age_s = session.age_s
     if age_s is None or session.held is not None or (age_s <= OLD_S and session.trouble is None):
-        return None
-    why = session.trouble or "nothing comes from the operator"
+        return []
+    why = clean(session.trouble or "nothing comes from the operator")
     again = "" if session.final else "; it is tried again by itself"
-    return [Cell(f" What you see is {screen.age(age_s)} old: ", "bad"), Cell(clean(why) + again, "bad")]
+    told = _wrapped(f"What you see is {screen.age(age_s)} old: {why}{again}", width - 2)
+    return [line(Cell(f" {text}", "bad")) for text in told[:2]]
 
 
 def _waiting(session: Session, width: int) -> list[Line]:
@@ -183,19 +182,21 @@ def _foot(session: Session, width: int) -> Line:
 
 
 def _help(session: Session, width: int) -> list[Line]:
-    """Keys that do something here, beside each other by group, and commands: on a page of their own where it is narrow."""
+    """The keys that do something here, beside each other by group; on the next page commands."""
+    if session.helping > 1:
+        rows = [
+            line(
+                Cell(f" :{', :'.join(each.names[:2]):<24} ", "key"), Cell(f"{each.given:<28} ", "name"), Cell(each.does, "dim")
+            )
+            for each in commands.COMMANDS
+        ]
+        return [_heading(" Commands"), *(Line(cut(row.spans, width)) for row in rows), BLANK, line(Cell(" ? to close", "dim"))]
     able = keys.here(session)
-    wide = width >= 120
-    blocks: list[list[Line]] = []
-    if wide or session.helping == 1:
-        for group, title in keys.GROUPS.items():
-            found = [key for key in able if key.group == group]
-            blocks.append([_heading(title), *(line(Cell(f"{key.shown:<6} ", "key"), Cell(key.does)) for key in found)])
-    if wide or session.helping == 2:
-        rows = [line(Cell(f":{each.names[0]:<13} ", "key"), Cell(each.given or each.does)) for each in commands.COMMANDS]
-        blocks.append([_heading("Commands"), *rows])
-    more = "" if wide else "? for commands" if session.helping == 1 else "? to close"
-    return [*_columns(blocks, 3 if wide else len(blocks[:2]), width), BLANK, line(Cell(f" {more}", "dim"))]
+    blocks = []
+    for group, title in keys.GROUPS.items():
+        found = [key for key in able if key.group == group]
+        blocks.append([_heading(title), *(line(Cell(f"{key.shown:<6} ", "key"), Cell(key.does)) for key in found)])
+    return [*_columns(blocks, 3 if width >= 120 else 2, width), BLANK, line(Cell(" ? for commands", "dim"))]
 
 
 def _heading(title: str) -> Line:

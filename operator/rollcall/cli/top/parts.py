@@ -9,7 +9,7 @@ from rollcall.cli.departures import ABNORMAL
 
 from . import cells
 from .cells import NONE, STATES, Cell, word
-from .charts import spark
+from .charts import bars, spark
 from .picture import Json, Pod, Service
 from .table import Column, Scene, Table
 
@@ -53,13 +53,13 @@ def _left(service: Service) -> Cell:
 
 
 def _trend(key: str, scene: Scene) -> Cell:
-    return Cell(spark(scene.trend(key))[0], "line")
+    return Cell(spark(scene.trend(key))[0], "trend")
 
 
 SERVICES = Table(
     "services",
     (
-        Column("NAMESPACE", 10, lambda it, _: Cell(it.namespace, "dim"), lambda it: it.namespace, spare=1, grows=True, most=20),
+        Column("NAMESPACE", 9, lambda it, _: Cell(it.namespace, "dim"), lambda it: it.namespace, spare=1, grows=True, most=20),
         Column("SERVICE", 14, lambda it, _: Cell(it.name, "name"), lambda it: it.name, grows=True, most=30),
         Column("HEALTH", 10, lambda it, _: cells.health(it.health["state"]), lambda it: _ill(it)),
         Column("PODS", 6, lambda it, _: _serving(it), lambda it: it.pods["total"], right=True),
@@ -68,7 +68,8 @@ SERVICES = Table(
         _figure("P95", 6, lambda it: it.traffic["responseTime"]["p95"], cells.duration),
         _figure("ERRORS", 6, lambda it: it.traffic["errorRatio"], cells.failing),
         Column("FLIGHT", 6, lambda it, _: in_flight(it.bands), lambda it: it.bands and sum(it.bands), right=True),
-        _figure("COV", 5, lambda it: it.coverage, cells.coverage, 3),
+        Column("", 12, lambda it, _: NONE, spare=3, draw=lambda it, _, width: bars(it.bands, width)),
+        _figure("COV", 5, lambda it: it.coverage, cells.coverage, 2),
         _figure("USERS", 6, lambda it: (it.visitors or {}).get("concurrentUsers"), cells.whole, 5),
         Column("LEFT 1H", 7, lambda it, _: _left(it), right=True, spare=6),
         Column("", 20, lambda it, _: _complaint(it), spare=7, grows=True, most=90),
@@ -123,7 +124,7 @@ def _state_rank(pod: Pod) -> int:
 PODS = Table(
     "pods",
     (
-        Column("SLOT", 12, lambda it, _: word(it.label, "name"), lambda it: it.label, grows=True, most=24),
+        Column("SLOT", 11, lambda it, _: word(it.label, "name"), lambda it: it.label, grows=True, most=24),
         Column("POD", 18, lambda it, _: word(it.name, "dim"), lambda it: it.name, spare=6, grows=True, most=44),
         Column("STATE", 13, lambda it, _: cells.state(it.state, it.reason), _state_rank, grows=True, most=28),
         _figure("RPS", 6, lambda it: it.requests_per_second, cells.rate),
@@ -253,8 +254,8 @@ DEPARTURES = _table(
         Column("AGO", 4, _ago, _of("at"), right=True),
         Column("SLOT", 12, lambda row, _: word(_slot(row), "name"), _slot, grows=True, most=24),
         Column("CAUSE", 11, lambda row, _: _name(row, "cause", "bad" if row["cause"] in ABNORMAL else ""), _of("cause")),
-        Column("EVIDENCE", 24, lambda row, _: _name(row, "evidence"), grows=True, most=90),
-        _number("LIVED", "age", cells.age, 5),
+        Column("EVIDENCE", 32, lambda row, _: _name(row, "evidence"), grows=True, most=90),
+        _number("LIVED", "age", cells.age, 5, 2),
         _number("RPS", "requestsPerSecond", cells.rate, 6, 3),
         _number("P95", "p95", cells.duration, 6, 4),
         _number("FLIGHT", "inFlight", lambda value: cells.count(value, "bad"), 6, 1),

@@ -104,8 +104,8 @@ def _gauge(value: float | None, limit: float | None, width: int = 10) -> list[Ce
 
 def _reason(session: Session, width: int) -> list[Line]:
     """Why it is in its state, and what to do."""
-    why = session.why
-    if not why:
+    why, pod = session.why, session.pod
+    if not why or (pod is not None and pod.state == "serving" and not why.get("remedy")):
         return []
     told = [(clean(str(why.get("sentence") or "")), ""), (clean(str(why.get("remedy") or "")), "warn")]
     wrapped = [(each, role) for text, role in told if text for each in textwrap.wrap(text, max(20, width - 2))[:2]]
@@ -113,7 +113,7 @@ def _reason(session: Session, width: int) -> list[Line]:
 
 
 def _charts(session: Session, width: int, height: int) -> list[Line]:
-    wide = (width - 3) // 2
+    wide = (width - 5) // 2
     uid = session.place.pod
     rates, p95 = (session.trends.of(uid, figure, wide) for figure in (0, 1))
     left = chart("requests/s", rates, height, cells.rate, wide)

@@ -31,7 +31,8 @@ def service_lines(session: Session, service: Service, width: int, room: int) -> 
     lines += _equalizer(session, service, width, 6 if tall else 2)
     news = _moment(session, service) if session.moment is not None else _news(service)
     lines += [Line(cut(each, width)) for each in news[: 4 if tall else 1]]
-    lines.append(tabs(session, width))
+    crowded = session.bars is not None and session.bars[2].group > 1
+    lines.append(tabs(session, width, _scale(session.bars[2]) if crowded and session.bars else ""))
     below = _below(session, service, width) if tall and session.part == "pods" else []
     return [*lines, *table(session, width, room - len(lines) - len(below)), *below]
 
@@ -65,7 +66,7 @@ def _figures(service: Service, width: int) -> Line:
 
 
 def _service_charts(session: Session, service: Service, width: int, height: int) -> list[Line]:
-    wide = (width - 3) // 2
+    wide = (width - 5) // 2
     step_s = max(1, -(-session.span_s // wide))
     past = session.past
     end = past.newest if past.newest is not None else int(service.at)
@@ -97,7 +98,9 @@ def _marks(marks: list[Mark], end: int, wide: int, step_s: int) -> tuple[Cell, .
     for place, sign in sorted(signs.items()):
         spans += [Cell(" " * (place - last)), sign]
         last = place + 1
-    return (*spans, Cell("  ▲ deployed ▽ left"[: max(0, wide - last)], "dim"))
+    legend = "▲ deployed ▽ left"
+    room = wide - last - len(legend)
+    return (*spans, Cell(" " * room + legend, "dim")) if room > 1 else tuple(spans)
 
 
 # --- pods
@@ -107,8 +110,10 @@ def _states(service: Service, width: int) -> Line:
     pods = service.pods
     of = "" if pods["desired"] is None else f" of {pods['desired']}"
     left = [Cell(" pods ", "dim"), Cell(f"{pods['total']}{of}  ")]
-    left += [Cell(f"{cells.SIGNS[each]} {pods[each]} {each}  ", each) for each in cells.STATES if pods[each]]
+    there = [each for each in cells.STATES if pods[each]]
     flight = service.traffic["inFlight"]
+    named = sum(len(f"● {pods[each]} {each}  ") for each in there) + 50 <= width
+    left += [Cell(f"{cells.SIGNS[each]} {pods[each]}{f' {each}' if named else ''}  ", each) for each in there]
     if flight is None:
         return apart(left, [Cell("in flight ", "dim"), NONE, Cell(" ")], width)
     right = [Cell("in flight ", "dim"), Cell(f"{flight['total']} "), *bars(flight["bands"], 16 if width >= 100 else 8)]
@@ -127,10 +132,16 @@ def _equalizer(session: Session, service: Service, width: int, height: int) -> l
         session.bars = (service, (wide, height), Equalizer(roll, wide, height, shaded=session.shaded))
     found = session.bars[2]
     lines = [Line((Cell(" "), *each.spans)) for each in found.lines(here.uid if isinstance(here, Pod) else "")]
-    notes = [f"▇ {found.unit} requests"] * (found.unit > 1) + [f"a column {found.group} pods"] * (found.group > 1)
-    if notes:
-        lines[0] = apart(cut(lines[0].spans, wide - 24), [Cell(", ".join(notes), "dim"), Cell(" ")], width)
+    note = f"{_scale(found)} "
+    if len(lines[-1].text) + len(note) <= width:
+        lines[-1] = apart(lines[-1].spans, [Cell(note, "dim")], width)
     return lines
+
+
+def _scale(found: Equalizer) -> str:
+    """What a block and a column stand for, where that is not one."""
+    notes = [f"▇ {found.unit} requests"] * (found.unit > 1) + [f"▏ {found.group} pods"] * (found.group > 1)
+    return ", ".join(notes)
 
 
 # --- what happened
@@ -165,12 +176,12 @@ def _moment(session: Session, service: Service) -> list[list[Cell]]:
 
 def _below(session: Session, service: Service, width: int) -> list[Line]:
     """On a tall screen: the longest requests, and what left."""
-    wide = (width - 3) // 2
+    wide = (width - 5) // 2
     blocks = []
     for part in ("requests", "departures"):
         listing = Listing(TABLES[part])
         listing.take(session.rows(part) or (), session.now())
         listing.cursor = -1
-        found = listing.lines(wide, 6, session.scene())[:6]
-        blocks.append([rule(listing.table.title, wide), *(Line(cut(each.spans, wide), each.back) for each in found)])
+        found = listing.lines(wide + 1, 6, session.scene())[:6]
+        blocks.append([Line((Cell(" "), *rule(listing.table.title, wide).spans)), *found])
     return [BLANK, *beside(blocks[0], blocks[1], wide + 1)][:8]

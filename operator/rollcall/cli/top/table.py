@@ -11,7 +11,7 @@ from typing import Any
 
 from .cells import Cell, fit
 from .filters import Fields, Filter
-from .lines import Line
+from .lines import Line, line, padded
 
 SORT_EVERY_S = 2.0
 GAP = 2
@@ -39,6 +39,8 @@ class Column:
     spare: int = 0
     grows: bool = False
     most: int = 60
+    draw: Callable[[Any, Scene, int], list[Cell]] | None = None
+    """Several spans instead of a text, in so many columns."""
 
 
 @dataclass(frozen=True)
@@ -164,40 +166,39 @@ class Listing:
             self.top = self.cursor - room + 1
         seen = self.shown[self.top : self.top + room]
         columns = self._fitting(width, seen, scene)
-        head = Line(tuple(Cell(text, "head") for text in self._joined([self._title(i) for i, _ in columns], columns)))
+        titles = (fit(self._title(i), size, right=self.table.columns[i].right) for i, size in columns)
+        head = line(Cell(" " + (" " * GAP).join(titles), "head"))
         if not self.shown:
             said = self.table.empty if not self.items else "nothing has this; esc shows all"
             return [head, Line((Cell(f" {said}", "dim"),))]
         return [head, *(self._row(item, self.top + i, columns, scene) for i, item in enumerate(seen))]
 
     def _row(self, item: Any, place: int, columns: list[tuple[int, int]], scene: Scene) -> Line:
-        cells = [self.table.columns[i].cell(item, scene) for i, _ in columns]
-        texts = self._joined([cell.text for cell in cells], columns)
-        spans = tuple(Cell(text, cell.role) for text, cell in zip(texts, cells, strict=True))
-        return Line(spans, "cursor" if place == self.cursor else "")
+        spans: list[Cell] = []
+        for i, width in columns:
+            column = self.table.columns[i]
+            spans.append(Cell(" " * GAP if spans else " "))
+            if column.draw is not None:
+                spans += padded(column.draw(item, scene, width), width)
+            else:
+                cell = column.cell(item, scene)
+                spans.append(Cell(fit(cell.text, width, right=column.right), cell.role))
+        return Line(tuple(spans), "cursor" if place == self.cursor else "")
 
     def _title(self, column: int) -> str:
         title = self.table.columns[column].title
         return title + ("▼" if self.reverse else "▲") if column == self.sort else title
 
-    def _joined(self, texts: list[str], columns: list[tuple[int, int]]) -> list[str]:
-        last = len(columns) - 1
-        joined = []
-        for place, (text, (column, width)) in enumerate(zip(texts, columns, strict=True)):
-            fitted = fit(text, width, right=self.table.columns[column].right)
-            joined.append((" " if place == 0 else "") + fitted + (" " * GAP if place < last else ""))
-        return joined
-
     def _fitting(self, width: int, seen: list[Any], scene: Scene) -> list[tuple[int, int]]:
         """Columns that have room, with their widths; those that grow, as far as their texts need it."""
         columns = self.table.columns
         kept = list(range(len(columns)))
-        while kept and sum(columns[i].width + GAP for i in kept) - GAP + 1 > width:
+        while kept and sum(columns[i].width + GAP for i in kept) - GAP + 2 > width:
             spare = max(kept, key=lambda i: columns[i].spare)
             if columns[spare].spare == 0:
                 break
             kept.remove(spare)
-        left = width - 1 + GAP - sum(columns[i].width + GAP for i in kept)
+        left = width - 2 + GAP - sum(columns[i].width + GAP for i in kept)
         widths = {i: columns[i].width for i in kept}
         for i in (i for i in kept if columns[i].grows):
             longest = max((len(columns[i].cell(item, scene).text) for item in seen), default=0)

@@ -49,7 +49,7 @@ def test_a_sparkline_against_a_top_of_its_own() -> None:
 
 def test_requests_of_a_row() -> None:
     assert [(cell.text, cell.role) for cell in bars([2, 0, 1, 0], 8)] == [("▇▇", "band0"), ("▇", "band2")]
-    assert [cell.text for cell in bars(None, 8)] == ["–"]
+    assert bars(None, 8) == []
 
 
 def test_one_hung_request_is_seen_among_a_thousand() -> None:
