@@ -2,8 +2,8 @@
 they come back after a broken connection as the agent does.
 
 A line of JSON on standard input is one order, answered by a line: {"add": [[uid, token], …]}, {"drop": [uid, …]},
-{"pause": true} and false, {} for the figures alone. What a report counts as finished are the milliseconds since the machine
-began: whoever sees that number later knows how old it is.
+{"pause": true} and false, {"interval": seconds} between two reports of an agent, {} for the figures alone. What a report counts
+as finished are the milliseconds since the machine began: whoever sees that number later knows how old it is.
 """
 
 from __future__ import annotations
@@ -60,9 +60,8 @@ class Agent(asyncio.Protocol):
         while not self.dropped:
             try:
                 async with self._world.opening:
-                    await loop.create_connection(
-                        lambda: self, "127.0.0.1", self._world.port, ssl=self._world.tls, server_hostname=NAME
-                    )
+                    tls, name = self._world.tls, NAME if self._world.tls else None
+                    await loop.create_connection(lambda: self, "127.0.0.1", self._world.port, ssl=tls, server_hostname=name)
             except OSError:
                 await self._pause()
             else:
@@ -135,7 +134,7 @@ class Agent(asyncio.Protocol):
 class World:
     """All agents of this process."""
 
-    def __init__(self, port: int, tls: ssl.SSLContext) -> None:
+    def __init__(self, port: int, tls: ssl.SSLContext | None) -> None:
         self.port, self.tls = port, tls
         self.facts = [facts_of(number, REQUESTS) for number in range(50)]
         self.goodbyes: dict[str, int] = {}
@@ -145,6 +144,7 @@ class World:
         self._made = 0
         self._sent = self._skipped = 0
         self._paused = False
+        self._interval_s = INTERVAL_S
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, work: Any) -> None:
@@ -162,6 +162,7 @@ class World:
         for uid in order.get("drop", ()):
             self._agents.pop(uid).drop()
         self._paused = order.get("pause", self._paused)
+        self._interval_s = order.get("interval", self._interval_s)
         welcomed = sum(agent.welcomed for agent in self._agents.values())
         figures = {"agents": len(self._agents), "welcomed": welcomed, "sent": self._sent, "skipped": self._skipped}
         return figures | {"goodbyes": self.goodbyes}
@@ -173,7 +174,7 @@ class World:
         at = 0
         while True:
             now_s = time.monotonic()
-            due = min((now_s - began_s) / INTERVAL_S * len(self._agents), 2 * len(self._agents))
+            due = min((now_s - began_s) / self._interval_s * len(self._agents), 2 * len(self._agents))
             began_s = now_s
             sent += due
             while sent >= 1:
@@ -188,9 +189,9 @@ class World:
             await asyncio.sleep(TICK_S)
 
 
-async def run(port: int, authority: Path) -> None:
+async def run(port: int, authority: Path | None) -> None:
     """Until the end of input."""
-    world = World(port, ssl.create_default_context(cafile=str(authority)))
+    world = World(port, ssl.create_default_context(cafile=str(authority)) if authority else None)
     world.begin(world.send())
     reader = asyncio.StreamReader(limit=2**26)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -202,7 +203,7 @@ def main() -> None:
     """As the arguments say."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=10251)
-    parser.add_argument("--authority", type=Path, required=True)
+    parser.add_argument("--authority", type=Path, help="speak TLS with an operator that this certificate vouches for")
     given = parser.parse_args()
     uvloop.run(run(given.port, given.authority))
 

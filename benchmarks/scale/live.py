@@ -8,23 +8,29 @@ import math
 import re
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Self
 
 import aiohttp
 import msgspec
 import numpy as np
 
-LIVE, WEBHOOK, METRICS = "https://127.0.0.1:10252", "https://127.0.0.1:10250", "http://127.0.0.1:8080"
+LIVE, METRICS = "https://127.0.0.1:10252", "http://127.0.0.1:8080"
 
 
-class _Pod(msgspec.Struct):
+class PodRow(msgspec.Struct):
+    """A row of the roll, as far as it is looked at here."""
+
     uid: str
-    requests: int
+    name: str
+    node: str | None = None
+    revision: str | None = None
+    slot: str | None = None
+    requests: int | None = None
 
 
 class _Frame(msgspec.Struct):
-    roll: list[_Pod] = []
+    roll: list[PodRow] = []
 
 
 class Live:
@@ -83,32 +89,25 @@ class Live:
     async def _watch(self, namespace: str, name: str, until_s: float) -> list[int]:
         """One connection's worth of that."""
         ages: list[int] = []
+        async for roll in self.rolls(namespace, name):
+            now_ms = time.monotonic_ns() // 1_000_000
+            ages += [now_ms - pod.requests for pod in roll if pod.requests]
+            if time.monotonic() > until_s:
+                break
+        return ages
+
+    async def rolls(self, namespace: str, name: str) -> AsyncIterator[list[PodRow]]:
+        """The roll of a service in each frame that a viewer gets."""
         async with self._http.get(f"{LIVE}/v1/services/{namespace}/{name}/stream") as response:
             async for line in _lines(response.content):
-                now_ms = time.monotonic_ns() // 1_000_000
                 if line.startswith(b"data: "):
-                    frame = msgspec.json.decode(line[6:], type=_Frame)
-                    ages += [now_ms - pod.requests for pod in frame.roll if pod.requests]
-                if time.monotonic() > until_s:
-                    break
-        return ages
+                    yield msgspec.json.decode(line[6:], type=_Frame).roll
 
     async def metrics(self) -> tuple[str, float]:
         """The operator's metrics, and the milliseconds that they took."""
         began_s = time.monotonic()
         async with self._http.get(f"{METRICS}/metrics") as response:
             return await response.text(), (time.monotonic() - began_s) * 1000
-
-    async def admit(self, body: bytes) -> float:
-        """Milliseconds of one question to the webhook; infinite where there is no answer."""
-        began_s, headers = time.monotonic(), {"Content-Type": "application/json"}
-        try:
-            async with self._http.post(f"{WEBHOOK}/inject", data=body, headers=headers) as response:
-                answer = msgspec.json.decode(await response.read())
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            return math.inf
-        assert "patch" in answer["response"], answer
-        return (time.monotonic() - began_s) * 1000
 
 
 async def _lines(content: aiohttp.StreamReader) -> Any:
@@ -123,6 +122,16 @@ async def _lines(content: aiohttp.StreamReader) -> Any:
 def total(text: str, name: str, **labels: str) -> float:
     """The sum of a metric's samples that have these labels."""
     return sum(value for found, value in _samples(text, name) if found.items() >= labels.items())
+
+
+def buckets(before: str, after: str, name: str, **labels: str) -> dict[str, float]:
+    """What a histogram's buckets counted in between, summed over other labels, by upper bound."""
+    found: dict[str, float] = {}
+    for sign, text in ((-1, before), (1, after)):
+        for labelled, value in _samples(text, f"{name}_bucket"):
+            if labelled.items() >= labels.items():
+                found[labelled["le"]] = found.get(labelled["le"], 0.0) + sign * value
+    return found
 
 
 def _samples(text: str, name: str) -> Iterable[tuple[dict[str, str], float]]:

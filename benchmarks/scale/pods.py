@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from rollcall.kube.client import MERGE_PATCH, Client, KubeError
+from rollcall.kube.client import MERGE_PATCH, KubeError
 
-from .stage import NODES, now, service_of
+from .stage import HASH, NODES, Stage, now, service_of
 
 AT_ONCE = 24
 """Requests to the API server at a time."""
@@ -25,31 +25,47 @@ class Made(NamedTuple):
     name: str
     uid: str
     injected: bool
+    created_s: float
+    """When the API server had said that it exists, monotonic."""
+    number: int
+    """Says which service it belongs to."""
     token: str = ""
 
 
 class Pods:
     """Makes and removes pods; a number says where one belongs and is never used twice."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, stage: Stage) -> None:
+        self._client = stage.client
+        self._owners = stage.owners
         self._room = asyncio.Semaphore(AT_ONCE)
         self._next = 0
+        self.making = 0
+        """Pods that are being made."""
         self.alive: dict[str, Made] = {}
         """By UID."""
 
-    async def make(self, *, token: bool) -> Made:
-        """One more pod that runs and is ready; with a token for its agent."""
+    async def make(self, *, token: bool, namespace: str = "") -> Made:
+        """One more pod that runs and is ready; with a token for its agent; in another namespace than its service's, if one is
+        given, without owner or webhook."""
         number, self._next = self._next, self._next + 1
+        self.making += 1
+        try:
+            return await self._make(number, token, namespace)
+        finally:
+            self.making -= 1
+
+    async def _make(self, number: int, token: bool, namespace: str) -> Made:
         async with self._room:
-            namespace, app = service_of(number)
-            path = f"/api/v1/namespaces/{namespace}/pods"
-            pod = await self._client.request("POST", path, _manifest(app, number))
-            meta = pod["metadata"]
+            place, app = service_of(number)
+            owner = None if namespace else self._owners[place, app]
+            path = f"/api/v1/namespaces/{namespace or place}/pods"
+            pod = await self._client.request("POST", path, _manifest(app, number, owner))
+            created_s, meta = time.monotonic(), pod["metadata"]
             status = {"status": _status(pod, number)}
             await self._client.request("PATCH", f"{path}/{meta['name']}/status", status, content_type=MERGE_PATCH)
-            injected = "rollcall.dev/injected" in meta.get("annotations", {})
-            made = Made(namespace, meta["name"], meta["uid"], injected)
+            injected, namespace = "rollcall.dev/injected" in meta.get("annotations", {}), namespace or place
+            made = Made(namespace, meta["name"], meta["uid"], injected, created_s, number)
             if token:
                 made = made._replace(token=await self._token(made))
         self.alive[made.uid] = made
@@ -94,12 +110,13 @@ async def _allowed(call: Awaitable[Any]) -> Any:
         return None
 
 
-def _manifest(app: str, number: int) -> dict[str, Any]:
+def _manifest(app: str, number: int, owner: dict[str, Any] | None = None) -> dict[str, Any]:
+    owners = {"ownerReferences": [owner]} if owner else {}
     resources = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": f"{app}-{number:06}", "labels": {"app": app, "pod-template-hash": "5d4f8c7b9"}},
+        "metadata": {"name": f"{app}-{number:06}", "labels": {"app": app, "pod-template-hash": HASH}} | owners,
         "spec": {
             "nodeName": f"fake-{number % NODES}",
             "tolerations": [{"operator": "Exists"}],

@@ -1,12 +1,14 @@
-"""The operator and the agents, as processes of this benchmark, and what they use."""
+"""The operator, the agents and who asks the webhook, as processes of this benchmark, and what they use."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +22,14 @@ NICE = -10
 """Of the operator, as a CPU request is in a cluster: here API server, agents and whoever else is on the machine take the same
 processors."""
 PATHS = os.pathsep.join(str(REPOSITORY / part) for part in ("operator", "agent_sidecar"))
+PLAIN = """
+from rollcall.ingest import server
+with_tls = server.protocols
+server.protocols = lambda door, tls: with_tls(door, None)
+from rollcall.__main__ import main
+main()
+"""
+"""The operator whose agents come without TLS."""
 
 
 def room_for_files() -> None:
@@ -42,11 +52,20 @@ class Used:
         return (self.cpu_s - before.cpu_s) / (self.at_s - before.at_s)
 
 
+def pid_of(cluster: str, command: str) -> int:
+    """A process of the control plane of this cluster, by the folder in its command line."""
+    for each in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (each / "cmdline").read_bytes().decode().split("\0")
+            if words[0].endswith(f"/{command}") and any(f"/{cluster}/" in word for word in words):
+                return int(each.name)
+    raise SystemExit(f"there is no {command} of the cluster {cluster}")
+
+
 class OperatorProcess:
     """One replica of the operator, with its log in a file."""
 
-    def __init__(self, kubeconfig: Path, log: Path, *, watch: bool = False) -> None:
-        self._watch = watch
+    def __init__(self, kubeconfig: Path, log: Path, *, watch: bool = False, plain: bool = False) -> None:
         self._environment = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")} | {
             "KUBECONFIG": str(kubeconfig),
             "PYTHONPATH": PATHS,
@@ -54,6 +73,9 @@ class OperatorProcess:
             "ROLLCALL_NAMESPACE": "rollcall-system",
             "ROLLCALL_KUBELET": "false",
         }
+        self._command = (
+            ["-c", PLAIN] if plain else [str(Path(__file__).with_name("watched.py"))] if watch else ["-m", "rollcall"]
+        )
         self._log = log
         log.parent.mkdir(exist_ok=True)
         log.write_bytes(b"")
@@ -62,12 +84,12 @@ class OperatorProcess:
         """How often it was ended, and so gave leadership away."""
 
     def start(self) -> None:
+        environment = self._environment | {"ROLLCALL_WATCH": f"{self._log}.holds-{self.ended + 1}"}
         with self._log.open("ab") as log:
-            environment, command = self._environment, [sys.executable, "-m", "rollcall"]
-            if self._watch:
-                command = [sys.executable, str(Path(__file__).with_name("watched.py"))]
-                environment = environment | {"ROLLCALL_WATCH": f"{self._log}.holds-{self.ended + 1}"}
-            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+            command = [sys.executable, *self._command]
+            self._process = subprocess.Popen(
+                command, env=environment, stdout=log, stderr=log, start_new_session=True, preexec_fn=_end_with_us
+            )
         _prefer(self._process.pid)
 
     async def stop(self) -> None:
@@ -82,16 +104,17 @@ class OperatorProcess:
         """Lines of the log that have this in them."""
         return sum(text in line for line in self._log.read_text().splitlines())
 
-    @property
-    def pid(self) -> int:
+    def used(self) -> Used:
+        """Until now."""
         assert self._process is not None
         if self._process.poll() is not None:
             raise SystemExit(f"the operator ended; see {self._log}")
-        return self._process.pid
+        return Used(self._process.pid)
 
-    def used(self) -> Used:
-        """Until now."""
-        return Used(self.pid)
+
+def _end_with_us() -> None:
+    """In the child: SIGTERM when who started it has ended, however that was."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def _prefer(pid: int) -> None:
@@ -101,28 +124,34 @@ def _prefer(pid: int) -> None:
         Path(f"/proc/{pid}/autogroup").write_text(str(NICE))
 
 
-class AgentsProcess:
-    """All agents; `ask` gives an order and reads the answer."""
+class Helper:
+    """A script of this folder that takes orders, lines of JSON, and answers each with a line."""
 
-    def __init__(self, authority: Path) -> None:
-        self._authority = authority
+    def __init__(self, script: str, *arguments: str, prefer: bool = False) -> None:
+        self._command = [sys.executable, str(Path(__file__).with_name(script)), *arguments]
+        self._prefer = prefer
+        self._one_at_a_time = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        command = [sys.executable, str(Path(__file__).with_name("agents.py")), "--authority", str(self._authority)]
         pipe = asyncio.subprocess.PIPE
-        self._process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=2**20)
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command, stdin=pipe, stdout=pipe, limit=2**22, start_new_session=True
+        )
+        if self._prefer:
+            _prefer(self._process.pid)
 
-    async def ask(self, **order: Any) -> dict[str, Any]:
+    async def ask(self, **order: Any) -> Any:
         assert self._process is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(order).encode() + b"\n")
-        await self._process.stdin.drain()
-        line = await self._process.stdout.readline()
+        async with self._one_at_a_time:
+            self._process.stdin.write(json.dumps(order).encode() + b"\n")
+            await self._process.stdin.drain()
+            line = await self._process.stdout.readline()
         if not line:
-            raise SystemExit("the agents' process ended early")
-        return dict(json.loads(line))
+            raise SystemExit(f"{self._command[1]} ended early")
+        return json.loads(line)
 
     def used(self) -> Used:
         assert self._process is not None

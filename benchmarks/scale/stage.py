@@ -25,6 +25,10 @@ NODES = 20
 NAMESPACES = 5
 SERVICES = 20
 RENEW_S = 8.0
+HASH = "5d4f8c7b9"
+"""Of the pods' template. The pods of a service have one owner, of a kind that the control plane's controllers leave alone."""
+BARE = "bare"
+"""A namespace that the webhook is not asked about, and no service looks at."""
 NOT_HERE = ("Deployment", "PodDisruptionBudget", "ServiceMonitor", "Service", "Job")
 
 
@@ -45,6 +49,8 @@ class Stage:
         self.cluster = cluster
         self.client = client
         self._address = address
+        self.owners: dict[tuple[str, str], dict[str, Any]] = {}
+        """What owns the pods of a service, as a reference."""
         self._renewing: asyncio.Task[None] | None = None
 
     async def prepare(self) -> None:
@@ -62,11 +68,13 @@ class Stage:
                 for number in range(NAMESPACES)
             ]
         )
+        self._apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": BARE}}])
         self._apply([_service(number) for number in range(SERVICES)])
+        await self._workloads()
         await asyncio.gather(*(self._node(number) for number in range(NODES)))
         self._renewing = asyncio.create_task(self._renew())
-        for number in range(NAMESPACES):
-            await self._until_there(f"/api/v1/namespaces/shop-{number}/serviceaccounts/default")
+        for namespace in (*(f"shop-{number}" for number in range(NAMESPACES)), BARE):
+            await self._until_there(f"/api/v1/namespaces/{namespace}/serviceaccounts/default")
 
     def operator_access(self, folder: Path) -> Path:
         """A kubeconfig with the token of the operator's own service account, so that it may do what the chart lets it."""
@@ -92,6 +100,13 @@ class Stage:
     def _apply(self, objects: list[dict[str, Any]]) -> None:
         listed = {"apiVersion": "v1", "kind": "List", "items": objects}
         self.cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=json.dumps(listed))
+
+    async def _workloads(self) -> None:
+        for number in range(SERVICES):
+            namespace, name = service_of(number)
+            made = await self.client.request("POST", f"/api/v1/namespaces/{namespace}/configmaps", {"metadata": {"name": name}})
+            reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": made["metadata"]["uid"]}
+            self.owners[namespace, name] = reference | {"controller": True}
 
     def _webhook(self) -> list[dict[str, Any]]:
         name, port = "rollcall-webhook", 10250
