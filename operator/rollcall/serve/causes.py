@@ -17,15 +17,15 @@ from rollcall.serve.signals import SERVICE, Services
 DEPENDENCY = (*SERVICE, "dependency")
 
 
-def cause_families(services: Services) -> Iterator[Family]:
-    """Every family, with the series of all services; what is not known has none."""
+def cause_families(services: Services) -> Iterator[Family | None]:
+    """Every family, with the series of all services; what is not known has none. None is a good moment for others."""
     yield from _calls(services)
     yield from _dependencies(services)
     yield from _workers(services)
     yield from _time(services)
 
 
-def _calls(services: Services) -> Iterator[Family]:
+def _calls(services: Services) -> Iterator[Family | None]:
     calls = CounterFamily("rollcall_dependency_calls", "Calls that ended, by dependency", labels=DEPENDENCY)
     failures = CounterFamily(
         "rollcall_dependency_failures", "Calls that failed, by dependency and reason", labels=(*DEPENDENCY, "reason")
@@ -36,10 +36,11 @@ def _calls(services: Services) -> Iterator[Family]:
             calls.add(who, ended)
             for reason, count in failed.items():
                 failures.add((*who, reason), count)
+        yield None
     yield from (calls, failures)
 
 
-def _dependencies(services: Services) -> Iterator[Family]:
+def _dependencies(services: Services) -> Iterator[Family | None]:
     times = GaugeFamily(
         "rollcall_dependency_duration_seconds",
         "Duration of the last 10 seconds' calls, by dependency",
@@ -67,10 +68,11 @@ def _dependencies(services: Services) -> Iterator[Family]:
                 share.add(who, row.share)
         for each in picture.throttled:
             throttled.add((fleet.namespace, fleet.name, each.dependency, each.reason), each.per_second)
+        yield None
     yield from (times, concurrency, share, throttled)
 
 
-def _workers(services: Services) -> Iterator[Family]:
+def _workers(services: Services) -> Iterator[Family | None]:
     deaths = CounterFamily(
         "rollcall_worker_deaths", "Workers that ended before their time, by signal", labels=(*SERVICE, "signal")
     )
@@ -83,6 +85,7 @@ def _workers(services: Services) -> Iterator[Family]:
             deaths.add((*who, signal), count)
         for endpoint, count in fleet.signals.endpoints.unanswered().items():
             unanswered.add((*who, endpoint), count)
+        yield None
     yield from (deaths, unanswered)
 
 

@@ -92,3 +92,9 @@ def _remember(known: dict[tuple[str, ...], str], names: tuple[str, ...], values:
     inner = ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in pairs)
     text = known[values] = f"{{{inner}}} " if inner else " "
     return text
+
+
+def forget() -> None:
+    """Keep no texts; for measurements."""
+    for texts in _texts.values():
+        texts.clear()

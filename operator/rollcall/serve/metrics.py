@@ -7,6 +7,7 @@ Every name is explained in docs/metrics.md; a test compares the two.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
@@ -23,11 +24,13 @@ from rollcall.model.states import PodState
 from rollcall.serve.causes import cause_families
 from rollcall.serve.exposition import CounterFamily, Family, GaugeFamily, HistogramFamily
 from rollcall.serve.publisher import Publisher
-from rollcall.serve.signals import Services, signal_families
+from rollcall.serve.signals import signal_families
 from rollcall.store.keeper import Keeper
 from rollcall_agent.wire import grid
 
 SERVICE = ("namespace", "service")
+SLICE_S = 0.002
+"""Of a page so much is made at a time."""
 _END = b"# EOF\n"
 _EXPORTED = [bucket for bucket in range(grid.BUCKETS) if (grid.LOWEST + bucket + 1) % 8 == 0]
 """Every eighth bucket of the grid, so two per power of two: exact, because a coarser grid's bounds are bounds of the finer."""
@@ -42,19 +45,23 @@ class ServiceSeries:
     async def families(self) -> AsyncIterator[Family]:
         """All of them as of now, one at a time: with hundreds of services a page takes longer than others can wait."""
         fleets = list(self._publisher.roll) if self._publisher.leading else []
+        since_s = time.monotonic()
+        for family in self._all(fleets):
+            if family is not None:
+                yield family
+            if time.monotonic() - since_s >= SLICE_S:
+                await asyncio.sleep(0)
+                since_s = time.monotonic()
+
+    def _all(self, fleets: list[Fleet]) -> Iterator[Family | None]:
         services = []
         for fleet in fleets:
             services.append((fleet, self._publisher.summary(fleet)))
-            await asyncio.sleep(0)
-        for family in self._all(fleets, services):
-            yield family
-            await asyncio.sleep(0)
-
-    def _all(self, fleets: list[Fleet], services: Services) -> Iterator[Family]:
+            yield None
         yield from self._pods(fleets)
         yield from self._traffic(fleets)
         yield from self._totals(fleets)
-        yield self._response_times(fleets)
+        yield from self._response_times(fleets)
         yield self._departures(fleets)
         yield from signal_families(services)
         yield from cause_families(services)
@@ -136,7 +143,7 @@ class ServiceSeries:
                 family.add((fleet.namespace, fleet.name, cause), count)
         return family
 
-    def _response_times(self, fleets: Iterable[Fleet]) -> Family:
+    def _response_times(self, fleets: Iterable[Fleet]) -> Iterator[Family | None]:
         family = HistogramFamily("rollcall_service_response_seconds", "Response times of finished requests", labels=SERVICE)
         for fleet in fleets:
             sums = fleet.rows.total()
@@ -144,7 +151,8 @@ class ServiceSeries:
             buckets = [(f"{grid.upper_bound_s(i):.9g}", float(cumulative[i])) for i in _EXPORTED if i < grid.BUCKETS - 1]
             buckets.append(("+Inf", float(cumulative[-1])))
             family.add_histogram((fleet.namespace, fleet.name), buckets, sums.scalars["duration_us"] / 1e6)
-        return family
+            yield None
+        yield family
 
 
 class OperatorMetrics(Collector):

@@ -17,15 +17,15 @@ SERVICE = ("namespace", "service")
 Services = Sequence[tuple[Fleet, Picture]]
 
 
-def signal_families(services: Services) -> Iterator[Family]:
-    """Every family, with the series of all services; what is not known has none."""
+def signal_families(services: Services) -> Iterator[Family | None]:
+    """Every family, with the series of all services; what is not known has none. None is a good moment for others."""
     yield from _endpoints(services)
     yield from _errors(services)
     yield from _visitors(services)
     yield from _resources(services)
 
 
-def _endpoints(services: Services) -> Iterator[Family]:
+def _endpoints(services: Services) -> Iterator[Family | None]:
     labels = (*SERVICE, "endpoint")
     requests = CounterFamily("rollcall_endpoint_requests", "Requests finished, by endpoint", labels=labels)
     errors = CounterFamily("rollcall_endpoint_errors", "Requests that failed, by endpoint", labels=labels)
@@ -44,10 +44,11 @@ def _endpoints(services: Services) -> Iterator[Family]:
             for quantile, value in (("0.5", row.p50), ("0.95", row.p95), ("0.99", row.p99)):
                 if value is not None:
                     times.add((*who, row.endpoint, quantile), value)
+        yield None
     yield from (requests, errors, times)
 
 
-def _errors(services: Services) -> Iterator[Family]:
+def _errors(services: Services) -> Iterator[Family | None]:
     errors = CounterFamily(
         "rollcall_errors", "Errors by kind and type, also those that fail no request", labels=(*SERVICE, "kind", "type")
     )
@@ -62,6 +63,7 @@ def _errors(services: Services) -> Iterator[Family]:
             errors.add((*who, *split(name)), count)
         for kind, count in fleet.dropped.items():
             unreadable.add((*who, kind), count)
+        yield None
     yield from (errors, unreadable)
 
 
