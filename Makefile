@@ -79,6 +79,11 @@ bench: native ## All benchmarks, each a table: a quarter of an hour, best on a m
 	@failed=0; for b in ingest.py fold.py store.py terminal.py probe_overhead.py dependency_calls.py php_probe.py agent_cost.py otlp.py "recycling.py --seconds 60"; do \
 		echo; echo "== $$b"; $(BIN)/python benchmarks/$$b || failed=1; done; exit $$failed
 
+.PHONY: latency
+latency: native ## From the end of a request to the pixel, the cell, the status and the metric; writes the table of docs/latency.md
+	@$(BIN)/python -m tests.harness.packages
+	@$(BIN)/python benchmarks/latency.py --write
+
 .PHONY: departures
 departures: $(VENV)/ready ## Over 500 pods leave for all causes on a real API server: how many are told right
 	@$(BIN)/python -m benchmarks.departures
