@@ -153,7 +153,7 @@ class Bare(asyncio.Protocol):
 
 async def serve_bare(pipe: Connection) -> None:
     """As `serve`, with nothing behind it: a number on the pipe is the size of what is written from now on."""
-    loop, viewers, size = asyncio.get_running_loop(), set[asyncio.Transport](), 0
+    loop, viewers, size = asyncio.get_running_loop(), set[asyncio.Transport](), len(FLUSHED)
     made = renewed(None, ["localhost"], datetime.now(UTC))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     load_into(tls, made)
@@ -163,8 +163,9 @@ async def serve_bare(pipe: Connection) -> None:
     async def write() -> None:
         while True:
             await asyncio.sleep(FOLD_S)
+            picture = bytes(size - len(FLUSHED)) + FLUSHED
             for viewer in viewers:
-                viewer.write(b"x" * (size - len(FLUSHED)) + FLUSHED)
+                viewer.write(picture)
 
     going = asyncio.create_task(write())
     while (word := await loop.run_in_executor(None, pipe.recv)) != "end":

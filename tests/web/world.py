@@ -15,6 +15,7 @@ from rollcall.kube.review import User
 from rollcall.model.departures import Cause, Verdict
 from rollcall.model.fleet import Fleet
 from rollcall.model.roll import Roll
+from rollcall.model.show import picture
 from rollcall.model.states import PodFacts
 from rollcall.serve.openapi import Why
 from rollcall.serve.publisher import Publisher
@@ -234,7 +235,7 @@ class World:
         self.roll.fold(now_s, time.time() if unix_s is None else unix_s)
         self.publisher.turn()
         for fleet in self.roll:
-            self.publisher.summary(fleet)  # as the status of each service does
+            picture(fleet, with_roll=False, with_lists=True)  # as the status of each service is made
 
     def deploy(self, pod: Pod, revision: str) -> None:
         """A pod is of another revision now."""

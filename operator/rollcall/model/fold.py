@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .health import Health, HealthState, Vitals
+from .picture import Totals
 from .states import PodState
 from .tally import Pod
 from .windows import Window
@@ -26,6 +27,8 @@ class Fold:
     counts: Counter[PodState] = field(default_factory=Counter)
     bare: dict[str, int] = field(default_factory=dict)
     window: Window | None = None
+    totals: Totals | None = None
+    """Over all pods that ever were; None before the first fold."""
     requests_per_second: float | None = None
     in_flight: tuple[int, list[int], float] | None = None
     in_flight_pods: int = 0

@@ -33,7 +33,7 @@ def picture(fleet: Fleet, *, with_roll: bool, with_lists: bool | None = None) ->
         ),
         coverage=last.coverage,
         traffic=traffic,
-        totals=fleet.totals(),
+        totals=last.totals or fleet.totals(),
         bands_ms=list(fleet.settings.bands_ms),
         bare=last.bare,
         gaps=fleet.gaps,
