@@ -29,7 +29,7 @@ from .lines import BLANK, Line
 from .paint import paint
 from .past import pack
 from .picture import Service, decode
-from .session import Ask, Copy, End, Follow, Session
+from .session import Ask, Copy, End, Follow, Recall, Session
 from .skins import SKINS, style
 
 FRAME_S = 0.25
@@ -132,6 +132,8 @@ class TopApp(App[None]):
         self._next_s = 0.0
         self._waiting: bytes | None = None
         self._seeded: set[str] = set()
+        self._wanted: Recall | None = None
+        self._recalling: asyncio.Task[None] | None = None
         self.broken: BaseException | None = None
         """What ended the app and should not have."""
 
@@ -175,8 +177,13 @@ class TopApp(App[None]):
                     self._follow(path)
                 case Copy(text):
                     self.copy_to_clipboard(text)
-                case Ask(namespace, pod):
+                case Ask(namespace, pod, service):
                     self._soon(self._ask_why(namespace, pod))
+                    self._soon(self._ask_past(namespace, service, pod, self.session.place.pod))
+                case Recall():
+                    self._wanted = want
+                    if self._recalling is None or self._recalling.done():
+                        self._recalling = self._soon(self._recall())
                 case End():
                     self.exit()
         self.board.draw()
@@ -266,6 +273,21 @@ class TopApp(App[None]):
         if self.session.pod is not None and self.session.pod.name == pod:
             self.session.why = found
             self.board.draw()
+
+    async def _ask_past(self, namespace: str, service: str, pod: str, uid: str) -> None:
+        found = await self._link.ask(f"/v1/services/{namespace}/{service}/pods/{pod}/history")
+        if found is not None and self.session.place.pod == uid:
+            self.session.trends.seed(uid, found)
+            self.board.draw()
+
+    async def _recall(self) -> None:
+        """One moment after the other; who goes through many gets the one that was stopped at."""
+        while (wanted := self._wanted) is not None:
+            self._wanted = None
+            data = await self._link.read(wanted.path)
+            if data is not None and self._wanted is None:
+                self.session.recall(decode(data), wanted.moment)
+                self.board.draw()
 
 
 async def run_app(session: Session, connect: Connect, seconds: float | None = None) -> None:

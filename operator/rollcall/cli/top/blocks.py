@@ -20,7 +20,7 @@ def table(session: Session, width: int, room: int) -> list[Line]:
     room = max(2, room)
     session.page = room - 1
     if session.rows(session.part) is None:
-        said = "waiting for the pods …" if session.moment is None else "pods are known of seconds that this screen has seen"
+        said = "waiting for the pods …" if session.moment is None else "nothing is kept of the pods at this moment"
         return [Line(), line(Cell(f" {said}", "dim")), *[BLANK] * (room - 2)]
     found = session.listing.lines(width, room, session.scene())
     return found + [BLANK] * (room - len(found))

@@ -59,13 +59,18 @@ class Link:
             with contextlib.suppress(Exception):
                 await stack.aclose()
 
-    async def ask(self, path: str) -> dict[str, Any] | None:
+    async def read(self, path: str) -> bytes | None:
         """One answer; None when there is none."""
-        with contextlib.suppress(CliError, ValueError):
+        with contextlib.suppress(CliError):
             async with (await self.api()).get(path) as response:
-                found: dict[str, Any] = await response.json()
-                return found
+                return await response.read()
         return None
+
+    async def ask(self, path: str) -> dict[str, Any] | None:
+        """One answer, decoded."""
+        data = await self.read(path)
+        found: dict[str, Any] | None = None if data is None else json.loads(data)
+        return found
 
 
 async def follow(link: Link, path: str, pauses_s: tuple[float, ...] = PAUSES_S) -> AsyncIterator[Told]:

@@ -48,7 +48,7 @@ def _escape(session: Session) -> None:
     """The nearest thing first: a filter, the past, then the place."""
     if session.listing.filter is not None:
         session.listing.look_for(None, session.now())
-    elif session.held is not None or session.moment is not None:
+    elif session.moment is not None:
         session.live()
     else:
         session.back()
@@ -116,10 +116,10 @@ KEYS = (
     Key(("tab",), "tab", "next table", _next_part(1), OF_A_SERVICE, "show"),
     Key(("shift+tab",), "⇧tab", "table before", _next_part(-1), OF_A_SERVICE, "show"),
     Key(("space",), "space", "stand still, go on", lambda session: session.hold(), group="time"),
-    Key(("left",), "←", "a second back", lambda session: session.travel(-1), OF_A_SERVICE, "time"),
-    Key(("right",), "→", "a second on", lambda session: session.travel(1), OF_A_SERVICE, "time"),
-    Key(("shift+left", "comma"), ",", "half a minute back", lambda session: session.travel(-30), OF_A_SERVICE, "time"),
-    Key(("shift+right", "full_stop"), ".", "half a minute on", lambda session: session.travel(30), OF_A_SERVICE, "time"),
+    Key(("left",), "←", "a second back", lambda session: session.travel(-1), group="time"),
+    Key(("right",), "→", "a second on", lambda session: session.travel(1), group="time"),
+    Key(("shift+left", "comma"), ",", "half a minute back", lambda session: session.travel(-30), group="time"),
+    Key(("shift+right", "full_stop"), ".", "half a minute on", lambda session: session.travel(30), group="time"),
     Key(("n",), "n", "now", lambda session: session.live(), group="time"),
     Key(("z",), "z", "charts of 1, 5, 15 minutes", _next_span, OF_A_SERVICE, "time"),
     Key(("c",), "c", "copy as kubectl command", _copy, group="more"),

@@ -13,7 +13,7 @@ from .lines import BLANK, Line, apart, cut, labelled, line, padded
 from .picture import Fleet, Service
 from .pod_view import pod_lines
 from .service_view import service_lines
-from .session import OLD_S, Session
+from .session import OLD_S, Session, time_of
 
 FOOT = {
     "services": ("enter open", "/ filter", ": command", "s sort", "space pause", "c copy", "? help", "q end"),
@@ -101,12 +101,10 @@ def _bar(session: Session, width: int) -> Line:
 def _status(session: Session) -> Cell:
     """Whether this is now, and how far it is from it."""
     age_s, shown = session.age_s, session.shown
-    if session.moment is not None or session.held is not None:
-        at = session.moment or (max((each.at for each in shown.services), default=0.0) if isinstance(shown, Fleet) else 0.0)
-        newest = session.newest
-        back_s = newest.at - at if isinstance(newest, Service) else None
-        ago = f", {screen.age(back_s)} ago" if back_s is not None else ""
-        return Cell(f" ❚❚ {time.strftime('%H:%M:%S', time.localtime(at))}{ago} ", "mark")
+    if session.moment is not None and shown is not None and session.newest is not None:
+        at = session.moment if isinstance(shown, Service) or session.as_of is None else session.as_of
+        ago = screen.age(time_of(session.newest) - session.moment)
+        return Cell(f" ❚❚ {time.strftime('%H:%M:%S', time.localtime(at))}, {ago} ago ", "mark")
     if age_s is None:
         return Cell(" ✕ nothing yet " if session.trouble else " … connecting ", "barbad" if session.trouble else "bardim")
     if age_s > OLD_S or session.trouble:

@@ -136,6 +136,14 @@ def as_of(service: Service, second: Second) -> Service:
     )  # fmt: skip
 
 
+def with_pods(then: Service, told: Service) -> Service:
+    """A second with the pods and lists of a picture that was kept shortly before it."""
+    return msgspec.structs.replace(
+        then, roll=told.roll, longest=told.longest, throttled=told.throttled, crashes=told.crashes, bottleneck=told.bottleneck,
+        resources=told.resources,
+    )  # fmt: skip
+
+
 def unknown(service: Service, at: int) -> Service:
     """A second of which nothing is kept: the operator was away."""
     return as_of(service, Second(at, None, None, None, None, None, None, None, [], {}, "Unknown"))
@@ -172,6 +180,11 @@ class Trends:
             there = {pod.uid for pod in roll}
             self._seen = {uid: seen for uid, seen in self._seen.items() if uid in there}
 
+    def watch(self, key: str) -> None:
+        """This one is looked at: it is kept for as long as there is a past."""
+        self.watched = key
+        self._seen[key] = deque(self._seen.get(key, ()), maxlen=KEPT_S)
+
     def _note(self, key: str, at: float, rate: float | None, p95: float | None, bands: Iterable[int] | None) -> None:
         seen = self._seen.get(key)
         if seen is None:
@@ -185,24 +198,27 @@ class Trends:
         seen = self._seen.get(key)
         first = seen[0][0] if seen else 1 << 40
         before = [
-            (at, rate, p95, None)
+            (int(at), rate, p95, None)
             for at, rate, p95 in zip(told["at"], told["requestsPerSecond"], told["p95"], strict=True)
-            if at < first
+            if int(at) < first
         ]
-        self._seen[key] = deque([*before, *(seen or ())], maxlen=TREND_S)
+        self._seen[key] = deque([*before, *(seen or ())], maxlen=KEPT_S if key == self.watched else TREND_S)
 
-    def has(self, key: str) -> bool:
-        """Whether more than what was just seen is known."""
-        return len(self._seen.get(key, ())) > 3
-
-    def of(self, key: str, figure: int, columns: int) -> list[float | None]:
-        """The last `columns` seconds: figure 0 is requests/s, 1 p95, 2 requests in flight."""
+    def of(self, key: str, figure: int, columns: int, span_s: int = 1, end: int | None = None) -> list[float | None]:
+        """The last `columns × span_s` seconds until `end`: figure 0 is requests/s, 1 p95, 2 requests in flight; the mean of
+        what is known of each column."""
         seen = self._seen.get(key)
         if not seen:
             return [None] * columns
-        by = {each[0]: each[figure + 1] for each in seen}
-        end = seen[-1][0]
-        return [by.get(at) for at in range(end - columns + 1, end + 1)]
+        start = (seen[-1][0] if end is None else end) - columns * span_s + 1
+        known: list[list[float]] = [[] for _ in range(columns)]
+        for each in reversed(seen):
+            place, value = (each[0] - start) // span_s, each[figure + 1]
+            if place < 0:
+                break
+            if place < columns and value is not None:
+                known[place].append(value)
+        return [mean(values) if values else None for values in known]
 
 
 class Kept:

@@ -14,6 +14,9 @@ from .lines import Line, apart, beside, cut, labelled, line
 from .picture import Pod, Service
 from .session import Session
 
+KEPT_EVERY_S = 5
+"""The operator keeps pods so often, or less."""
+
 
 def pod_lines(session: Session, service: Service, width: int, room: int) -> list[Line]:
     """One pod, in so many rows; of one that left, what is known of that."""
@@ -114,8 +117,8 @@ def _reason(session: Session, width: int) -> list[Line]:
 
 def _charts(session: Session, width: int, height: int) -> list[Line]:
     wide = (width - 5) // 2
-    uid = session.place.pod
-    rates, p95 = (session.trends.of(uid, figure, wide) for figure in (0, 1))
-    left = chart("requests/s", rates, height, cells.rate, wide)
-    right = chart("p95", p95, height, cells.duration, wide)
+    uid, step_s = session.place.pod, max(KEPT_EVERY_S, -(-session.span_s // wide))
+    rates, p95 = (session.trends.of(uid, figure, wide, step_s, session.moment) for figure in (0, 1))
+    left = chart("requests/s", rates, height, cells.rate, wide * step_s)
+    right = chart("p95", p95, height, cells.duration, wide * step_s)
     return beside(left, right, wide + 1)

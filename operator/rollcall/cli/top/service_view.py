@@ -171,7 +171,10 @@ def _moment(session: Session, service: Service) -> list[list[Cell]]:
     near = [mark for mark in session.past.marks if abs(mark.at - session.moment) <= 5]
     told = "; ".join(f"{mark.kind}: {clean(mark.what)}" + (f" × {mark.count}" if mark.count > 1 else "") for mark in near)
     at = time.strftime("%H:%M:%S", time.localtime(session.moment))
-    return [[Cell(f" {at} ", "mark"), Cell("  ← → a second, , . half a minute, n now   ", "dim"), Cell(told, "warn")]]
+    spans = [Cell(f" {at} ", "mark"), Cell("  ← → a second, , . half a minute, n now   ", "dim")]
+    if session.as_of is not None and session.as_of != session.moment:
+        spans.append(Cell(f"pods are of {time.strftime('%H:%M:%S', time.localtime(session.as_of))}   ", "warn"))
+    return [[*spans, Cell(told, "warn")]]
 
 
 def _below(session: Session, service: Service, width: int) -> list[Line]:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from .charts import Equalizer
 from .parts import PARTS, TABLES, rows_of
-from .past import Kept, Past, Trends, as_of, unknown
+from .past import KEPT_S, Kept, Past, Trends, as_of, unknown, with_pods
 from .picture import Fleet, Json, Pod, Service, Shown
 from .table import Listing, Scene
 
@@ -46,6 +46,13 @@ class Place:
             return f"/v1/services/stream?rate=4{only}"
         return f"/v1/services/{quote(self.namespace or '')}/{quote(self.service)}/stream?rate=4&with=seconds"
 
+    def path_at(self, second: int) -> str:
+        """The picture of that second, or the last one before it."""
+        if not self.service:
+            only = f"&namespace={quote(self.namespace)}" if self.namespace else ""
+            return f"/v1/services?at={second + 1}{only}"
+        return f"/v1/services/{quote(self.namespace or '')}/{quote(self.service)}?at={second + 1}"
+
 
 @dataclass(frozen=True)
 class Follow:
@@ -63,10 +70,19 @@ class Copy:
 
 @dataclass(frozen=True)
 class Ask:
-    """Why a pod is in its state."""
+    """Why a pod is in its state, and what it did until now."""
 
     namespace: str
     pod: str
+    service: str
+
+
+@dataclass(frozen=True)
+class Recall:
+    """A picture of a moment that is past."""
+
+    path: str
+    moment: int
 
 
 @dataclass(frozen=True)
@@ -103,6 +119,8 @@ class Session:
     """What stands still; None: what is newest is shown."""
     moment: int | None = None
     """The second that is looked at, Unix time."""
+    as_of: int | None = None
+    """The second that the pods on the screen are of, where that is another one."""
     heard_s: float | None = None
     trouble: str | None = None
     final: bool = False
@@ -116,7 +134,7 @@ class Session:
     """Of the pods of the service."""
     wall: Trends = field(default_factory=Trends)
     """Of all services."""
-    wants: list[Follow | Copy | Ask | End] = field(default_factory=list)
+    wants: list[Follow | Copy | Ask | Recall | End] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     """Commands that were given, for ↑."""
     bars: tuple[Service, tuple[int, int], Equalizer] | None = None
@@ -192,7 +210,7 @@ class Session:
         shown = self.shown
         if isinstance(shown, Service):
             return Scene(shown.at, shown.bands_ms, lambda key: self.trends.of(key, 0, columns))
-        at = max((each.at for each in shown.services), default=0.0) if shown else 0.0
+        at = time_of(shown) if shown else 0.0
         return Scene(at, [], lambda key: self.wall.of(key, 0, columns))
 
     @property
@@ -226,17 +244,18 @@ class Session:
         if before.path != place.path:
             self._leave(place)
         if place.pod and before.pod != place.pod:
-            self.why, self.trends.watched = None, place.pod
+            self.why = None
+            self.trends.watch(place.pod)
             pod = self.pod
             if pod is not None and place.namespace:
-                self.wants.append(Ask(place.namespace, pod.name))
+                self.wants.append(Ask(place.namespace, pod.name, place.service))
         self._refresh()
 
     def _leave(self, place: Place) -> None:
         """What belonged to the stream of before is no longer of use; what a summary knows is shown until there is more."""
         fleet = self.newest.services if isinstance(self.newest, Fleet) else []
         self.newest = next((each for each in fleet if each.key == (place.namespace, place.service)), None)
-        self.held = self.moment = self.trouble = None
+        self.held = self.moment = self.as_of = self.trouble = None
         self.final = False
         if self.newest is None:
             self.heard_s = None
@@ -287,24 +306,23 @@ class Session:
 
     def hold(self) -> None:
         """Stand still, or go on."""
-        if self.held is not None or self.moment is not None:
+        if self.moment is not None:
             self.live()
         elif self.newest is not None:
-            self.held = self.newest
-            self.moment = int(self.newest.at) if isinstance(self.newest, Service) else None
+            self.held, self.moment = self.newest, int(time_of(self.newest))
 
     def live(self) -> None:
         """To what is now."""
-        self.held = self.moment = None
+        self.held = self.moment = self.as_of = None
         self._refresh()
 
     def travel(self, seconds: int) -> None:
-        """To another second of the last 15 minutes."""
+        """To another second of the last 15 minutes. What is known of it is shown at once, and the rest is asked for."""
         newest = self.newest
-        if not isinstance(newest, Service):
-            self.tell("only a service has a past: open one", "warn")
+        if newest is None:
             return
-        oldest, last = self.past.oldest, int(newest.at)
+        last = int(time_of(newest))
+        oldest = last - KEPT_S if isinstance(newest, Fleet) else self.past.oldest
         wanted = (last if self.moment is None else self.moment) + seconds
         if wanted >= last:
             self.live()
@@ -312,7 +330,30 @@ class Session:
         if oldest is None or wanted < oldest:
             self.tell("nothing is kept of what was before that", "warn")
             wanted = last if oldest is None else oldest
-        self.moment, second = wanted, self.past.at(wanted)
-        kept = self.kept.at(wanted)
-        self.held = kept or (as_of(newest, second) if second else None) or unknown(newest, wanted)
+        self.moment, self.as_of = wanted, None
+        kept = self.kept.at(wanted) if isinstance(newest, Service) else None
+        if kept is None:
+            self.wants.append(Recall(self.place.path_at(wanted), wanted))
+        if isinstance(newest, Service):
+            second = self.past.at(wanted)
+            self.held = kept or (as_of(newest, second) if second else None) or unknown(newest, wanted)
+        else:
+            self.held = self.held or newest
         self._refresh()
+
+    def recall(self, told: Shown, moment: int) -> None:
+        """The picture that was asked for came; figures of the second stay those of that second."""
+        if self.moment != moment or isinstance(told, Service) is not bool(self.place.service):
+            return
+        if isinstance(told, Service):
+            second = self.past.at(moment)
+            self.held = told if second is None else with_pods(as_of(told, second), told)
+        else:
+            self.held = told
+        self.as_of = int(time_of(told))
+        self._refresh()
+
+
+def time_of(shown: Shown) -> float:
+    """When a picture is of."""
+    return shown.at if isinstance(shown, Service) else max((each.at for each in shown.services), default=0.0)

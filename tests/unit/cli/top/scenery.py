@@ -17,7 +17,7 @@ from types import SimpleNamespace
 
 from rollcall.cli.top import keys
 from rollcall.cli.top.past import pack
-from rollcall.cli.top.picture import decode
+from rollcall.cli.top.picture import Service, decode
 from rollcall.cli.top.session import Place, Session
 from rollcall.model.departures import Cause, Verdict
 from rollcall.model.states import PodFacts
@@ -90,13 +90,14 @@ def leave(world: World, unix_s: float, suffix: str, cause: Cause, evidence: str)
 
 
 @cache
-def told(seconds: int = 120) -> tuple[list[Take], bytes]:
-    """Pictures of the last moments, and the history."""
+def told(seconds: int = 180) -> tuple[list[Take], bytes, dict[str, list[float | None]]]:
+    """Pictures of the last moments, the history of newsfeed, and that of the pod that hangs."""
     now = [NOW_S - seconds]
-    takes = []
+    takes: list[Take] = []
+    alone: dict[str, list[float | None]] = {"at": [], "requestsPerSecond": [], "p95": []}
     with standing_time(lambda: now[0]):
         world = World()
-        build(world)
+        ill = build(world)
         for step in range(2 * seconds):
             now[0] = NOW_S - seconds + STEP_S * (step + 1)
             burst = math.exp(-(((now[0] - NOW_S + 45) / 14) ** 2))
@@ -113,11 +114,17 @@ def told(seconds: int = 120) -> tuple[list[Take], bytes]:
             if step == 2 * seconds - 30:
                 world.error("throughput exceeds the current capacity of the table")
             world.step(now[0] - NOW_S + 5000, now[0], tell_points=False)
+            if step % 10 == 9:
+                whole = decode(world.publisher.frame(("shop", "newsfeed")) or b"")
+                assert isinstance(whole, Service)
+                found = next(each for each in whole.roll or () if each.uid == ill.facts.uid)
+                for name, value in (("at", now[0]), ("requestsPerSecond", found.requests_per_second), ("p95", found.p95)):
+                    alone[name].append(value)
             if now[0] > NOW_S - SEEN_S:
                 both = world.publisher.frame_of_all(None), world.publisher.frame(("shop", "newsfeed"))
                 takes.append(Take(now[0], both[0] or b"", both[1] or b""))
         feed = world.roll.fleets[("shop", "newsfeed")]
-        return takes, world.publisher.seconds(feed, 0)
+        return takes, world.publisher.seconds(feed, 0), alone
 
 
 def session(place: Place | None = None, *pressed: str, skin: str = "dark") -> Session:
@@ -125,7 +132,7 @@ def session(place: Place | None = None, *pressed: str, skin: str = "dark") -> Se
     os.environ["TZ"] = "UTC"
     real_time.tzset()
     found = Session(place or Place(), now=lambda: 100.0, skin=skin)
-    takes, history = told()
+    takes, history, _ = told()
     if found.place.service:
         found.past.take(history)
     for take in takes:
@@ -160,6 +167,7 @@ def _empty() -> Session:
 
 def _why() -> Session:
     found = session(FEED, "slash", *"k4q", "enter", "enter")
+    found.trends.seed(found.place.pod, told()[2])
     found.why = {"state": "serving", "sentence": "newsfeed-5d8f7c-k4q is serving", "remedy": ""}
     return found
 

@@ -57,8 +57,9 @@ async def test_it_moves_and_a_second_comes_to_the_charts(operator: Operator) -> 
 async def test_pause_and_the_past(operator: Operator) -> None:
     async with looking(operator, FEED) as at:
         await at.until("newsfeed-01")
-        await at.press("comma")
-        await at.until("❚❚")
+        await at.press(*["left"] * 12)
+        await at.until("pods are of")
+        assert "newsfeed-01" in at.screen, "the operator keeps whole pictures"
         assert "ago" in at.screen
         await at.press("n")
         await at.until("● live")
@@ -69,6 +70,27 @@ async def test_pause_and_the_past(operator: Operator) -> None:
         assert at.app.session.shown is held
         await at.press("space")
         await at.until("● live")
+
+
+async def test_a_pod_has_a_past_too(operator: Operator) -> None:
+    async with looking(operator, FEED) as at:
+        await at.until("newsfeed-01")
+        await at.press("enter")
+        uid = at.app.session.place.pod
+        async with asyncio.timeout(30):
+            while sum(value is not None for value in at.app.session.trends.of(uid, 0, 10, 5)) < 3:
+                await asyncio.sleep(0.02)
+
+
+async def test_all_services_of_a_moment(operator: Operator) -> None:
+    async with looking(operator) as at:
+        await at.until("ledger")
+        await at.press(*["left"] * 8)
+        await at.until("❚❚")
+        async with asyncio.timeout(30):
+            while at.app.session.as_of is None:
+                await asyncio.sleep(0.02)
+        assert "newsfeed" in at.screen
 
 
 async def test_an_operator_that_goes_and_comes_back(operator: Operator) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 
 from rollcall.cli.top import keys
-from rollcall.cli.top.session import Ask, Copy, End, Follow, Place
+from rollcall.cli.top.picture import decode
+from rollcall.cli.top.session import Ask, Copy, End, Follow, Place, Recall
 from tests.unit.cli import pictures
 from tests.unit.cli.top.screens import Desk, history, roll
 
@@ -19,6 +21,12 @@ def fleet(*names: str, **changes: Any) -> dict[str, Any]:
         namespace, _, service = name.rpartition("/")
         services.append(pictures.picture(roll(2)) | {"namespace": namespace or "shop", "name": service, "roll": None} | changes)
     return {"services": services}
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
 
 
 @pytest.fixture
@@ -48,7 +56,7 @@ def test_from_the_fleet_to_a_pod_and_back(wall: Desk) -> None:
     wall.take(pictures.picture(roll()))
     wall.press("j", "enter")
     assert session.place.label == "newsfeed-02"
-    assert session.wants[1:] == [Ask("shop", "newsfeed-2")]
+    assert session.wants[1:] == [Ask("shop", "newsfeed-2", "newsfeed")]
     assert "shop › newsfeed › newsfeed-02 › requests" in wall.screen()
     wall.press("escape")
     assert (session.place.kind, session.part) == ("service", "pods")
@@ -201,7 +209,7 @@ def test_the_past_by_the_second(desk: Desk) -> None:
     session.past.take(json.dumps(history(60, until=999)).encode())
     desk.press("left")
     assert session.moment == 999
-    assert "pods are known of seconds that this screen has seen" in desk.screen()
+    assert "nothing is kept of the pods at this moment" in desk.screen()
     desk.press(",")
     assert session.moment == 969
     assert "requests/s 39" in desk.screen()
@@ -231,12 +239,35 @@ def test_what_happened_about_then_is_said(desk: Desk) -> None:
     assert "departure: OOMKilled" in desk.screen()
 
 
-def test_all_services_have_no_past(wall: Desk) -> None:
-    wall.session.travel(-1)
-    assert "only a service has a past" in wall.screen()
+def test_a_moment_that_was_not_seen_is_asked_for_and_its_pods_say_when_they_are_of(desk: Desk) -> None:
+    session = desk.session
+    session.past.take(json.dumps(history(60, until=999)).encode())
+    desk.press(",")
+    assert session.wants == [Recall("/v1/services/shop/newsfeed?at=971", 970)]
+    told = decode(json.dumps(pictures.picture(roll(2)) | {"at": 967.2}).encode())
+    session.recall(told, 971)
+    assert desk.rows() == [], "of another moment than the one that is looked at"
+    session.recall(told, 970)
+    assert len(desk.rows()) == 2
+    assert "pods are of 00:16:07" in desk.screen()
+    assert "requests/s 40" in desk.screen(), "figures are of the second itself"
+    desk.press("n")
+    assert len(desk.rows()) == 3
+
+
+def test_all_services_of_a_moment(wall: Desk) -> None:
     wall.press("space")
     wall.take(fleet("new"))
     assert len(wall.rows()) == 3
+    wall.press("left")
+    assert wall.session.wants == [Recall("/v1/services?at=1000", 999)]
+    wall.session.recall(decode(json.dumps(fleet("then", at=998.0)).encode()), 999)
+    assert wall.rows() == ["shop/then"]
+    assert "❚❚" in wall.screen()
+    wall.press("escape")
+    assert wall.rows() == ["shop/new"]
+    wall.session.travel(-2000)
+    assert "nothing is kept" in wall.screen()
 
 
 @pytest.mark.parametrize(
@@ -264,7 +295,7 @@ def test_no_key_or_command_changes_anything_in_the_cluster(desk: Desk, wall: Des
     for each in (desk, wall):
         for key in keys.KEYS:
             each.press(key.names[0])
-    allowed = (Follow, Copy, Ask, End)
+    allowed = (Follow, Copy, Ask, Recall, End)
     assert all(isinstance(want, allowed) for each in (desk, wall) for want in each.session.wants)
     copied = [want.text.split() for each in (desk, wall) for want in each.session.wants if isinstance(want, Copy)]
     assert all({"delete", "scale", "apply", "edit", "patch", "drain"}.isdisjoint(words) for words in copied)
@@ -274,7 +305,8 @@ def test_the_help_lists_what_works_here_and_nothing_else(desk: Desk, wall: Desk)
     desk.press("?")
     assert "half a minute back" in desk.screen(80, 24)
     wall.press("?")
-    assert "half a minute back" not in wall.screen(80, 24)
+    assert "table before" in desk.screen(80, 24)
+    assert "table before" not in wall.screen(80, 24)
     wall.press("?")
     assert ":namespace" in wall.screen(80, 24)
     wall.press("?")
