@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import time
 import zlib
 from collections.abc import Callable
@@ -191,6 +192,21 @@ def test_what_is_seen_can_be_taken_away(site: Site, open_page: Open) -> None:
     with page.expect_download() as download:
         page.get_by_role("button", name="PNG").click()
     assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
+
+
+def test_commands_are_safe_to_paste(site: Site, open_page: Open) -> None:
+    page = open_page(f"{site.url}/{SERVICE}/pod/x%27%3Brm%20-rf%20~%3B%27", permissions=["clipboard-read", "clipboard-write"])
+    expect(page.locator("main")).to_contain_text("not on the roll")
+    page.get_by_role("button", name="Copy command").click()
+    expect(page.locator("#notice")).to_contain_text("Copied")
+    first, *_, last = page.evaluate("navigator.clipboard.readText()").splitlines()
+    assert shlex.split(first) == ["kubectl", "rollcall", "why", "x';rm -rf ~;'", "-n", "shop"]
+    assert shlex.split(last)[-1] == f"{site.url}/v1/services/shop/newsfeed"
+    page.goto(f"{site.url}/#/?namespace=shop")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV").click()
+    rows = Path(download.value.path()).read_text().splitlines()
+    assert [row.split(",")[:2] for row in rows[1:]] == [["shop", "mail"], ["shop", "newsfeed"]]
 
 
 def test_nothing_old_is_shown_as_live_and_it_heals_itself(site: Site, open_page: Open) -> None:

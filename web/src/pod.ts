@@ -6,7 +6,7 @@ import { h, replace, text } from "./dom";
 import { bytes, clock, cores, count, duration, NONE, percent, span } from "./format";
 import { address } from "./moment";
 import { Scatter } from "./scatter";
-import { png, save, share } from "./share";
+import { csv, png, save, share } from "./share";
 import type { Dots, Num, Pod, PodHistory, Picture } from "./types";
 import { chip, errorTone, figure, STATE_SIGNS, STATES, View } from "./view";
 
@@ -58,10 +58,11 @@ export class PodView implements View {
 
   private tools(): HTMLElement {
     const columns = ["at", "state", "requestsPerSecond", "errorRatio", "p95", "inFlight", "cpuMillicores", "memoryBytes"] as const;
-    const csv = (): string => [columns.join(","), ...this.past.at.map((_, place) => columns.map((name) => this.past[name][place] ?? "").join(","))].join("\n") + "\n";
+    const file = (): Blob => csv([...columns], this.past.at.map((_, place) => columns.map((name) => this.past[name][place] ?? null)));
+    const path = `/v1/services/${encodeURIComponent(this.namespace)}/${encodeURIComponent(this.service)}`;
     return h("span", { class: "tools" },
-      h("button", { onclick: () => share(`/v1/services/${this.namespace}/${this.service}`, this.at) }, "Copy command"),
-      h("button", { onclick: () => save(`${this.name}.csv`, new Blob([csv()], { type: "text/csv" })) }, "CSV"),
+      h("button", { onclick: () => share([["kubectl", "rollcall", "why", this.name, "-n", this.namespace], ["kubectl", "-n", this.namespace, "describe", "pod", this.name]], path, this.at) }, "Copy command"),
+      h("button", { onclick: () => save(`${this.name}.csv`, file()) }, "CSV"),
       h("button", { onclick: () => png(this.name, [...this.charts.map(({ chart }) => chart.canvas()), this.scatter.canvas]) }, "PNG"));
   }
 

@@ -65,9 +65,15 @@ export class Service implements View {
 
   private tools(): HTMLElement {
     return h("span", { class: "tools" },
-      h("button", { onclick: () => share(`/v1/services/${this.namespace}/${this.name}`, this.at) }, "Copy command"),
+      h("button", { onclick: () => this.command() }, "Copy command"),
       h("button", { onclick: () => save(`${this.name}.csv`, new Blob([this.past.csv()], { type: "text/csv" })) }, "CSV"),
       h("button", { onclick: () => this.png() }, "PNG"));
+  }
+
+  private command(): void {
+    const { name, namespace } = this;
+    share([["kubectl", "rollcall", "top", name, "-n", namespace], ["kubectl", "-n", namespace, "get", "msvc", name, "-o", "yaml"]],
+      `/v1/services/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`, this.at);
   }
 
   private panels(bars: HTMLCanvasElement, dots: HTMLCanvasElement): HTMLElement {

@@ -7,12 +7,24 @@ export function save(name: string, content: Blob): void {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
-/** A command that reads the same; without the reader's token. */
-export function share(path: string, at: number | null = null): void {
-  const [, , , namespace, name] = path.split("/");
-  const curl = `curl -s -H "Authorization: Bearer $TOKEN" '${location.origin}${path}${at === null ? "" : `?at=${at}`}'`;
-  const command = at === null ? `rollcall top ${name} -n ${namespace}  # or: ${curl}` : curl;
-  void navigator.clipboard?.writeText(command).then(() => notice("Copied."), () => notice(command));
+const quoted = (word: string): string => (/^[\w.-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
+
+/** Commands that read the same, without the reader's token; of a moment of the past only the live API tells. */
+export function share(commands: string[][], path: string, at: number | null): void {
+  const curl = `curl -s -H "Authorization: Bearer $TOKEN" ${quoted(`${location.origin}${path}${at === null ? "" : `${path.includes("?") ? "&" : "?"}at=${at}`}`)}`;
+  const all = [...(at === null ? commands.map((words) => words.map(quoted).join(" ")) : []), curl].join("\n");
+  void navigator.clipboard?.writeText(all).then(() => notice(`Copied: ${all.replaceAll("\n", "  or  ")}`), () => notice(all));
+}
+
+/** What a list shows as a file for other programs. */
+export function csv(head: string[], rows: (string | number | null)[][]): Blob {
+  // A word that begins like a formula is none for the program that opens it.
+  const cell = (value: string | number | null): string => {
+    if (typeof value !== "string") return value === null ? "" : String(value);
+    const safe = /^[=+@\t\r-]/.test(value) ? `'${value}` : value;
+    return /[",\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  };
+  return new Blob([[head, ...rows].map((row) => row.map(cell).join(",")).join("\n") + "\n"], { type: "text/csv" });
 }
 
 /** What is drawn, one below the other. */

@@ -2,6 +2,7 @@
 import { attribute, h, Keyed, replace, sheet, colour, text } from "./dom";
 import { bandName, count, duration, percent } from "./format";
 import { noService } from "./states";
+import { csv, save, share } from "./share";
 import type { Picture } from "./types";
 import { coverageChip, errorTone, figure, health, podsText, states, View } from "./view";
 
@@ -9,19 +10,36 @@ export class Wall implements View {
   private services: Picture[] = [];
   private words = "";
   private list = h("ul", { class: "tiles", "aria-label": "Services" });
+  private at: number | null = null;
+  private tools = h("div", { class: "tools below", hidden: true },
+    h("button", { onclick: () => this.command() }, "Copy command"), h("button", { onclick: () => save("services.csv", this.file()) }, "CSV"));
   private empty = h("div", { hidden: true });
   private tiles = new Keyed<Picture>(this.list, tile);
   private shownEmpty = "";
 
   constructor(main: HTMLElement, private namespace: string | null) {
-    replace(main, this.list, this.empty);
+    replace(main, this.list, this.empty, this.tools);
   }
 
   event(name: string, data: unknown): void {
     if (name === "message") this.services = (data as { services: Picture[] }).services;
   }
 
-  moment(): void { /* pictures alone are shown */ }
+  moment(at: number): void {
+    this.at = at;
+  }
+
+  private command(): void {
+    const { namespace } = this, scope = namespace ? ["-n", namespace] : ["-A"];
+    share([["kubectl", "rollcall", "get", ...scope], ["kubectl", "get", "msvc", ...scope]], `/v1/services${namespace ? `?namespace=${encodeURIComponent(namespace)}` : ""}`, this.at);
+  }
+
+  private file(): Blob {
+    return csv(["namespace", "name", "at", "health", "podsServing", "podsDesired", "coverage", "requestsPerSecond", "p95", "errorRatio", "inFlight"], this.services.map((each) => [
+      each.namespace, each.name, each.at, each.health.state, each.pods.serving, each.pods.desired, each.coverage,
+      each.traffic.requestsPerSecond, each.traffic.responseTime.p95, each.traffic.errorRatio, each.traffic.inFlight?.total ?? null,
+    ]));
+  }
 
   filter(words: string): void {
     this.words = words.toLowerCase();
@@ -30,6 +48,7 @@ export class Wall implements View {
   draw(): void {
     const shown = this.services.filter((each) => `${each.namespace}/${each.name} ${each.health.state}`.toLowerCase().includes(this.words));
     this.tiles.update(shown, (each) => `${each.namespace}/${each.name}`);
+    this.tools.hidden = this.services.length === 0;
     this.list.classList.toggle("few", this.services.length <= 6);
     const state = this.services.length === 0 ? "none" : shown.length === 0 ? "filtered" : "";
     if (state === this.shownEmpty) return;
