@@ -76,7 +76,7 @@ generate: $(VENV)/ready ## Write the CRD from its types
 
 .PHONY: bench
 bench: native ## All benchmarks, each a table: a quarter of an hour, best on a machine with nothing else to do
-	@failed=0; for b in ingest.py fold.py store.py terminal.py probe_overhead.py dependency_calls.py php_probe.py agent_cost.py otlp.py "recycling.py --seconds 60"; do \
+	@failed=0; for b in ingest.py fold.py metrics_page.py store.py terminal.py probe_overhead.py dependency_calls.py php_probe.py agent_cost.py otlp.py "recycling.py --seconds 60"; do \
 		echo; echo "== $$b"; $(BIN)/python benchmarks/$$b || failed=1; done; exit $$failed
 
 .PHONY: latency
@@ -89,7 +89,7 @@ departures: $(VENV)/ready ## Over 500 pods leave for all causes on a real API se
 	@$(BIN)/python -m benchmarks.departures
 
 .PHONY: bench-scale
-bench-scale: native ## 5,000 pods with agents, one operator, a real API server: ten minutes, best on a machine with nothing else to do
+bench-scale: native ## 5,000 pods with agents, one operator, a real API server: a quarter of an hour, best on a machine with nothing else to do
 	@$(BIN)/python -m benchmarks.scale
 
 include tests/harness/cluster.mk
