@@ -166,7 +166,7 @@ class Whole:
         asked = round(self._seconds * PER_SECOND_ASKED)
         body = question(*service_of(0)).decode()
         await scene.asker.ask(count=5, per_second=5, body=body)  # connections are made
-        before = await scene.stage.metrics()
+        before, (own_before, _) = await scene.stage.metrics(), await scene.live.metrics()
         making = asyncio.create_task(scene.pods.make_many(asked, token=False, per_second=PER_SECOND_ASKED))
         listing = asyncio.create_task(self._list_anew(self._seconds / 3))
         told = await scene.asker.ask(count=asked, per_second=PER_SECOND_ASKED, body=body)
@@ -179,7 +179,10 @@ class Whole:
         within = buckets(before, await scene.stage.metrics(), _ADMISSION, operation="CREATE")
         answers = max(1.0, within["+Inf"])
         shares = ", ".join(f"{within[bound] / answers:.1%} in {1000 * float(bound):g} ms" for bound in ("0.025", "0.1", "0.5"))
-        row(f"   the same, {answers:.0f} pods as the API server counts", "–", shares)
+        row(f"   {answers:.0f} answers as the API server counts", "–", shares)
+        within = buckets(own_before, (await scene.live.metrics())[0], "rollcall_webhook_seconds")
+        shares = ", ".join(f"{within[bound] / within['+Inf']:.1%} in {1000 * float(bound):g} ms" for bound in ("0.005", "0.02"))
+        row(f"   {within['+Inf']:.0f} answers as the operator counts", "–", shares)
         await self._remove(made)
 
     async def _list_anew(self, after_s: float) -> None:
