@@ -5,12 +5,12 @@
     python -m benchmarks.scale --churn [10000]                  so many pods born and gone: memory
     python -m benchmarks.scale --scale-ups [1000]               each new pod on the roll within a second, as what it is
 
-Control plane, operator, agents and this share the machine. Pods are made through the admission webhook, as ready as a kubelet
-would report them, on nodes that are objects with a lease; 20 services in 5 namespaces, each with one owner of
-its pods. Each pod's agent is a connection of another process, with a token bound to the pod, two reports a second, FACTS of
-25 requests to 50 endpoints with each. What is shown is measured from outside: CPU and memory of the operator's process, the
-live API as a viewer sees it, the API server's own counters. The operator has precedence for the processors, as a CPU request
-would give it. The cluster is one of its own name, so one for tests may run beside; it is removed at the end.
+Control plane, operator, agents and this share the machine; operator and control plane have precedence for its processors. Pods
+are made through the admission webhook, as ready as a kubelet would report them, on nodes that are objects with a lease; 20
+services in 5 namespaces, each with one owner of its pods. Each pod's agent is a connection of another process, with a token
+bound to the pod, two reports a second, FACTS of 25 requests to 50 endpoints with each. What is shown is measured from outside:
+CPU and memory of the operator's process, the live API as a viewer sees it, the API server's own counters. The cluster is one of
+its own name, so one for tests may run beside; it is removed at the end.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from benchmarks.scale.live import Live  # noqa: E402
 from benchmarks.scale.lives import lives  # noqa: E402
 from benchmarks.scale.phases import Whole  # noqa: E402
 from benchmarks.scale.pods import Pods  # noqa: E402
-from benchmarks.scale.processes import Helper, OperatorProcess, room_for_files  # noqa: E402
+from benchmarks.scale.processes import Helper, OperatorProcess, pid_of, prefer, room_for_files  # noqa: E402
 from benchmarks.scale.scale_ups import scale_ups  # noqa: E402
 from benchmarks.scale.scene import Scene  # noqa: E402
 from benchmarks.scale.stage import Stage, client_of, cluster_of  # noqa: E402
@@ -51,6 +51,8 @@ async def run(given: argparse.Namespace) -> None:
     authority = folder / "authority.pem"
     try:
         async with client_of(cluster) as client, Live(Access.from_kubeconfig(cluster.kubeconfig).tls) as live:
+            for command in ("kube-apiserver", "etcd"):
+                prefer(pid_of(given.name, command))
             stage = Stage(cluster, client, address)
             await stage.prepare()
             operator = OperatorProcess(stage.operator_access(folder), Path(given.log), watch=given.watch, plain=given.growth)

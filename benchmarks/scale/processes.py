@@ -19,8 +19,8 @@ from tests.harness.paths import REPOSITORY
 
 TICKS = os.sysconf("SC_CLK_TCK")
 NICE = -10
-"""Of the operator, as a CPU request is in a cluster: here API server, agents and whoever else is on the machine take the same
-processors."""
+"""Of operator and control plane, as CPU requests and machines of their own are in a cluster: here agents, this benchmark and
+whoever else is on the machine take the same processors."""
 PATHS = os.pathsep.join(str(REPOSITORY / part) for part in ("operator", "agent_sidecar"))
 PLAIN = """
 from rollcall.ingest import server
@@ -90,7 +90,7 @@ class OperatorProcess:
             self._process = subprocess.Popen(
                 command, env=environment, stdout=log, stderr=log, start_new_session=True, preexec_fn=_end_with_us
             )
-        _prefer(self._process.pid)
+        prefer(self._process.pid)
 
     async def stop(self) -> None:
         """End it as a kubelet would."""
@@ -117,7 +117,7 @@ def _end_with_us() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
-def _prefer(pid: int) -> None:
+def prefer(pid: int) -> None:
     """Where it may be done: among processes of its session, and that session among others."""
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, pid, NICE)
@@ -139,7 +139,7 @@ class Helper:
             *self._command, stdin=pipe, stdout=pipe, limit=2**22, start_new_session=True
         )
         if self._prefer:
-            _prefer(self._process.pid)
+            prefer(self._process.pid)
 
     async def ask(self, **order: Any) -> Any:
         assert self._process is not None

@@ -24,7 +24,7 @@ SYSTEM = "rollcall-system"
 NODES = 20
 NAMESPACES = 5
 SERVICES = 20
-RENEW_S = 8.0
+RENEW_S = 4.0
 HASH = "5d4f8c7b9"
 """Of the pods' template. The pods of a service have one owner, of a kind that the control plane's controllers leave alone."""
 BARE = "bare"
@@ -145,9 +145,12 @@ class Stage:
 
     async def _renew(self) -> None:
         while True:
-            for number in range(NODES):
-                body = {"spec": {"renewTime": now()}}
-                await self.client.request("PATCH", f"{_LEASES}/fake-{number}", body, content_type=MERGE_PATCH)
+            body = {"spec": {"renewTime": now()}}
+            renewals = (
+                self.client.request("PATCH", f"{_LEASES}/fake-{number}", body, content_type=MERGE_PATCH)
+                for number in range(NODES)
+            )
+            await asyncio.gather(*renewals, return_exceptions=True)
             await asyncio.sleep(RENEW_S)
 
     async def _until_there(self, path: str) -> None:
