@@ -3,8 +3,8 @@
     python benchmarks/latency.py [--seconds 60] [--rate 10] [--write]
 
 On a real cluster (the local one, which is started if need be), with Rollcall installed by its chart and the sample `newsfeed`
-in two pods. Requests that fail are sent to its pods one after the other; when the last byte of an answer has come, the request has
-ended. Four places show how many errors there have been, all at once, and each is watched by its own means:
+in two pods. Requests that fail are sent to its pods one after the other; when the last byte of an answer has come, the request
+has ended. Four places show how many errors there have been, all at once, and each is watched by its own means:
 
 - web: the page in Chromium, through `rollcall dashboard`; the number in the table of errors, when the browser draws the frame
   after the change (requestAnimationFrame);
