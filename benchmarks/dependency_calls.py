@@ -2,15 +2,15 @@
 
     python benchmarks/dependency_calls.py [--rounds 100] [--calls 20] [--repeat 5] [LIBRARY ...]
 
-Processes that differ in nothing but the probe (none, native, in Python) take turns, some calls each, within a request: so the
-moods of the machine and of the server hit all alike. They share one processor, the server has another. (Hooks are not put in
-and out in one process: Python then forgets what it knew of the changed classes, which costs more than the hooks.) The table
-shows the CPU time of the calling thread per call, waiting for the server costs none, and what is added to it, as the first
-decile of the rounds: other processes that take the processor's caches away between two calls can make either several times as
-long. Where things are in memory is by chance, and worth a few percent of a call: it is the median of several such sets.
+Each process makes some calls with the recorder and some without, turn by turn, within a request: the hooks stay where they
+are, and do nothing while there is no recorder. So both halves have the same objects at the same places in memory, which alone
+is worth several percent of a call from process to process, and the moods of the machine and of the server hit both alike. What
+is added is the median of the differences of all turns, and the cost of a hook that does nothing (`idle`: of `nothing`, a
+function that does nothing, compared with a process without hooks). Calls take the CPU time of the calling thread: waiting for
+the server costs none. The server has another processor. `without` is a process without the probe, its first decile.
 
 `own` is what the library's way of telling of calls costs if whoever is told does nothing, where that is how the hook works; it
-is part of what is added. `nothing` is a function that does nothing: the hook's own cost. Bound: 3 µs per call beside `own`.
+is part of what is added, and compared from process to process. Bound: 3 µs per call beside `own`, native.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
@@ -166,31 +167,41 @@ LIBRARIES: dict[str, tuple[str, Callable[[int], Call]]] = {
 
 
 def _serve(mode: str, library: str, port: int, calls: int, run_dir: str, turns: Connection) -> None:
-    """In a child: for each turn, send the µs of one call."""
+    """In a child: for each turn, send the µs of one call as it is, and with the recorder (the same where there is no probe)."""
     os.environ.update(MODE=mode, ROLLCALL_RUN=run_dir, ROLLCALL_NATIVE="off" if mode == "pure" else "on")
     os.sched_setaffinity(0, FIRST)
+    recorder: Any = SimpleNamespace(current=None)
     if MODES[mode]:
         sys.path.insert(0, str(PROBE))
-        from _rollcall_probe import hooks, recorder
+        from _rollcall_probe import hooks, recorder  # type: ignore[import-not-found,no-redef]
 
         hooks.arm()
         request = recorder.begin("GET")
+    present = recorder.current
     call = LIBRARIES[library][1](port)
     for _ in range(10 * calls):
         call()
-    while turns.recv():
+
+    def timed(current: Any) -> float:
+        recorder.current = current
         for _ in range(3):
             call()
         began = time.thread_time()
         for _ in range(calls):
             call()
-        turns.send((time.thread_time() - began) / calls * 1e6)
+        took = time.thread_time() - began
+        recorder.current = present
+        return took / calls * 1e6
+
+    while number := turns.recv():
+        took = {current: timed(current) for current in ((None, present) if number % 2 else (present, None))}
+        turns.send((took[None], took[present]))
     if MODES[mode]:
         request.finish()
 
 
-def compare(library: str, port: int, rounds: int, calls: int) -> dict[str, float]:
-    """µs of a call by mode, of one set of processes."""
+def compare(library: str, port: int, rounds: int, calls: int) -> dict[str, list[tuple[float, float]]]:
+    """µs of a call by mode and turn, without and with the recorder."""
     context = multiprocessing.get_context("spawn")
     modes = [mode for mode in MODES if mode != "own" or library in TELLING]
     with tempfile.TemporaryDirectory(dir="/dev/shm") as run_dir:
@@ -201,15 +212,36 @@ def compare(library: str, port: int, rounds: int, calls: int) -> dict[str, float
             processes.append(context.Process(target=_serve, args=arguments, daemon=True))
             processes[-1].start()
             theirs.close()
-        times: dict[str, list[float]] = {mode: [] for mode in modes}
-        for number in range(rounds):
+        times: dict[str, list[tuple[float, float]]] = {mode: [] for mode in modes}
+        for number in range(1, rounds + 1):
             for mode in modes if number % 2 else modes[::-1]:
-                turns[mode].send(True)
+                turns[mode].send(number)
                 times[mode].append(turns[mode].recv())
         for mode, process in zip(modes, processes, strict=True):
-            turns[mode].send(False)
+            turns[mode].send(0)
             process.join()
-    return {mode: statistics.quantiles(took, n=10)[0] for mode, took in times.items()}
+    return times
+
+
+def decile(times: list[tuple[float, float]], which: int) -> float:
+    """The first, without (0) or with (1) the recorder."""
+    return statistics.quantiles((took[which] for took in times), n=10)[0]
+
+
+class Idle:
+    """What hooks cost that do nothing, by mode: of `nothing`, which is measured first."""
+
+    def __init__(self) -> None:
+        self.us = dict.fromkeys(MODES, 0.0)
+
+    def learn(self, sets: list[dict[str, list[tuple[float, float]]]]) -> None:
+        for mode in ("native", "pure"):
+            self.us[mode] = statistics.median(decile(times[mode], 0) - decile(times["bare"], 0) for times in sets)
+
+    def added(self, sets: list[dict[str, list[tuple[float, float]]]], mode: str) -> float:
+        """What the probe adds to a call."""
+        differences = (on - off for times in sets for off, on in times[mode])
+        return statistics.median(differences) + self.us[mode]
 
 
 def main() -> int:
@@ -217,29 +249,33 @@ def main() -> int:
     from tests.unit.probes import backends
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=100)
-    parser.add_argument("--calls", type=int, default=20, help="calls of each process per round")
+    parser.add_argument("--rounds", type=int, default=100, help="turns of each process")
+    parser.add_argument("--calls", type=int, default=20, help="calls with and without the recorder per turn")
     parser.add_argument("--repeat", type=int, default=5, help="sets of processes")
     parser.add_argument("libraries", nargs="*", choices=[*LIBRARIES, []], metavar="LIBRARY")
     options = parser.parse_args()
     os.sched_setaffinity(0, LAST)
     held = True
     ports: dict[str, int] = {"": 0}
-    print(f"{'library':12}{'bare µs/call':>14}{'native added µs':>17}{'of which own':>14}{'pure added µs':>15}")
+    print(f"{'library':12}{'without µs/call':>14}{'native added µs':>17}{'of which own':>14}{'pure added µs':>15}")
     with ExitStack() as stack:
-        for library in options.libraries or LIBRARIES:
+        idle = Idle()
+        for library in dict.fromkeys(["nothing", *(options.libraries or LIBRARIES)]):
             server = LIBRARIES[library][0]
             if server not in ports:
                 ports[server] = stack.enter_context(getattr(backends, server)())
             calls = options.calls * (50 if library == "nothing" else 5 if library == "sqlite3" else 1)
             sets = [compare(library, ports[server], options.rounds, calls) for _ in range(options.repeat)]
-            added = {
-                mode: statistics.median(times.get(mode, times["bare"]) - times["bare"] for times in sets) for mode in MODES
-            }
-            bare = statistics.median(times["bare"] for times in sets)
-            own = f"{added['own']:.2f}" if library in TELLING else ""
-            print(f"{library:12}{bare:>14.1f}{added['native']:>17.2f}{own:>14}{added['pure']:>15.2f}", flush=True)
-            held = held and added["native"] - added["own"] <= BOUND_US
+            if library == "nothing":
+                idle.learn(sets)
+            native, pure = idle.added(sets, "native"), idle.added(sets, "pure")
+            own = 0.0
+            if library in TELLING:
+                own = statistics.median(decile(times["own"], 0) - decile(times["bare"], 0) for times in sets)
+            bare = statistics.median(decile(times["bare"], 0) for times in sets)
+            print(f"{library:12}{bare:>14.1f}{native + own:>17.2f}{own or '':>14.5}{pure + own:>15.2f}", flush=True)
+            held = held and native <= BOUND_US
+        print(f"a hook that does nothing: native {idle.us['native']:.2f} µs, in Python {idle.us['pure']:.2f} µs")
     print(f"bound (<= {BOUND_US:.0f} µs, native, beside own):", "held" if held else "BROKEN")
     return 0 if held else 1
 
