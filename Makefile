@@ -36,6 +36,7 @@ CLUSTER = $(BIN)/python -m pytest -q --durations=15 tests/cluster -m patient $(B
 .PHONY: test test-unit test-cluster
 test: native ## All tests, unit to cluster; installs and builds what is missing
 	@$(BIN)/python -m tests.harness.packages
+	@found=$$($(BIN)/python -m pytest --collect-only -q tests) || { tail -30 <<<"$$found"; exit 1; }  # in seconds, not after an hour
 	@$(CLUSTER); cluster=$$?; $(BIN)/python -m pytest -q --durations=15 $(BESIDE) tests/unit tests/web && exit $$cluster
 test-unit: native ## The tests that need no cluster, in a minute
 	@$(BIN)/python -m tests.harness.packages
