@@ -20,6 +20,7 @@ from tests.cluster.observe import until
 from tests.harness.cluster import Cluster
 from tests.harness.errors import HarnessError
 from tests.harness.install import NAMESPACE, Rollcall
+from tests.harness.terminal import Terminal
 
 pytestmark = [pytest.mark.cluster, pytest.mark.patient]
 
@@ -186,6 +187,18 @@ def test_the_plugin_is_the_same_command(cluster: Cluster, rollcall: Rollcall, sh
     lines = [line for line in done.stdout.splitlines() if "shop/newsfeed" in line]
     assert 2 <= len(lines) <= 5  # a line per second
     assert "serving=2" in lines[-1]
+
+
+def test_the_app_at_a_terminal(rollcall: Rollcall, shop: str) -> None:
+    terminal = Terminal(rollcall.command("top", "newsfeed", "-n", shop))
+    try:
+        for words in ("newsfeed-02", "live", "serving"):
+            terminal.wait(words.encode())
+        terminal.press(b"\r")
+        terminal.wait(b"told by")
+    finally:
+        code = terminal.end()
+    assert code == 0
 
 
 def test_an_unknown_service_is_one_sentence(rollcall: Rollcall, shop: str) -> None:

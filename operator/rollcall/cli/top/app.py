@@ -6,10 +6,11 @@ One widget draws by lines. A table of 5,000 widgets would have to be laid out an
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, ClassVar
@@ -22,6 +23,8 @@ from textual.binding import BindingType
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
+
+from rollcall.cli.connection import CliError
 
 from . import keys
 from .feed import Connect, Link, Told, follow
@@ -163,7 +166,9 @@ class TopApp(App[None]):
         if isinstance(event, events.Key):
             event.stop()
             event.prevent_default()
-            if keys.press(self.session, event.key, event.character):
+            if event.key == "ctrl+z":
+                self.action_suspend_process()
+            elif keys.press(self.session, event.key, event.character):
                 self.serve()
             return
         await super().on_event(event)
@@ -205,7 +210,8 @@ class TopApp(App[None]):
         if told.kind == "trouble":
             session.fail(told.sentence, final=told.final)
         elif told.kind == "seconds":
-            session.past.take(told.data)
+            with self._reading():
+                session.past.take(told.data)
         elif told.kind == "message":
             self._waiting = told.data
             if time.monotonic() < self._next_s:
@@ -219,10 +225,10 @@ class TopApp(App[None]):
         if data is None:
             return
         began_s = time.monotonic()
-        try:
+        shown = None
+        with self._reading():
             shown = decode(data)
-        except msgspec.DecodeError as error:
-            self.session.fail(f"the operator is of another version than this command: {error}")
+        if shown is None:
             return
         self.session.take(shown)
         if isinstance(shown, Service):
@@ -235,6 +241,14 @@ class TopApp(App[None]):
                 self._soon(self._seed(top))
         spent_s = time.monotonic() - began_s
         self._next_s = began_s + spent_s / SHARE
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """What cannot be read is said, and what was there stays."""
+        try:
+            yield
+        except msgspec.DecodeError as error:
+            self.session.fail(f"the operator is of another version than this command: {error}")
 
     def _tick(self) -> None:
         """Four times a second, whether anything came or not: ages grow, notices go."""
@@ -286,7 +300,8 @@ class TopApp(App[None]):
             self._wanted = None
             data = await self._link.read(wanted.path)
             if data is not None and self._wanted is None:
-                self.session.recall(decode(data), wanted.moment)
+                with self._reading():
+                    self.session.recall(decode(data), wanted.moment)
                 self.board.draw()
 
 
@@ -296,4 +311,4 @@ async def run_app(session: Session, connect: Connect, seconds: float | None = No
     app = TopApp(session, connect, seconds)
     await app.run_async()
     if app.broken is not None:
-        raise app.broken
+        raise CliError(f"the screen was ended by a defect of it: {app.broken!r}")

@@ -18,6 +18,8 @@ from rollcall.cli.connection import CliError, LiveApi
 from rollcall.cli.stream import PAUSES_S, pieces
 
 Connect = Callable[[], AbstractAsyncContextManager[LiveApi]]
+REFUSED_S = 10.0
+"""After a refusal it is tried again so seldom: each time somebody's rights are looked up."""
 SILENT_S = 8.0
 """A stream that says nothing for so long is opened again."""
 
@@ -74,7 +76,7 @@ class Link:
 
 
 async def follow(link: Link, path: str, pauses_s: tuple[float, ...] = PAUSES_S) -> AsyncIterator[Told]:
-    """Events without end. After a refusal it is tried again, too, but slowly: rights are given, services are made."""
+    """Events without end. After a refusal it is tried again, too, but seldom: rights are given, services are made."""
     failures, since = 0, 0
     while True:
         final = False
@@ -86,7 +88,7 @@ async def follow(link: Link, path: str, pauses_s: tuple[float, ...] = PAUSES_S) 
                 async for told in _events(response.content.iter_any()):
                     failures = 0
                     if told.kind == "seconds":
-                        since = max([since, *json.loads(told.data)["at"][-1:]])
+                        since = max(since, _last_of(told.data))
                     yield told
             sentence = "the operator ended the stream"
         except CliError as error:
@@ -94,8 +96,16 @@ async def follow(link: Link, path: str, pauses_s: tuple[float, ...] = PAUSES_S) 
         if not final:
             await link.close()
         yield Told("trouble", sentence=sentence, final=final)
-        await asyncio.sleep(pauses_s[-1] if final else pauses_s[min(failures, len(pauses_s) - 1)])
+        await asyncio.sleep(REFUSED_S if final else pauses_s[min(failures, len(pauses_s) - 1)])
         failures += 1
+
+
+def _last_of(seconds: bytes) -> int:
+    """The last second that was told; 0 for none."""
+    try:
+        return int(json.loads(seconds)["at"][-1])
+    except (ValueError, KeyError, IndexError, TypeError):
+        return 0
 
 
 async def _events(chunks: AsyncIterator[bytes]) -> AsyncIterator[Told]:
