@@ -17,8 +17,8 @@ STEPS_S = (5, 10, 15, 20, 30, 60)
 """How far pictures are apart: the first of these with which they fit."""
 MOST = 512 * 1024
 MOST_PER_POD = 3 * 1024
-_LEVEL = 3
-"""Higher ones save a sixth and take twice the time."""
+_LEVEL = 6
+"""A sixth less than with 3, for twice the time: 1.3 ms for 250 pods."""
 
 
 @dataclass(frozen=True, slots=True)
