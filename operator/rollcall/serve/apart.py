@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 import uvloop
 
-SWITCH_S = 0.001
-"""A thread that wants the interpreter gets it after so long. Python's own value is five times this, and an answer wants it
+SWITCH_S = 0.0005
+"""A thread that wants the interpreter gets it after so long. Python's own value is ten times this, and an answer wants it
 several times: to read, to decrypt, to answer, to encrypt."""
 T = TypeVar("T")
 
