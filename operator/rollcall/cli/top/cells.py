@@ -15,6 +15,9 @@ from rollcall.cli import screen
 
 MIB = 1024 * 1024
 BANDS = ("band0", "band1", "band2", "band3")
+"""Blocks of requests in flight."""
+LATE = ("good", "warn", "late", "bad")
+"""Numbers of the same bands: what is read needs more contrast than what is seen."""
 STATES = ("serving", "unready", "pending", "silent", "bare", "leaving")
 SIGNS = {"serving": "●", "unready": "◐", "pending": "○", "silent": "✕", "bare": "◌", "leaving": "◁"}
 HEALTH = {"Healthy": ("●", "good"), "Degraded": ("▲", "warn"), "Down": ("✕", "down"), "Unknown": ("?", "odd")}
@@ -104,7 +107,7 @@ def elapsed(seconds: float | None, bounds_ms: list[int]) -> Cell:
     if seconds is None:
         return NONE
     text = f"{seconds:.1f}s" if seconds < 10 else screen.age(seconds)
-    return Cell(text, BANDS[min(3, sum(seconds * 1000 >= bound for bound in bounds_ms))])
+    return Cell(text, LATE[min(3, sum(seconds * 1000 >= bound for bound in bounds_ms))])
 
 
 def cpu(millicores: float | None, limit: int | None, throttled: float | None) -> Cell:

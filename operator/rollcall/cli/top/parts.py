@@ -44,7 +44,7 @@ def in_flight(bands: Sequence[int] | None) -> Cell:
     if bands is None:
         return NONE
     oldest = max((band for band, count in enumerate(bands) if count), default=0)
-    return Cell(str(sum(bands)), cells.BANDS[min(3, oldest)] if oldest else "")
+    return Cell(str(sum(bands)), cells.LATE[min(3, oldest)] if oldest else "")
 
 
 def _left(service: Service) -> Cell:

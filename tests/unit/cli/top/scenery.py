@@ -90,7 +90,7 @@ def leave(world: World, unix_s: float, suffix: str, cause: Cause, evidence: str)
 
 
 @cache
-def told(seconds: int = 180) -> tuple[list[Take], bytes, dict[str, list[float | None]]]:
+def told(seconds: int = 120) -> tuple[list[Take], bytes, dict[str, list[float | None]]]:
     """Pictures of the last moments, the history of newsfeed, and that of the pod that hangs."""
     now = [NOW_S - seconds]
     takes: list[Take] = []

@@ -11,12 +11,14 @@ from collections.abc import Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from rollcall.cli.top.app import TopApp
 from rollcall.cli.top.paint import paint
 from rollcall.cli.top.session import Session
+from tests.unit.cli.top.recording import film
 from tests.unit.cli.top.scenery import FEED, SCENES, session
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -33,6 +35,18 @@ PICTURES: dict[str, tuple[tuple[int, int], Callable[[], Session]]] = {
     "terminal-help": ((120, 26), SCENES["help"]),
     "terminal-old": ((110, 20), SCENES["old"]),
 }
+
+
+FILM: list[tuple[Callable[[], Session], float]] = [
+    (lambda: session(None, "j"), 1.2),
+    (lambda: session(None, "j", "j", "j"), 1.2),
+    (lambda: session(FEED), 2.0),
+    (lambda: session(FEED, "slash", *"!serving"), 1.8),
+    (lambda: session(FEED, "r"), 2.0),
+    (SCENES["pod"], 2.4),
+    (SCENES["past"], 2.4),
+]
+"""A session of somebody on call, and for how many seconds each screen is seen."""
 
 
 def text_of(found: Session, width: int, height: int) -> str:
@@ -72,6 +86,22 @@ async def test_pictures(request: pytest.FixtureRequest, name: str) -> None:
         drawn = app.export_screenshot(title="rollcall top")
     assert "<svg" in drawn
     path = IMAGES / f"{name}.svg"
+    if request.config.getoption("--images"):
+        path.write_text(drawn)
+    assert path.is_file()
+
+
+async def test_film(request: pytest.FixtureRequest) -> None:
+    """The recorded session of the documentation."""
+    screens = []
+    for scene, seconds in FILM:
+        app = TopApp(scene(), nowhere)
+        async with app.run_test(size=(96, 24)) as pilot:
+            await pilot.pause()
+            screens.append((app.export_screenshot(title="rollcall top"), seconds))
+    drawn = film(screens)
+    ElementTree.fromstring(drawn)
+    path = IMAGES / "terminal-session.svg"
     if request.config.getoption("--images"):
         path.write_text(drawn)
     assert path.is_file()
