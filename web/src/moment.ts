@@ -47,8 +47,10 @@ export class Moment {
 
   /** Another moment in the same view; beyond now is now. */
   step(seconds: number): void {
-    const now = Date.now() / 1000, from = shownMoment() ?? now, to = Math.max(now - KEPT_S, from + seconds);
-    location.hash = address(location.hash, to > now - 2 ? null : to);
+    const now = Date.now() / 1000, past = shownMoment(), to = Math.max(now - KEPT_S, (past ?? now) + seconds);
+    const next = address(location.hash, to > now - 2 ? null : to);
+    if (past === null) location.hash = next;
+    else location.replace(next); // or the way back would lead through every key
   }
 
   live(): void {
