@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from rollcall.model.causes import Bottleneck, Shares
 from rollcall.model.departures import Cause, Verdict
 from rollcall.model.fleet import Fleet
 from rollcall.model.history import SECONDS
@@ -61,6 +63,23 @@ def test_a_pod_that_tells_nothing_is_no_zero() -> None:
     shown = service.seconds()
     assert set(shown.requests_per_second + shown.p95 + shown.errors_per_second + shown.users + shown.bands[0]) == {None}
     assert set(shown.health) == {"Unknown"}
+
+
+def test_visitors_and_where_the_time_went_are_kept_while_somebody_asks() -> None:
+    service, judged = Service(), Bottleneck("cpu", None, 0.6, Shares(0.6, 0.2, 0, 0, 0.1, 0.1), [], None, 1.0, 0.0, 10.0)
+    assert service.seconds().visitors == []
+    for turn in range(24):
+        if turn < 12:
+            service.fleet.bottlenecks.at(service.now_s, lambda: judged)
+        if turn == 4:
+            service.fleet.signals.visitors.add(np.array([7 << 8 | 1]), service.now_s, service.now_s)
+        service.turn([0.1] * 5, dt_s=0.5)
+    shown = service.seconds()
+    assert (shown.visitors[0], shown.visitors[-1]) == (None, 1)
+    assert {name: column[3] for name, column in shown.shares.items()} == pytest.approx(
+        {"cpu": 0.6, "dependency": 0.2, "queue": 0, "throttling": 0, "other": 0.1, "unknown": 0.1}
+    )
+    assert {column[-1] for column in shown.shares.values()} == {None}
 
 
 def test_what_is_kept_is_bounded_and_a_pause_of_the_operator_is_left_out() -> None:
