@@ -45,8 +45,10 @@ test-cluster: native ## The tests against a real cluster
 	@$(CLUSTER)
 
 .PHONY: fuzz
-fuzz: native ## Property tests with new examples, many of them
+fuzz: native ## Property tests with new examples, many of them; then fuzzing led by what runs (atheris), a minute a target
 	@ROLLCALL_FUZZ=1 $(BIN)/python -m pytest -q $(BESIDE) tests/unit/wire tests/unit/model tests/unit/agent tests/unit/ingest
+	@$(BIN)/python -m pip install -q -e '.[fuzz]'
+	@$(BIN)/python -m tests.fuzz
 
 # The page's bundle is committed, so that only who changes web/ needs node; a test compares it with its sources.
 .PHONY: web web-images terminal-images

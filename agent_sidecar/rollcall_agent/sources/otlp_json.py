@@ -53,7 +53,7 @@ def attributes(holder: dict[str, Any]) -> Attributes:
     found: Attributes = {}
     for pair in objects(holder, "attributes"):
         key = pair.get("key")
-        if key in _WANTED and (value := _value(pair.get("value"))) is not None:
+        if isinstance(key, str) and key in _WANTED and (value := _value(pair.get("value"))) is not None:
             found[key] = value
     return found
 

@@ -102,7 +102,7 @@ class Handover:
         if kept.counts:
             try:
                 watch.ledger.begin(kept.counts)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 _log.warning("departures of %s/%s cannot be read: %s", watch.service.namespace, watch.service.name, error)
 
     def _now(self) -> dict[str, Kept]:

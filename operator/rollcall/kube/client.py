@@ -145,7 +145,7 @@ class Client:
             raw = await response.read()
             try:
                 return msgspec.json.decode(raw) if raw else None
-            except msgspec.DecodeError as error:  # a proxy's page, for example
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a proxy's page, for example
                 raise KubeError(response.status, "NotJSON", f"{method} {path}: {error}") from None
 
     @asynccontextmanager
@@ -181,5 +181,5 @@ def _error(status: int, raw: bytes) -> KubeError:
     try:
         answer = msgspec.json.decode(raw)
         return KubeError(status, str(answer.get("reason", "Error")), str(answer.get("message", "")))
-    except (msgspec.DecodeError, AttributeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, AttributeError):
         return KubeError(status, "Error", raw[:200].decode(errors="replace"))

@@ -115,7 +115,7 @@ class Informer(Generic[T]):
                 if not self._version:
                     await self._list()
                 await self._watch()
-            except (_ExpiredError, KubeError, msgspec.DecodeError) as error:
+            except (_ExpiredError, KubeError, msgspec.DecodeError, UnicodeDecodeError) as error:
                 self._version = ""
                 _log.warning("informer %s: listing again: %s", self._path, error or "the resource version has expired")
             except (aiohttp.ClientError, OSError, TimeoutError) as error:  # the next watch goes on where this one broke off

@@ -68,7 +68,7 @@ def figures(raw: bytes) -> Iterator[Figures]:
     """The containers of a summary that have both figures; raises KubeletError when it is none."""
     try:
         summary = msgspec.json.decode(raw, type=_Summary)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise KubeletError(f"the answer is no summary: {error}") from None
     for pod in summary.pods:
         for container in pod.containers:

@@ -119,7 +119,7 @@ def restore(fleet: Fleet, parts: Parts, now_s: float, unix_s: float) -> None:
     signals, wall_s = fleet.signals, unix_s - now_s
     try:
         found = {name: msgspec.msgpack.decode(value, type=_TYPES[name]) for name, value in parts.items() if name in _TYPES}
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ValueError(str(error)) from None
     for name, part in found.items():
         if name == "counted":
@@ -143,7 +143,7 @@ def restore(fleet: Fleet, parts: Parts, now_s: float, unix_s: float) -> None:
 def _restore_departures(fleet: Fleet, kept: KeptDepartures) -> None:
     try:
         fleet.ledger.restore(kept)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ValueError(str(error)) from None
 
 

@@ -58,7 +58,7 @@ def _of(fleet: Fleet, pod: Pod, now_s: float) -> list[LongRequest]:
     told_s, body = pod.requests
     try:
         told = _decoder.decode(body).requests
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         fleet.dropped["requests"] += 1
         pod.requests = None
         return []

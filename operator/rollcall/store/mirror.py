@@ -42,7 +42,7 @@ def decode(body: bytes) -> Changes:
     """The way back; raises ValueError."""
     try:
         copy = msgspec.msgpack.decode(body, type=_Copy)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ValueError(str(error)) from None
     return Changes(copy.log, copy.version, copy.services, [Row(*row) for row in copy.rows])
 

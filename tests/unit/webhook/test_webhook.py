@@ -109,8 +109,22 @@ async def test_golden_pods_get_their_golden_answer(client: TestClient, backend: 
         b'{"request": {"uid": "u", "object": {"metadata": {}, "spec": {"containers": [null]}}}}',
         b'{"a":' * 100_000,
         b"\xff\xfe",
+        b'{"request": {"uid": "\xff"}}',
     ],
-    ids=["empty", "text", "null", "list", "no request", "null request", "types", "metadata", "container", "deep", "bytes"],
+    ids=[
+        "empty",
+        "text",
+        "null",
+        "list",
+        "no request",
+        "null request",
+        "types",
+        "metadata",
+        "container",
+        "deep",
+        "bytes",
+        "bytes in a text",
+    ],
 )
 async def test_a_malformed_body_is_allowed_and_counted(client: TestClient, backend: Backend, body: bytes) -> None:
     response = await answer(client, body)
