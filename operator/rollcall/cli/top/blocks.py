@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 
 from rollcall.cli import screen
@@ -11,6 +12,9 @@ from .charts import Numbers, spark
 from .lines import BLANK, Line, apart, line, rule
 from .session import Session
 
+ROOMY = 8
+"""From so many rows on, what is cut of the row under the cursor is told below the table."""
+SENTENCES = ("errors", "departures")
 TALL = 36
 """From so many rows on, charts are higher and there is more beside the table."""
 
@@ -22,8 +26,14 @@ def table(session: Session, width: int, room: int) -> list[Line]:
     if session.rows(session.part) is None:
         said = "waiting for the pods …" if session.moment is None else "nothing is kept of the pods at this moment"
         return [Line(), line(Cell(f" {said}", "dim")), *[BLANK] * (room - 2)]
-    found = session.listing.lines(width, room, session.scene())
-    return found + [BLANK] * (room - len(found))
+    below = 0 if room < ROOMY else 2 if session.part in SENTENCES else 1
+    session.page = room - below - 1
+    scene = session.scene()
+    found = session.listing.lines(width, room - below, scene)
+    told = textwrap.wrap(session.listing.detail(width, scene), max(20, width - 4))[:below]
+    detail = [line(Cell(f" {' ' if i else '└'} {text}", "dim")) for i, text in enumerate(told)]
+    blank = [BLANK] * (room - below - len(found))
+    return [*found, *blank, *detail, *[BLANK] * (below - len(told))]
 
 
 def tabs(session: Session, width: int, note: str = "") -> Line:

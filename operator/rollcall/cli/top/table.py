@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .cells import Cell, fit
+from .cells import NONE, Cell, fit
 from .filters import Fields, Filter
 from .lines import Line, line, padded
 
@@ -172,6 +172,18 @@ class Listing:
             said = self.table.empty if not self.items else "nothing has this; esc shows all"
             return [head, Line((Cell(f" {said}", "dim"),))]
         return [head, *(self._row(item, self.top + i, columns, scene) for i, item in enumerate(seen))]
+
+    def detail(self, width: int, scene: Scene) -> str:
+        """The names and sentences of the row under the cursor, when the table has not room for all of them."""
+        if self.here is None:
+            return ""
+        fitting = dict(self._fitting(width, [], scene))
+        told, cut = [], False
+        for i, column in enumerate(self.table.columns):
+            if column.grows and (text := column.cell(self.here, scene).text) not in ("", NONE.text):
+                told.append(text)
+                cut = cut or len(text) > fitting.get(i, 0)
+        return "  ".join(dict.fromkeys(told)) if cut else ""
 
     def _row(self, item: Any, place: int, columns: list[tuple[int, int]], scene: Scene) -> Line:
         spans: list[Cell] = []

@@ -139,3 +139,44 @@ def test_why_a_pod_is_as_it_is() -> None:
     assert "the webhook could not be called" in shown
     assert "restart it" in shown
     assert "requests/s –" in shown, "nothing is known of its requests, which is not 0"
+
+
+def test_what_is_cut_of_the_row_under_the_cursor_is_told_below() -> None:
+    desk = Desk()
+    message = "the conditional request failed because the capacity of the table is used up for the next seconds"
+    desk.take(busy() | {"errors": {"perSecond": 1.0, "byType": [error_type()], "samples": [error_sample(message)]}})
+    desk.press("x")
+    narrow, wide = desk.screen(80, 24), desk.screen(80, 15)
+    assert message not in narrow.splitlines()[13]
+    told = " ".join(each.strip(" └") for each in narrow.splitlines()[-3:-1])
+    assert message in told
+    assert len(wide.splitlines()) == 15
+
+
+@pytest.mark.parametrize("key", ["p", "r", "d", "e", "x", "l"])
+def test_nothing_from_a_pod_reaches_the_terminal_as_it_is(key: str) -> None:
+    evil = "\x1b]52;c;aGk=\x07\x1b[2J\nx\u202e"
+    desk = Desk()
+    shown = busy() | {
+        "errors": {"perSecond": 1.0, "byType": [error_type()], "samples": [error_sample(evil)]},
+        "health": {"state": "Degraded", "reason": "x", "message": evil},
+    }
+    shown["longest"][0]["endpoint"] = shown["longest"][0]["step"] = evil
+    shown["departures"]["recent"][0]["evidence"] = evil
+    shown["roll"][0]["name"] = shown["roll"][0]["slot"] = shown["roll"][0]["reason"] = shown["roll"][0]["node"] = evil
+    desk.take(shown)
+    desk.press(key)
+    for size in SIZES:
+        text = "".join(line.text for line in paint(desk.session, *size))
+        assert text.replace("\u2009", "").isprintable(), "but for the thin space in our own numbers"
+
+
+def error_type() -> dict[str, Any]:
+    return {"kind": "exception", "type": "DynamoDBThrottled", "perSecond": 1.0, "total": 3}
+
+
+def error_sample(message: str) -> dict[str, Any]:
+    return {
+        "at": 990.0, "kind": "exception", "type": "DynamoDBThrottled", "message": message, "function": "feed",
+        "file": "feed.py", "line": 3, "endpoint": "GET /feed", "pod": "newsfeed-1", "revision": None,
+    }  # fmt: skip
