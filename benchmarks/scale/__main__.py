@@ -5,7 +5,7 @@
     python -m benchmarks.scale --churn [10000]                  so many pods born and gone: memory
     python -m benchmarks.scale --scale-ups [1000]               each new pod on the roll within a second, as what it is
 
-Control plane, operator, agents and this share the machine; operator and control plane have precedence for its processors. Pods
+Control plane, operator, agents and this share the machine; the first three have precedence over whatever else runs there. Pods
 are made through the admission webhook, as ready as a kubelet would report them, on nodes that are objects with a lease; 20
 services in 5 namespaces, each with one owner of its pods. Each pod's agent is a connection of another process, with a token
 bound to the pod, two reports a second, FACTS of 25 requests to 50 endpoints with each. What is shown is measured from outside:
@@ -56,7 +56,7 @@ async def run(given: argparse.Namespace) -> None:
             stage = Stage(cluster, client, address)
             await stage.prepare()
             operator = OperatorProcess(stage.operator_access(folder), Path(given.log), watch=given.watch, plain=given.growth)
-            agents = Helper("agents.py", *(() if given.growth else ("--authority", str(authority))))
+            agents = Helper("agents.py", *(() if given.growth else ("--authority", str(authority))), prefer=True)
             asker = Helper("asker.py", prefer=True)
             scene = Scene(given, stage, operator, agents, asker, live, Pods(stage), authority)
             try:

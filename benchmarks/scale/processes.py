@@ -19,8 +19,8 @@ from tests.harness.paths import REPOSITORY
 
 TICKS = os.sysconf("SC_CLK_TCK")
 NICE = -10
-"""Of operator and control plane, as CPU requests and machines of their own are in a cluster: here agents, this benchmark and
-whoever else is on the machine take the same processors."""
+"""Of operator, control plane and agents, which in a cluster have CPU requests and machines of their own: here whoever else is
+on the machine takes the same processors."""
 PATHS = os.pathsep.join(str(REPOSITORY / part) for part in ("operator", "agent_sidecar"))
 PLAIN = """
 from rollcall.ingest import server
