@@ -156,8 +156,11 @@ def test_a_moment_is_shown_as_it_was(site: Site, open_page: Open) -> None:
     expect(page.locator("#top .chip")).to_have_text("◷ not live")
     expect(figure).to_have_text(rate)
     expect(page.locator("main")).to_contain_text("In the second")
-    expect(page.get_by_label("Requests", exact=True)).to_contain_text("not for this moment")
+    expect(page.get_by_label("Requests", exact=True)).to_contain_text(re.compile("not for this moment|until this moment"))
     assert serious(page) == []
+    ink = "canvas => new Set(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data).size"
+    for canvas in page.locator("canvas.scatter:visible").all():
+        assert canvas.evaluate(ink) > 20
     page.keyboard.press("Shift+ArrowLeft")
     expect(page).to_have_url(f"{site.url}/{SERVICE}?at={int(at) - 29}")
     page.keyboard.press("Shift+ArrowRight")

@@ -92,8 +92,8 @@ const sizer = new ResizeObserver((entries) => {
 
 function sizeOf(canvas: HTMLCanvasElement): [number, number] {
   let found = sizes.get(canvas);
-  if (!found) {
-    if (!canvas.isConnected) return [0, 0];
+  if (!found?.[0]) { // not seen yet, or it was hidden
+    if (!canvas.isConnected || canvas.hidden) return [0, 0];
     sizes.set(canvas, (found = [canvas.clientWidth, canvas.clientHeight]));
     sizer.observe(canvas);
   }

@@ -7,11 +7,11 @@ import { PodView } from "./pod";
 import { Service } from "./service";
 import { exchange, signOut, token } from "./session";
 import { refused, signInCard } from "./states";
-import type { History, Picture } from "./types";
+import type { Picture } from "./types";
 import type { View } from "./view";
 import { Wall } from "./wall";
 
-const OLD_S = 2, VERY_OLD_S = 60;
+const OLD_S = 2, VERY_OLD_S = 60, DOTS_KEPT_S = 55;
 const root = document.documentElement;
 const main = document.getElementById("main") as HTMLElement;
 const notice = document.getElementById("notice") as HTMLElement;
@@ -119,13 +119,13 @@ function routeOf(hash: string): Route {
   const wanted = parameters.get("namespace"), limit = wanted ? `namespace=${encodeURIComponent(wanted)}` : "";
   return {
     make: () => new Wall(main, wanted), stream: `/v1/services/stream?rate=4${limit && `&${limit}`}`, picture: `/v1/services${limit && `?${limit}`}`,
-    history: null, place: `/${limit}`, crumbs: wanted ? [[wanted, ""]] : [], filter: true,
+    history: null, place: "/", crumbs: wanted ? [[wanted, ""]] : [], filter: true,
   };
 }
 
 function route(): void {
   const at = shownMoment(), next = routeOf(location.hash);
-  if (at !== null && view?.moment && shown?.place === next.place && !stream) return then(next, at);
+  if (at !== null && view?.moment && shown?.picture === next.picture && shown.place === next.place && !stream) return then(next, at);
   close();
   moment.end();
   heard = trouble = null;
@@ -168,7 +168,9 @@ function then(next: Route, at: number): void {
   moment.load<Picture | { services: Picture[] }>(next.picture, at, (data) => {
     if (!view) {
       view = next.make();
-      if (next.history) get<History>(next.history).then((told) => { view?.event("seconds", told); draw(); }, () => undefined);
+      const mine = view, tell = (event: string, path: string): void => void get(path).then((told) => { mine.event(event, told); draw(); }, () => undefined);
+      if (next.history) tell("seconds", next.history);
+      if (next.place !== "/" && Date.now() / 1000 - at < DOTS_KEPT_S) tell("points", `${next.picture}/points`);
     }
     view.moment?.(at);
     view.event("message", data);

@@ -124,13 +124,14 @@ export class PodView implements View {
       this.looked = Math.floor(picture.at);
       if (this.past.at.length) for (const { chart, of } of this.charts) chart.show([this.past.at, of(this.past)], [], this.at);
     }
-    text(this.rate, this.at === null ? "of the last two minutes, as far as they are told: slow ■, failed ✕" : "one by one they are kept for a minute, not for this moment");
+    text(this.rate, this.at === null ? "of the last two minutes, as far as they are told: slow ■, failed ✕" : this.scatter.covers(this.at) ? "until this moment, as far as they are kept: a minute" : "one by one they are kept for a minute, not for this moment");
     if (!pod) return this.gone(picture);
     this.drawHead(picture, pod);
     this.bars.show([{ name: pod.slot ?? pod.name, bands: pod.inFlight?.bands ?? null, bad: pod.state === "silent" }]);
-    this.scatter.slowS = (picture.bandsMs[0] ?? 1000) / 1000;
-    this.scatter.canvas.hidden = this.at !== null;
-    this.scatter.draw(picture.at);
+    this.scatter.slow((picture.bandsMs[0] ?? 1000) / 1000);
+    this.scatter.end = this.at === null ? "now" : clock(this.at);
+    this.scatter.canvas.hidden = this.at !== null && !this.scatter.covers(this.at);
+    this.scatter.draw(this.at ?? picture.at);
     this.longest.update((picture.longest ?? []).filter((each) => each.pod === pod.name));
     this.samples.update((picture.errors.samples ?? []).filter((each) => each.pod === pod.name));
     this.departures.update((picture.departures?.recent ?? []).filter((each) => each.slot !== null && each.slot === pod.slot));

@@ -25,7 +25,9 @@ export class Scatter {
   private image: ImageData | null = null;
   private box: [number, number, number, number] | null = null;
   private told: { at: number; points: number; requests: number }[] = [];
-  slowS = SLOW_S;
+  private slowS = SLOW_S;
+  /** What the right end of the axis is. */
+  end = "now";
   only = "";
   private now = 0;
 
@@ -66,6 +68,14 @@ export class Scatter {
     while ((this.told[0]?.at ?? Infinity) < told.until * 1000 - 10_000) this.told.shift();
   }
 
+  /** From when on a request is slow. */
+  slow(seconds: number): void {
+    if (seconds === this.slowS) return;
+    this.slowS = seconds;
+    this.placed = 0;
+    this.place();
+  }
+
   /** Where dots are, in numbers that are quickly gone through. */
   private place(): void {
     for (; this.placed < this.dots.length && this.placed < this.times.length; this.placed += 1) {
@@ -84,7 +94,12 @@ export class Scatter {
   }
 
   failed(): Dot[] {
-    return this.dots.filter((dot) => dot.outcome >= 8);
+    return this.dots.filter((dot) => dot.outcome >= 8 && dot.at <= this.now);
+  }
+
+  /** Whether dots of before that time are here. */
+  covers(unix: number): boolean {
+    return (this.dots[0]?.at ?? Infinity) < unix * 1000;
   }
 
   private x(at: number, width: number): number {
@@ -119,8 +134,10 @@ export class Scatter {
     }
     for (let ago = 0; ago <= KEPT_MS; ago += 30_000) {
       const x = this.x(this.now - ago, width);
-      context.fillText(ago ? `−${ago / 1000} s` : "now", Math.max(LEFT, x - (ago ? 14 : 26)), height - 3);
+      context.textAlign = ago ? "center" : "right";
+      context.fillText(ago ? `−${ago / 1000} s` : this.end, Math.max(LEFT + 18, x), height - 3);
     }
+    context.textAlign = "left";
     this.drawDots(made);
     if (this.box) {
       const [x0, y0, x1, y1] = this.box;
@@ -147,7 +164,7 @@ export class Scatter {
       for (let dot = 0; dot < this.placed; dot += 1) {
         if (this.kinds[dot] !== kind) continue;
         const x = (end - (this.now - (this.times[dot] ?? 0)) * perMs) | 0, y = ((1 - (this.heights[dot] ?? 0)) * tall + top) | 0;
-        if (x < LEFT * scale + arm || x >= wide - arm || y < arm || y >= high - arm) continue;
+        if (x < LEFT * scale + arm || x > wide - arm - 2 || y < arm || y >= high - arm - 1) continue;
         if (kind === FAILED) {
           for (let step = -arm; step <= arm; step += 1) {
             pixels[(y + step) * wide + x + step] = pixels[(y + step) * wide + x + step + 1] = ink;

@@ -156,11 +156,12 @@ export class Service implements View {
     const shown = (picture.roll ?? []).filter((pod) => `${pod.slot ?? ""} ${pod.name} ${pod.state} ${pod.reason ?? ""} ${pod.node ?? ""} ${pod.revision ?? ""}`.toLowerCase().includes(this.words));
     this.equalizer.show(shown.map((pod) => ({ name: pod.name, bands: pod.inFlight?.bands ?? null, bad: pod.state === "silent" || pod.state === "bare" })));
     attribute(this.equalizer.canvas, "aria-label", `requests in flight: ${picture.traffic.inFlight?.total ?? "not known"}, by pod`);
-    this.scatter.slowS = (picture.bandsMs[0] ?? 1000) / 1000;
-    this.scatter.canvas.hidden = this.at !== null;
-    this.scatter.draw(picture.at);
+    this.scatter.slow((picture.bandsMs[0] ?? 1000) / 1000);
+    this.scatter.end = this.at === null ? "now" : clock(this.at);
+    this.scatter.canvas.hidden = this.at !== null && !this.scatter.covers(this.at);
+    this.scatter.draw(this.at ?? picture.at);
     const rate = this.scatter.rate();
-    text(this.rate, this.at !== null ? "one by one they are kept for a minute, not for this moment" : rate === null ? "no request told yet; drag a region to list it" : `${percent(rate)} of all are shown: slow ■, failed ✕ and a fair sample; drag to list`);
+    text(this.rate, this.at !== null ? (this.scatter.covers(this.at) ? "until this moment, as far as they are kept: a minute" : "one by one they are kept for a minute, not for this moment") : rate === null ? "no request told yet; drag a region to list it" : `${percent(rate)} of all are shown: slow ■, failed ✕ and a fair sample; drag to list`);
     this.tables.pods.update(shown, this.words ? "No pod has this in its name, state or node." : undefined);
     this.drawLists(picture);
   }
