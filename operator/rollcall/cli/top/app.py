@@ -31,7 +31,7 @@ from .feed import Connect, Link, Told, follow
 from .lines import BLANK, Line
 from .paint import paint
 from .past import pack
-from .picture import Service, decode
+from .picture import Service, Shown, decode
 from .session import Ask, Copy, End, Follow, Recall, Session
 from .skins import SKINS, style
 
@@ -134,6 +134,7 @@ class TopApp(App[None]):
         self._asked: set[asyncio.Task[None]] = set()
         self._next_s = 0.0
         self._waiting: bytes | None = None
+        self._taking = False
         self._seeded: set[str] = set()
         self._wanted: Recall | None = None
         self._recalling: asyncio.Task[None] | None = None
@@ -203,9 +204,9 @@ class TopApp(App[None]):
 
     async def _read(self, path: str) -> None:
         async for told in follow(self._link, path):
-            self._hear(told)
+            await self._hear(told)
 
-    def _hear(self, told: Told) -> None:
+    async def _hear(self, told: Told) -> None:
         session = self.session
         if told.kind == "trouble":
             session.fail(told.sentence, final=told.final)
@@ -214,33 +215,42 @@ class TopApp(App[None]):
                 session.past.take(told.data)
         elif told.kind == "message":
             self._waiting = told.data
-            if time.monotonic() < self._next_s:
-                return
-            self._take()
+            if time.monotonic() >= self._next_s:
+                await self._take()
+            return
         self.board.draw()
 
-    def _take(self) -> None:
-        """Read the newest picture that came."""
-        data, self._waiting = self._waiting, None
-        if data is None:
+    async def _take(self) -> None:
+        """Read the newest picture that came, in steps between which a key is answered: of thousands of pods each step takes a
+        part of the time that a key may."""
+        if self._taking or self._waiting is None:
             return
-        began_s = time.monotonic()
-        shown = None
-        with self._reading():
-            shown = decode(data)
-        if shown is None:
-            return
-        self.session.take(shown)
+        data, self._waiting, self._taking = self._waiting, None, True
+        try:
+            began_s = time.monotonic()
+            shown = None
+            with self._reading():
+                shown = decode(data)
+            self._next_s = began_s + (time.monotonic() - began_s) / SHARE
+            if shown is not None:
+                await asyncio.sleep(0)
+                self.session.take(shown)
+                self._remember(shown, data)
+            await asyncio.sleep(0)
+            self.board.draw()
+        finally:
+            self._taking = False
+
+    def _remember(self, shown: Shown, data: bytes) -> None:
+        """What was seen, for who looks back."""
         if isinstance(shown, Service):
-            if self.session.kept.wants(int(shown.at)):
+            if shown is self.session.newest and self.session.kept.wants(int(shown.at)):
                 self._soon(self._keep(int(shown.at), data))
-        else:
-            top = [service for service in shown.services if "/".join(service.key) not in self._seeded][:SEEDED]
-            if top and len(self._seeded) < SEEDED:
-                self._seeded |= {"/".join(service.key) for service in top}
-                self._soon(self._seed(top))
-        spent_s = time.monotonic() - began_s
-        self._next_s = began_s + spent_s / SHARE
+            return
+        top = [service for service in shown.services if "/".join(service.key) not in self._seeded][:SEEDED]
+        if top and len(self._seeded) < SEEDED:
+            self._seeded |= {"/".join(service.key) for service in top}
+            self._soon(self._seed(top))
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -253,7 +263,7 @@ class TopApp(App[None]):
     def _tick(self) -> None:
         """Four times a second, whether anything came or not: ages grow, notices go."""
         if self._waiting is not None and time.monotonic() >= self._next_s:
-            self._take()
+            self._soon(self._take())
         self.board.draw()
 
     # --- beside it

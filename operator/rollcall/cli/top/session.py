@@ -148,7 +148,8 @@ class Session:
 
     def take(self, shown: Shown) -> None:
         """A newer picture of the place."""
-        if isinstance(shown, Service) is not bool(self.place.service):
+        here = (self.place.namespace, self.place.service)
+        if here != shown.key if isinstance(shown, Service) else self.place.service:
             return  # one that was on its way while the place was left
         self.newest, self.heard_s, self.trouble, self.final = shown, self.now(), None, False
         (self.trends if self.place.service else self.wall).take(shown)

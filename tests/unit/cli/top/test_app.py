@@ -151,7 +151,7 @@ async def test_an_answer_of_another_version_is_said(operator: Operator) -> None:
     async with looking(operator, FEED) as at:
         await at.until("newsfeed-01")
         at.app._waiting = b'{"name": 3}'
-        at.app._take()
+        await at.app._take()
         await at.until("another version")
 
 

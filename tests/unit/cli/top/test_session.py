@@ -75,6 +75,9 @@ def test_a_picture_of_the_place_before_is_not_shown(desk: Desk) -> None:
     desk.press("escape")
     desk.take(pictures.picture(roll()))
     assert desk.session.shown is None
+    desk.session.go(Place("shop", "mail"))
+    desk.take(pictures.picture(roll()))
+    assert desk.session.shown is None
 
 
 @pytest.mark.parametrize(
