@@ -51,6 +51,7 @@ from rollcall.kube.lease import Lease
 from rollcall.kube.objects import Manifest
 from rollcall.kube.review import Reviews
 from rollcall.kube.secrets import SecretStore
+from rollcall.kube.tokens import PodTokens
 from rollcall.model.kept import Parts
 from rollcall.model.roll import Roll
 from rollcall.serve import access as live_access
@@ -85,7 +86,7 @@ class Operator:
         self._kubelets = kubelets
         self._client = client
         self._identity = settings.pod_name or f"{settings.name}-{id(self):x}"
-        self._reviews = Reviews(client)
+        self._reviews = Reviews(client, tokens=PodTokens(client, lambda uid: self._services.has_pod(uid)))
         self._roll = Roll()
         self._door = Door(self._roll, self._reviews.pod, time.monotonic, __version__)
         self._publisher = Publisher(self._roll)

@@ -80,6 +80,13 @@ def bound(pod: dict[str, str]) -> tuple[str, ...]:
     return ("--bound-object-kind=Pod", f"--bound-object-name={pod['name']}", f"--bound-object-uid={pod['uid']}")
 
 
+def token_reviews(cluster: Cluster) -> float:
+    """How many tokens the API server was asked about."""
+    families = text_string_to_metric_families(cluster.kubectl("get", "--raw", "/metrics"))
+    samples = (sample for family in families if family.name == "apiserver_request" for sample in family.samples)
+    return sum(sample.value for sample in samples if sample.labels.get("resource") == "tokenreviews")
+
+
 def test_only_the_token_of_ones_own_pod_gets_in(
     cluster: Cluster, rollcall: Rollcall, shop: str, pods: list[dict[str, str]]
 ) -> None:
@@ -103,8 +110,12 @@ def test_only_the_token_of_ones_own_pod_gets_in(
     for code in ("TokenRejected", "PodMismatch", "WireVersion"):
         expected = sum(wanted == code for _, wanted in attempts.values())
         assert after[code] - before.get(code, 0) == expected, code
+    reviews = token_reviews(cluster)
     kind, body = call(cluster, {"token": mine, "pod_uid": pods[0]["uid"]})
     assert kind == WELCOME
+    another = token(cluster, shop, audience, *bound(pods[0]))
+    assert call(cluster, {"token": another, "pod_uid": pods[0]["uid"]})[0] == WELCOME
+    assert token_reviews(cluster) == reviews, "whose token it is was read with the API server's keys"
     assert body["interval_ms"] == 500
     picture = rollcall.wait_for(shop, "newsfeed", lambda picture: picture["pods"]["serving"] == 2, "the real agent reports on")
     assert picture["pods"]["total"] == 2

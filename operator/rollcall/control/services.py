@@ -172,6 +172,10 @@ class Services:
         """Whether injection pauses, because the agent's image cannot be pulled; every replica looks."""
         self.breaker.round(watch.pods for watch in self._watches.values())
 
+    def has_pod(self, uid: str) -> bool:
+        """Whether a service lists a pod of this UID."""
+        return any(uid in watch.pods for watch in self._watches.values())
+
     @property
     def uids(self) -> dict[Key, str]:
         """The UID of each service."""

@@ -114,12 +114,13 @@ class Client:
         params: Mapping[str, str] | None = None,
         body: Any = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
         timeout: aiohttp.ClientTimeout = _TIMEOUT,  # noqa: ASYNC109 (handed to aiohttp)
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A response whose status is below 400; raises KubeError for others."""
         if self._session is None:
             raise RuntimeError("use the client as a context manager")
-        headers = self._access.headers() | {"Accept": "application/json"}
+        headers = self._access.headers() | {"Accept": accept}
         data = None
         if body is not None:
             data = msgspec.json.encode(body)
@@ -139,9 +140,10 @@ class Client:
         *,
         params: Mapping[str, str] | None = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> Any:
         """One call, decoded; raises KubeError, or aiohttp.ClientError and TimeoutError when the server cannot be reached."""
-        async with self.open(method, path, params=params, body=body, content_type=content_type) as response:
+        async with self.open(method, path, params=params, body=body, content_type=content_type, accept=accept) as response:
             raw = await response.read()
             try:
                 return msgspec.json.decode(raw) if raw else None

@@ -1,7 +1,7 @@
 """Who is calling, and what they may do: TokenReview and SubjectAccessReview, remembered for a short while.
 
-The identity of an agent is what the review says, never what the agent says: a token bound to a pod carries the pod's name
-and UID in `extra`.
+The identity of an agent is what its token says (`tokens`) or the review, never what the agent says: a token bound to a pod
+carries the pod's name and UID, and the review has them in `extra`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from rollcall.inject.names import TOKEN_AUDIENCE
 from rollcall.kube.client import Client
+from rollcall.kube.tokens import PodIdentity, PodTokens
 
 REMEMBER_S = 120.0
 REMEMBER_NO_S = 5.0
@@ -30,15 +31,6 @@ class User:
     name: str
     groups: tuple[str, ...] = ()
     extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class PodIdentity:
-    """The pod that a token is bound to."""
-
-    namespace: str
-    name: str
-    uid: str
 
 
 class _Memory:
@@ -63,8 +55,9 @@ class _Memory:
 class Reviews:
     """Asks the API server; raises KubeError or aiohttp.ClientError when it cannot be asked (nobody is let in then)."""
 
-    def __init__(self, client: Client, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, client: Client, clock: Callable[[], float] = time.monotonic, tokens: PodTokens | None = None) -> None:
         self._client = client
+        self._tokens = tokens
         self._users = _Memory(clock)
         self._pods = _Memory(clock)
         self._rights = _Memory(clock)
@@ -93,13 +86,15 @@ class Reviews:
         return user
 
     async def pod(self, token: str) -> PodIdentity | None:
-        """The pod that an agent's token is bound to, None when the token is not good for us. Nothing else of the answer is
-        kept: there are thousands of agents."""
+        """The pod that an agent's token is bound to, None when the API server says that it is not good for us. Nothing else of
+        the answer is kept: there are thousands of agents."""
         key = _key(token, TOKEN_AUDIENCE)
         known, answer = self._pods.get(key)
         if known:
             return cast("PodIdentity | None", answer)
-        pod = self._bound(await self._review(token, TOKEN_AUDIENCE))
+        pod = await self._tokens.pod(token, TOKEN_AUDIENCE) if self._tokens is not None else None
+        if pod is None:
+            pod = self._bound(await self._review(token, TOKEN_AUDIENCE))
         self._pods.put(key, pod, REMEMBER_S if pod else REMEMBER_NO_S)
         return pod
 
