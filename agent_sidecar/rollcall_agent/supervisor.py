@@ -19,6 +19,7 @@ from .ledger import Ledger
 from .log import say
 from .receivers import open_receivers
 from .settings import Settings
+from .sources.php_warnings import open_in
 from .wire import layout
 
 FIRST_BACKOFF_S = 0.1
@@ -72,6 +73,7 @@ class Supervisor:
             os.makedirs(settings.worker_dir, exist_ok=True)
             os.chmod(settings.worker_dir, 0o777)  # any user's workers write here, and without a sticky bit we may remove
             ledger = Ledger(settings.worker_dir, layout.RUNTIME_PHP, "php")
+            os.close(open_in(settings.worker_dir))  # PHP that finds the socket finds it, too, and counts its warnings there
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             if os.path.lexists(settings.php_socket):
                 os.unlink(settings.php_socket)

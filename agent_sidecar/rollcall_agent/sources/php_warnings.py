@@ -38,9 +38,8 @@ class PhpWarnings:
         self._ledger = ledger
         self._seen = b""
         self._fd = -1
-        path = f"{folder}/{layout.WARNINGS_FILE}"
         try:
-            self._fd = _open(path)
+            self._fd = open_in(folder)
         except OSError as error:
             say(f"PHP's warnings are not counted one by one: {error}", "warnings")
 
@@ -62,8 +61,9 @@ class PhpWarnings:
         self._seen = content[:_OFF_TAKEN] + told
 
 
-def _open(path: str) -> int:
+def open_in(folder: str) -> int:
     """The file, made anew where it is none of ours; raises OSError."""
+    path = f"{folder}/{layout.WARNINGS_FILE}"
     try:
         fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
