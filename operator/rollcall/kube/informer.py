@@ -27,8 +27,8 @@ PAGE = "250"
 SLICE = 100
 """So many objects are taken in at a time, in about five milliseconds; then it is others' turn."""
 WATCH_S = 290
-IDLE_S = 75.0
-"""Bookmarks come about once a minute; a watch that is silent for longer is dead."""
+IDLE_S = 150.0
+"""Bookmarks come about once a minute, or in the second; a watch that is silent for longer is dead."""
 BACKOFF_S = (0.2, 10.0)
 LASTED_S = 5.0
 """A watch that lasted so long was a good one, also when nothing happened in it; the next one begins without a pause."""
