@@ -78,8 +78,9 @@ function failed(found: Trouble | null): void {
   trouble = found;
   if (!found) return;
   if (found.status === 401) {
+    const known = token() !== null;
     signOut();
-    return card(signInCard(found.sentence, route));
+    return card(signInCard(known ? found.sentence : "", route));
   }
   const words = `${found.status} ${found.sentence}`;
   if (words !== carded && ([403, 404].includes(found.status) || heard === null)) card(refused(found, route), found.status !== 0 && found.status !== 503);
@@ -131,7 +132,6 @@ function route(): void {
   heard = trouble = null;
   carded = "";
   text(notice, "");
-  if (!token()) return card(signInCard("", route));
   shown = next;
   document.title = [...next.crumbs.map(([words]) => words), "Rollcall"].join(" · ");
   replace(crumb, ...next.crumbs.flatMap(([words, href]) => [" / ", href ? h("a", { href }, words) : words]));

@@ -110,10 +110,6 @@ class Reviews:
 
     async def may_read(self, user: User, namespace: str | None, name: str = "") -> bool:
         """Whether a user may `get` monitoredservices/live; namespace None asks for all namespaces."""
-        key = repr((user.name, user.groups, namespace, name)).encode()
-        known, allowed = self._rights.get(key)
-        if known:
-            return bool(allowed)
         resource = {
             "group": "rollcall.dev",
             "resource": "monitoredservices",
@@ -121,11 +117,22 @@ class Reviews:
             "verb": "get",
             "name": name,
         }
+        return await self._may(user, resource | ({"namespace": namespace} if namespace else {}))
+
+    async def may_impersonate(self, user: User, resource: str, name: str) -> bool:
+        """Whether a user may speak for another; `resource` is `users` or `groups`."""
+        return await self._may(user, {"resource": resource, "verb": "impersonate", "name": name})
+
+    async def _may(self, user: User, resource: dict[str, str]) -> bool:
+        key = repr((user.name, user.groups, sorted(resource.items()))).encode()
+        known, allowed = self._rights.get(key)
+        if known:
+            return bool(allowed)
         spec: dict[str, Any] = {
             "user": user.name,
             "groups": list(user.groups),
             "extra": {key: list(values) for key, values in user.extra},
-            "resourceAttributes": resource | ({"namespace": namespace} if namespace else {}),
+            "resourceAttributes": resource,
         }
         review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
         answer = await self._client.request("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)

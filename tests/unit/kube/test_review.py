@@ -155,3 +155,12 @@ async def test_rights_are_asked_as_that_user_and_remembered_by_place() -> None:
     clock.now_s += 31
     api.status = {"allowed": False}
     assert not await asker.may_read(alice, "shop", "newsfeed")
+
+
+async def test_impersonation_is_a_right_over_users_and_groups() -> None:
+    asker, api, _ = reviews({"allowed": True})
+    assert await asker.may_impersonate(User("proxy"), "groups", "dev")
+    assert api.asked[0]["resourceAttributes"] == {"resource": "groups", "verb": "impersonate", "name": "dev"}
+    api.status = {"allowed": False}
+    assert not await asker.may_impersonate(User("proxy"), "groups", "system:masters")
+    assert not await asker.may_impersonate(User("proxy"), "users", "dev")

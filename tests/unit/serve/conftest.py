@@ -23,12 +23,19 @@ class Rights:
     users: dict[str, User] = field(default_factory=lambda: {"t-alice": User("alice", ("dev",))})
     may: Callable[[User, str | None, str], bool] = lambda *_: True
     away: bool = False
+    speaks_for: set[tuple[str, str, str]] = field(default_factory=set)
+    """(who, `users` or `groups`, whom)."""
 
     async def user(self, token: str, audience: str | None = None) -> User | None:
         assert audience is None
         if self.away:
             raise KubeError(500, "InternalError", "no")
         return self.users.get(token)
+
+    async def may_impersonate(self, user: User, resource: str, name: str) -> bool:
+        if self.away:
+            raise KubeError(500, "InternalError", "no")
+        return (user.name, resource, name) in self.speaks_for
 
     async def may_read(self, user: User, namespace: str | None, name: str = "") -> bool:
         if self.away:

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import TestClient, TestServer
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -115,4 +115,61 @@ async def test_rights_that_cannot_be_asked_for_are_not_there(live: Live, rights:
     rights.away = True
     with pytest.raises(RefusedError, match="could not be asked what you may read") as caught:
         await Access(rights).may(User("alice"), "shop")  # type: ignore[arg-type]
+    assert caught.value.status == 503
+
+
+PROXY = {"Authorization": "Bearer t-proxy"}
+
+
+@pytest.fixture
+def proxied(rights: Rights) -> Rights:
+    """A proxy that may speak for bob of dev and ops, who may read the shop; the proxy itself may read nothing."""
+    rights.users["t-proxy"] = User("proxy")
+    rights.speaks_for = {("proxy", "users", "bob"), ("proxy", "groups", "dev"), ("proxy", "groups", "ops")}
+    rights.may = lambda user, *_: user == User("bob", ("dev", "ops", "system:authenticated"))
+    return rights
+
+
+async def status_of(live: Live, rights: Rights, headers: list[tuple[str, str]]) -> tuple[int, str]:
+    app = make_live_app(live.publisher, Access(rights), dict, nobody)  # type: ignore[arg-type]
+    async with TestClient(TestServer(app)) as client, client.get("/v1/services/shop/newsfeed", headers=headers) as answer:
+        return answer.status, await answer.text()
+
+
+BOB = [*PROXY.items(), ("Impersonate-User", "bob"), ("Impersonate-Group", "dev"), ("Impersonate-Group", "ops")]
+
+
+async def test_a_proxy_that_may_speaks_for_others_with_their_rights(live: Live, proxied: Rights) -> None:
+    assert (await status_of(live, proxied, BOB))[0] == 200
+    assert (await status_of(live, proxied, [*PROXY.items()]))[0] == 403, "its own rights are others"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "words"),
+    [
+        ([("Impersonate-User", "bob")], 401, "send a bearer token"),
+        ([("Authorization", "Bearer t-alice"), ("Impersonate-User", "bob")], 403, "may not impersonate users"),
+        ([*PROXY.items(), ("Impersonate-User", "carol")], 403, "may not impersonate users"),
+        ([*BOB, ("Impersonate-Group", "system:masters")], 403, "may not impersonate groups"),
+        ([*PROXY.items(), ("Impersonate-User", "system:admin")], 403, "is no person"),
+        ([*PROXY.items(), ("Impersonate-Group", "dev")], 400, "one Impersonate-User"),
+        ([*BOB, ("Impersonate-User", "carol")], 400, "one Impersonate-User"),
+        ([*BOB, ("Impersonate-Uid", "7")], 400, "nothing else"),
+        ([*BOB, ("Impersonate-Extra-scopes", "all")], 400, "nothing else"),
+        ([*BOB, *[("Impersonate-Group", "dev")] * 64], 400, "up to 64"),
+    ],
+)
+async def test_whom_nobody_may_speak_for(
+    live: Live, proxied: Rights, headers: list[tuple[str, str]], status: int, words: str
+) -> None:
+    found, said = await status_of(live, proxied, headers)
+    assert found == status
+    assert words in said
+
+
+async def test_whether_somebody_may_speak_for_others_is_asked_each_time_it_is_not_known(live: Live, proxied: Rights) -> None:
+    access = Access(proxied)  # type: ignore[arg-type]
+    proxied.away = True
+    with pytest.raises(RefusedError, match="whom you may impersonate") as caught:
+        await access._meant(User("proxy"), {"Impersonate-User": "bob"})
     assert caught.value.status == 503
