@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import signal
+import ssl
 import subprocess
 import textwrap
 import urllib.error
@@ -135,6 +135,46 @@ def viewer(cluster: Cluster, shop: str, tmp_path_factory: pytest.TempPathFactory
     cluster.kubectl("-n", shop, "delete", "serviceaccount/viewer", "rolebinding/viewer")
 
 
+@pytest.fixture
+def proxy(cluster: Cluster, shop: str) -> Iterator[str]:
+    """The token of a service account that may speak for alice and dev; alice has the ClusterRole view in the shop."""
+    cluster.kubectl("-n", shop, "create", "serviceaccount", "proxy")
+    name = "rollcall-test-proxy"
+    rules = [
+        {"apiGroups": [""], "resources": ["users"], "resourceNames": ["alice"], "verbs": ["impersonate"]},
+        {"apiGroups": [""], "resources": ["groups"], "resourceNames": ["dev"], "verbs": ["impersonate"]},
+    ]
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules}
+    cluster.kubectl("apply", "-f", "-", input=json.dumps(role))
+    cluster.kubectl("create", "clusterrolebinding", name, f"--clusterrole={name}", f"--serviceaccount={shop}:proxy")
+    cluster.kubectl("-n", shop, "create", "rolebinding", "alice", "--clusterrole=view", "--user=alice")
+    yield cluster.kubectl("-n", shop, "create", "token", "proxy").strip()
+    cluster.kubectl("-n", shop, "delete", "serviceaccount/proxy", "rolebinding/alice")
+    cluster.kubectl("delete", f"clusterrolebinding/{name}", f"clusterrole/{name}")
+
+
+def test_a_proxy_may_speak_for_whom_it_may_impersonate_with_their_rights(cluster: Cluster, shop: str, proxy: str) -> None:
+    leader = ("-n", NAMESPACE, "get", "pod", "-l", "rollcall.dev/leader=true", "-o", "jsonpath={.items[0].status.podIP}")
+    address, unchecked = cluster.kubectl(*leader), ssl._create_unverified_context()
+
+    def status(place: str, *impersonation: tuple[str, str]) -> int:
+        request = urllib.request.Request(f"https://{address}:10252/v1/services/{place}")
+        for name, value in (("Authorization", f"Bearer {proxy}"), *impersonation):
+            request.add_header(name, value)
+        try:
+            with urllib.request.urlopen(request, context=unchecked) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    alice, dev = ("Impersonate-User", "alice"), ("Impersonate-Group", "dev")
+    assert status("shop/newsfeed") == 403, "the proxy itself may read nothing"
+    assert status("shop/newsfeed", alice) == status("shop/newsfeed", alice, dev) == 200
+    assert status("bank/ledger", alice) == 403, "nor may alice elsewhere"
+    assert status("shop/newsfeed", ("Impersonate-User", "bob")) == 403
+    assert status("shop/newsfeed", alice, ("Impersonate-Group", "system:masters")) == 403
+
+
 def as_viewer(rollcall: Rollcall, kubeconfig: Path, *args: str) -> subprocess.CompletedProcess[str]:
     command = [*rollcall.command(*args)[:-1], f"--kubeconfig={kubeconfig}"]
     return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
@@ -173,7 +213,7 @@ def test_the_page_is_shown_as_who_looks(rollcall: Rollcall, shop: str, viewer: P
             assert len(json.loads(ask(f"{base}/v1/services/{shop}/newsfeed/history", token)[1])["at"]) > 3
             assert ask(f"{base}/v1/services", token)[0] == 403
         finally:
-            dashboard.send_signal(signal.SIGINT)
+            dashboard.terminate()  # not by SIGINT, which is ignored where the tests run in the background of a shell
 
 
 def ask(url: str, token: str, method: str = "GET") -> tuple[int, bytes]:
