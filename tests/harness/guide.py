@@ -21,6 +21,7 @@ from .paths import REPOSITORY
 
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NAMED = re.compile(r"(?<=[a-z])-[0-9a-f]{6,10}(-[a-z0-9]{5})?\b|\b[0-9a-f]{8,10}\b")
+_NODE = re.compile(r"\b[a-z][a-z0-9-]*-node\d+\b")
 _NUMBER = re.compile(r"\d[\d,]*(\.\d+)?")
 _BAR = re.compile(r"[▁▂▃▄▅▆▇█░▒▓▮─━]+")
 AGAIN_S = 0.5
@@ -41,7 +42,7 @@ class Step:
 
 def shape(line: str) -> str:
     """A line without what is another each time: numbers and their units' spacing, made-up names, bars."""
-    line = _BAR.sub("~", _NUMBER.sub("#", _NAMED.sub("-*", line)))
+    line = _BAR.sub("~", _NUMBER.sub("#", _NAMED.sub("-*", _NODE.sub("NODE", line))))
     return re.sub(r"#(ms|µs|us|s|m|h|d)(#(s|m|h))?", "#t", re.sub(r"\s+", " ", line)).strip()
 
 

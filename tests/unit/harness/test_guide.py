@@ -22,6 +22,7 @@ PRINTED = "8.1s  GET /hang/<int:seconds>  code hang (newsfeed.py:39)  8.1s  news
         ("2/2  Degraded  96", "2/2  Healthy  96", False),
         ("2/2  Degraded  96", "2/2  Degraded  –", False),
         ("left 1m20s ago", "left 3s ago", True),
+        ("9c88ddf7b9  me-node2", "7db6844744  rollcall-gw1-node1", True),
     ],
 )
 def test_shape(shown: str, printed: str, same: bool) -> None:
