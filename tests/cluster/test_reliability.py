@@ -290,6 +290,8 @@ def test_a_volume_outlives_the_pod(cluster: Cluster, plan: Plan, shop: str, roll
         "apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": _volume(node, str(folder))})
     )
     install(cluster, "replicas=1", "persistence.enabled=true", "persistence.existingClaim=kept")
+    listed = ("-n", NAMESPACE, "get", "pods", "-l", OPERATOR, "-o", "name")
+    until(lambda: len(cluster.kubectl(*listed).split()) == 1, 60, "those of before are gone, and do not answer any more")
     rollcall.wait_for(shop, "newsfeed", two_serve, "two pods serve")
     figures = Figures(cluster, rollcall, shop)
     figures.load(seconds=16)
