@@ -82,7 +82,7 @@ def test_the_names_of_tasks_are_endpoints(pod: Pod) -> None:
 
     def counted() -> bool:
         found = endpoints(pod)  # up to 32 that have ended wait in their slots
-        return sum(requests for requests, _ in found.values()) >= 64
+        return sum(requests for requests, _ in found.values()) >= 80 - 32
 
     poll_until(counted, "tasks are counted", 30.0)
     found = endpoints(pod)
