@@ -30,8 +30,10 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 READ_S = 3.0
 """For the whole of a question; the API server waits no longer for the answer."""
 _LONGEST_WARNING = 256
-_UNREADABLE = (web.HTTPRequestEntityTooLarge, msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_NO_REVIEW = (*_UNREADABLE, LookupError, TypeError, TimeoutError)
+_NO_REVIEW = (
+    web.HTTPRequestEntityTooLarge, msgspec.DecodeError, ValueError, RecursionError, LookupError, TypeError, TimeoutError,
+)  # fmt: skip
+"""What reading a body that is none raises."""
 
 log = logging.getLogger(__name__)
 
@@ -134,15 +136,7 @@ async def _asked(request: web.Request) -> dict[str, Any]:
         async with asyncio.timeout(READ_S):
             body = await request.read()
         asked = msgspec.json.decode(body)["request"]
-    except (
-        web.HTTPRequestEntityTooLarge,
-        msgspec.DecodeError,
-        ValueError,
-        RecursionError,
-        LookupError,
-        TypeError,
-        TimeoutError,
-    ) as error:
+    except _NO_REVIEW as error:
         log.warning("a request to the webhook was no AdmissionReview: %s", type(error).__name__)
         return {}
     return asked if isinstance(asked, dict) else {}
