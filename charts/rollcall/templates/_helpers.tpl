@@ -43,3 +43,25 @@ readOnlyRootFilesystem: true
 runAsNonRoot: true
 seccompProfile: {type: RuntimeDefault}
 {{- end -}}
+
+{{/* Which pods the webhook is asked about: new ones of namespaces that are opted in, without those that are opted out. */}}
+{{- define "rollcall.webhookScope" -}}
+rules:
+  - apiGroups: [""]
+    apiVersions: [v1]
+    operations: [CREATE]
+    resources: [pods]
+    scope: Namespaced
+namespaceSelector:
+  matchLabels:
+    rollcall.dev/inject: enabled
+  matchExpressions:
+    - key: kubernetes.io/metadata.name
+      operator: NotIn
+      values: [kube-system, {{ .Release.Namespace }}]
+objectSelector:
+  matchExpressions:
+    - key: rollcall.dev/inject
+      operator: NotIn
+      values: [disabled]
+{{- end }}
