@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from rollcall.kube.client import KubeError
 from rollcall.kube.review import User
 from rollcall.model.fleet import Fleet
 from rollcall.model.roll import Roll
+from rollcall.serve.access import Access
+from rollcall.serve.live import make_live_app
 from rollcall.serve.publisher import Publisher
 from tests.unit.model.agents import Agent, facts
 
@@ -83,3 +86,14 @@ def live() -> Live:
 @pytest.fixture
 def rights() -> Rights:
     return Rights()
+
+
+@pytest.fixture
+async def http(live: Live, rights: Rights) -> AsyncIterator[TestClient[Any, Any]]:
+    """The live API over real HTTP; nobody explains a pod."""
+
+    async def nobody(*_: str) -> None: ...
+
+    app = make_live_app(live.publisher, Access(rights), dict, nobody)  # type: ignore[arg-type]
+    async with TestClient(TestServer(app)) as client:
+        yield client

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
-from rollcall.serve.access import Access
-from rollcall.serve.live import make_live_app
-from tests.unit.serve.conftest import Live, Rights
+from tests.unit.serve.conftest import Live
 
 ALICE = {"Authorization": "Bearer t-alice"}
 SERVICE = "/v1/services/shop/newsfeed"
-
-
-@pytest.fixture
-async def http(live: Live, rights: Rights) -> AsyncIterator[TestClient[Any, Any]]:
-    async def nobody(*_: str) -> None: ...
-
-    app = make_live_app(live.publisher, Access(rights), dict, nobody)  # type: ignore[arg-type]
-    async with TestClient(TestServer(app)) as client:
-        yield client
 
 
 async def get(http: TestClient[Any, Any], path: str, status: int = 200) -> Any:

@@ -6,31 +6,19 @@ import asyncio
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from aiohttp import ClientResponse
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from rollcall.serve import stream
-from rollcall.serve.access import Access
-from rollcall.serve.live import make_live_app
 from rollcall_agent.wire import points
 from tests.unit.serve.conftest import Live, Rights
 
 ALICE = {"Authorization": "Bearer t-alice"}
 SERVICE = "/v1/services/shop/newsfeed"
 POINT = points.Point(0, 4, 1000, 0, 0, 0, 0, 0, 2)
-
-
-@pytest.fixture
-async def http(live: Live, rights: Rights) -> AsyncIterator[TestClient[Any, Any]]:
-    async def nobody(*_: str) -> None: ...
-
-    app = make_live_app(live.publisher, Access(rights), dict, nobody)  # type: ignore[arg-type]
-    async with TestClient(TestServer(app)) as client:
-        yield client
 
 
 async def event(response: ClientResponse) -> tuple[str, dict[str, Any], str | None]:

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 
 from rollcall.serve import web
-from rollcall.serve.access import Access
-from rollcall.serve.live import make_live_app
-from tests.unit.serve.conftest import Live, Rights
 
 ROOT = Path(__file__).parents[3]
 STATIC = ROOT / "operator" / "rollcall" / "serve" / "static"
-
-
-@pytest.fixture
-async def http(live: Live, rights: Rights) -> AsyncIterator[TestClient[Any, Any]]:
-    async def nobody(*_: str) -> None: ...
-
-    app = make_live_app(live.publisher, Access(rights), dict, nobody)  # type: ignore[arg-type]
-    async with TestClient(TestServer(app)) as client:
-        yield client
 
 
 @pytest.mark.parametrize("path", ["/", "/app.js", "/style.css", "/icon.svg", "/licences.txt"])
