@@ -36,13 +36,12 @@ def of_service(fleet: Fleet) -> ServiceResources | None:
 
 def workers_of(fleet: Fleet) -> Workers | None:
     """Workers of the reporting pods with a probe; None when there is none, and parts None that no pod tells of."""
-    (probed,) = np.nonzero(fleet.last.probed)
-    if not len(probed):
+    rows, probed = fleet.rows.reports[: len(fleet.last.probed)], fleet.last.probed
+    if not probed.any():
         return None
-    rows = {name: fleet.rows.reports[name][probed] for name in ("flags", "workers", "busy_workers", "listen_queue")}
-    seen, listening = (rows["flags"] & FLAG_NO_IN_FLIGHT) == 0, (rows["flags"] & FLAG_LISTEN_QUEUE) != 0
+    seen, listening = probed & ((rows["flags"] & FLAG_NO_IN_FLIGHT) == 0), probed & ((rows["flags"] & FLAG_LISTEN_QUEUE) != 0)
     return Workers(
-        total=int(rows["workers"].sum()),
+        total=int(rows["workers"][probed].sum()),
         busy=int(rows["busy_workers"][seen].sum()) if seen.any() else None,
         listen_queue=int(rows["listen_queue"][listening].sum()) if listening.any() else None,
     )
