@@ -105,7 +105,7 @@ class PointStore:
 
     def last(self, seconds: float, now_s: float) -> Points:
         """The points that were told in the last so many seconds, shape (n,), in that order."""
-        found = b"".join([chunk.points for chunk in self._since(now_s - seconds)])  # a hundred times as fast as to concatenate
+        found = b"".join([chunk.points.tobytes() for chunk in self._since(now_s - seconds)])  # a hundred times as fast as to concatenate
         return np.frombuffer(found, POINT) if found else np.zeros(0, POINT)
 
     def pods(self, seconds: float, now_s: float) -> Pods:
