@@ -132,7 +132,7 @@ class Services:
             if watch.service.metadata.generation != service.metadata.generation:
                 watch.update(service)
             else:
-                watch.service = service
+                watch.seen(service)
             if not self._leading:
                 watch.ledger.kept(causes_of(service))
             return

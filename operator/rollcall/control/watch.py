@@ -34,6 +34,7 @@ from rollcall.model.departures import OwnerFacts
 from rollcall.model.fleet import Fleet, FleetSettings
 from rollcall.model.health import Objectives
 from rollcall.model.kept import Parts, restore
+from rollcall.model.labels import bounded
 from rollcall.model.ledger import Ledger
 from rollcall.model.picture import Totals
 from rollcall.model.roll import Roll
@@ -198,6 +199,7 @@ class ServiceWatch:
         departed, pods = departed_of(self.service)
         fleet = Fleet(self.service.namespace, self.service.name, settings, departed, pods, floor_of(self.service), self.ledger)
         fleet.verdict_of = self.departing.verdict
+        fleet.labels = bounded(self.service.metadata.labels)
         self._roll.drop((fleet.namespace, fleet.name))
         self._roll.add(fleet)
         return fleet
@@ -264,9 +266,15 @@ class ServiceWatch:
                 self._pod_changed(pod)
         self.workloads_changed()
 
+    def seen(self, service: MonitoredService) -> None:
+        """Something of the object changed, but not its spec."""
+        self.service = service
+        self.fleet.labels = bounded(service.metadata.labels)
+
     def refresh(self) -> None:
         """Take over the settings, after the object or its namespace changed."""
         self.fleet.settings = settings_of(self.service, self.namespace_enabled, self._visitor_key)
+        self.fleet.labels = bounded(self.service.metadata.labels)
 
     def workloads_changed(self) -> None:
         """Count again what is asked for."""

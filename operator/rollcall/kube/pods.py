@@ -19,6 +19,7 @@ from rollcall.inject.workloads import REVISION_LABELS, workload_name
 from rollcall.kube.objects import Condition, Metadata, Owner, unix
 from rollcall.kube.sharing import share
 from rollcall.model.departures import ContainerEnd, PodEnd
+from rollcall.model.labels import bounded
 from rollcall.model.states import AgentContainer, PodFacts
 
 OURS = (names.PROBES_CONTAINER, names.AGENT_CONTAINER)
@@ -242,6 +243,7 @@ class Pod(msgspec.Struct, frozen=True, gc=False):
             looping_until=self.looping_until,
             ip=self.status.pod_ip,
             agent=self.agent,
+            labels=bounded(meta.labels),
         )
 
 

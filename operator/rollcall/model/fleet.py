@@ -22,6 +22,7 @@ from .departures import Verdict
 from .fold import Fold, vitals_of
 from .health import SteadyHealth
 from .history import HistoryRing
+from .labels import Labels
 from .ledger import Ledger, last_traffic
 from .moment import sum_moment
 from .pace import Generations, Pace
@@ -68,6 +69,8 @@ class Fleet:
         self.namespace = namespace
         self.name = name
         self.settings = settings or FleetSettings()
+        self.labels: Labels = {}
+        """Of the MonitoredService."""
         self.desired: int | None = None
         self.probe_off: set[str] = set()
         """UIDs of pods whose agents are told to disarm the probes: injection took itself back, or tries whether it must."""

@@ -11,6 +11,7 @@ import msgspec
 
 from .causes import Bottleneck, Crashes, Dependencies, Throttled
 from .health import HealthState
+from .labels import Labels
 
 
 class PodCounts(msgspec.Struct, frozen=True, rename="camel"):
@@ -231,6 +232,8 @@ class PodPicture(msgspec.Struct, frozen=True, rename="camel"):
     """What tells of its requests: python, php, otlp, accessLog."""
     slot: str | None = None
     """The name that successive pods reuse; None for a moment, until an earlier leader's are known."""
+    label_set: int = 0
+    """The place of its labels in the picture's `label_sets`."""
 
 
 class Departure(msgspec.Struct, frozen=True, rename="camel"):
@@ -310,3 +313,7 @@ class Picture(msgspec.Struct, frozen=True, rename="camel"):
     bottleneck: Bottleneck | None = None
     """None when no request took any time."""
     departures: Departures | None = None
+    labels: Labels = {}
+    """Of the MonitoredService."""
+    label_sets: list[Labels] | None = None
+    """The different sets of labels that the pods have; left out in a summary."""

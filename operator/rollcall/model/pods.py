@@ -9,6 +9,7 @@ import numpy as np
 from rollcall_agent.wire.report import FLAG_LISTEN_QUEUE, FLAG_NO_IN_FLIGHT, FLAG_PROBE, FLAG_RESOURCES
 
 from .fleet import Fleet
+from .labels import Labels, LabelSets
 from .picture import AgentCost, InFlight, PodPicture, Resources
 from .resources import kubelet_figures
 from .sketch import quantile_of_each
@@ -18,11 +19,11 @@ from .tally import Pod
 CRASH_LOOPING = "CrashLooping"
 
 
-def roll(fleet: Fleet) -> list[PodPicture]:
-    """Every pod, by name."""
-    columns = _Columns(fleet)
+def roll(fleet: Fleet) -> tuple[list[PodPicture], list[Labels]]:
+    """Every pod, by name, and the sets of labels that they have."""
+    columns, labels = _Columns(fleet), LabelSets()
     pods = sorted(fleet.last.pods, key=lambda pod: pod.facts.name)
-    return [_pod(fleet, pod, columns) for pod in pods]
+    return [_pod(fleet, pod, columns, labels) for pod in pods], labels.sets
 
 
 class _Columns:
@@ -58,7 +59,7 @@ class _Columns:
         self.read_ago_s: list[float] = np.maximum(read_ago_us / 1e6, 0.0).tolist()
 
 
-def _pod(fleet: Fleet, pod: Pod, columns: _Columns) -> PodPicture:
+def _pod(fleet: Fleet, pod: Pod, columns: _Columns, labels: LabelSets) -> PodPicture:
     facts, row = pod.facts, pod.row
     age_s = fleet.report_age_s(pod, fleet.last.at_s)
     live = row is not None and age_s is not None and age_s <= SILENT_AFTER_S
@@ -80,6 +81,7 @@ def _pod(fleet: Fleet, pod: Pod, columns: _Columns) -> PodPicture:
         revision=facts.revision,
         sources=[] if row is None else columns.sources[row],
         slot=fleet.slot_of(facts.uid),
+        label_set=labels.place(facts.labels),
         **figures,  # type: ignore[arg-type]
     )
 

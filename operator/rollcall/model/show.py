@@ -23,6 +23,7 @@ def picture(fleet: Fleet, *, with_roll: bool, with_lists: bool | None = None) ->
     last = fleet.last
     lists = with_roll if with_lists is None else with_lists
     signals, traffic = fleet.signals, _traffic(fleet)
+    roll, label_sets = pods.roll(fleet) if with_roll else (None, None)
     return Picture(
         namespace=fleet.namespace,
         name=fleet.name,
@@ -37,7 +38,7 @@ def picture(fleet: Fleet, *, with_roll: bool, with_lists: bool | None = None) ->
         bands_ms=list(fleet.settings.bands_ms),
         bare=last.bare,
         gaps=fleet.gaps,
-        roll=pods.roll(fleet) if with_roll else None,
+        roll=roll,
         endpoints=signals.endpoints.picture(last.at_s, live=last.tells) if lists else None,
         errors=signals.errors.picture(last.at_s, last.unix_s, live=last.tells, with_lists=lists),
         longest=requests.longest(fleet) if lists else None,
@@ -53,6 +54,8 @@ def picture(fleet: Fleet, *, with_roll: bool, with_lists: bool | None = None) ->
         crashes=crashes_of(fleet, with_lists=lists),
         bottleneck=_bottleneck(fleet),
         departures=_departures(fleet, with_lists=lists),
+        labels=fleet.labels,
+        label_sets=label_sets,
     )
 
 

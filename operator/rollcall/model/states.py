@@ -5,8 +5,10 @@ The Kubernetes API says what exists, agents say how it behaves: a silent agent m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from .labels import Labels
 
 SILENT_AFTER_S = 1.5
 """No report for three intervals makes a pod silent."""
@@ -80,6 +82,7 @@ class PodFacts:
     """Until when it counts as crash-looping; None for one that does not."""
     ip: str | None = None
     agent: AgentContainer = AgentContainer()
+    labels: Labels = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,17 @@ async def test_put_is_idempotent_and_remove_forgets(scene: Scene) -> None:
     assert all(task.cancelled() for task in tasks)
 
 
+async def test_labels_of_a_service_are_followed_without_a_new_generation(scene: Scene) -> None:
+    watch = scene.put(metadata={"labels": {"team": "feed"}})
+    assert watch.fleet.labels == {"team": "feed"}
+    assert scene.put(metadata={"labels": {"team": "shop"}}) is watch
+    assert watch.fleet.labels == {"team": "shop"}
+    scene.put(metadata={"generation": 2, "labels": {"team": "mail"}})
+    assert watch.fleet.labels == {"team": "mail"}
+    watch.begin_term()
+    assert watch.fleet.labels == {"team": "mail"}
+
+
 async def test_a_service_made_anew_under_its_name_stays_on_the_roll(scene: Scene) -> None:
     """The deletion was missed, so the new object arrives while the old one is still being put away."""
     old = scene.put()

@@ -87,6 +87,8 @@ def test_a_running_pod() -> None:
     assert (found.running, found.ready, found.finished, found.leaving, found.injected) == (True, True, False, False, True)
     assert (found.created_at, found.started_at) == (unix("2026-03-01T10:00:00Z"), unix(STARTED))
     assert found.restarts == 2, "restarts of the application; a native sidecar's are not"
+    assert found.labels == METADATA["labels"]
+    assert found.labels is facts(RUNNING, uid="uid-2").labels, "what pods have in common is kept once"
 
 
 @pytest.mark.parametrize(

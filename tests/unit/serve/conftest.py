@@ -64,7 +64,7 @@ class Live:
         fleet = self.fleets[name]
         if uid not in self.agents:
             self.agents[uid] = Agent(uid)
-            fleet.upsert(facts(uid))
+            fleet.upsert(facts(uid, labels={"app": name}))
             fleet.attach(uid, "e1", 0)
         agent = self.agents[uid]
         agent.answer(times_s, errors)

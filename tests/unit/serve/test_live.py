@@ -176,6 +176,7 @@ async def test_a_service_as_json(http: TestClient[Any, Any], live: Live) -> None
         10,
         None,
     )
+    assert body["labelSets"][pod["labelSet"]] == {"app": "newsfeed"}
     assert body["health"]["state"] in ("Healthy", "Degraded", "Unknown")
 
 
