@@ -58,6 +58,10 @@ def test_a_service_has_its_charts_tables_and_dots(site: Site, open_page: Open) -
     site.do(lambda world: world.error("throughput exceeded"))
     page = open_page(f"{site.url}/{SERVICE}")
     expect(page.get_by_role("heading", name="newsfeed", exact=True)).to_be_visible()
+    expect(page.locator(".callout:visible")).to_contain_text(
+        "1 pod does not tell all: WebhookUnavailable. newsfeed-5d8f7c-g7 is"
+    )
+    expect(page.locator(".callout:visible").get_by_role("link")).to_have_text("newsfeed-5d8f7c-g7")
     expect(page.locator(".u-wrap canvas")).to_have_count(7)
     expect(page.get_by_label("Users", exact=True)).to_contain_text(re.compile(r"at once \d+.*in 5 min \d+"))
     expect(page.get_by_label("Where the time went")).to_contain_text(re.compile(r"waiting for dependencies \d+ %"))
@@ -278,9 +282,12 @@ def test_who_may_read_one_namespace_finds_it(site: Site, open_page: Open) -> Non
 
 
 def test_without_a_service_the_manifest_is_shown_and_the_first_appears_by_itself(empty_site: Site, open_page: Open) -> None:
-    page = open_page(f"{empty_site.url}/")
+    page = open_page(f"{empty_site.url}/", permissions=["clipboard-read", "clipboard-write"])
     expect(page.get_by_role("heading", name="No MonitoredService yet")).to_be_visible()
-    expect(page.locator("main")).to_contain_text("kind: MonitoredService")
+    expect(page.get_by_label("service.yaml", exact=True)).to_contain_text("kind: MonitoredService")
+    page.get_by_role("button", name="Copy Commands").click()
+    expect(page.locator("#notice")).to_contain_text("Copied: Commands")
+    assert page.evaluate("navigator.clipboard.readText()").splitlines()[1] == "kubectl apply -f service.yaml"
     assert serious(page) == []
     fleet = empty_site.do(lambda world: world.service("shop", "newsfeed"))
     expect(page.locator("a.tile")).to_have_count(1)

@@ -63,6 +63,10 @@ def test_the_printed_address_signs_in_once(door: tuple[Door, str], open_page: Op
     page.keyboard.press("Enter")
     expect(page.get_by_role("table", name="Pods")).to_be_visible()
     assert TOKEN not in page.evaluate("JSON.stringify(sessionStorage) + JSON.stringify(localStorage) + document.cookie")
+    page.goto(f"{here}/#/")
+    with page.context.expect_page() as tab:
+        page.locator("a.tile").first.click(modifiers=["ControlOrMeta"])
+    expect(tab.value.get_by_role("table", name="Pods")).to_be_visible()
     other = open_page(f"{here}/#key={opened.key}", token=None)
     expect(other.get_by_role("heading", name="Who are you?")).to_be_visible()
     assert other.url == f"{here}/"

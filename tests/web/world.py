@@ -156,7 +156,8 @@ class World:
 
     async def why(self, namespace: str, pod: str) -> object:
         """Why a pod is in its state."""
-        return Why(namespace, pod, ["newsfeed"], "serving", None, f"{pod} is serving", "")
+        reason = "WebhookUnavailable" if pod.endswith("g7") else None
+        return Why(namespace, pod, ["newsfeed"], "serving", reason, f"{pod} is serving", "")
 
     # --- services
 

@@ -7,6 +7,11 @@ import type { Mark, Num } from "./types";
 export interface Line { label: string; tone: string; dash?: number[]; fill?: boolean }
 export type Unit = "count" | "seconds" | "share" | "bytes" | "cores";
 const HEIGHT = 150;
+/** Nothing shorter is drawn: the axis of response times is logarithmic. */
+const LEAST_S = 1e-4;
+const DECADES = [0.0001, 0.001, 0.01, 0.1, 1, 10, 100, 1000];
+/** A bar of the equalizer that is as wide has its name below it. */
+const NAMED = 24;
 const WRITTEN: Record<Unit, (value: Num) => string> = { count, seconds: duration, share: percent, bytes, cores };
 const SIGNS: [string, string][] = [["6,3", "╌"], ["2,3", "┄"]];
 const POWERS = Array.from({ length: 44 }, (_, power) => 2 ** power);
@@ -44,7 +49,8 @@ export class Chart {
     this.data = data;
     this.marks = marks;
     this.at = at;
-    const drawn = (this.shape.stacked ? [data[0], ...stack(data.slice(1))] : data) as uPlot.AlignedData;
+    const [seconds = [], ...values] = data;
+    const drawn = [seconds, ...(this.shape.stacked ? stack(values) : this.unit === "seconds" ? values.map((line) => line.map((value) => value === null ? null : Math.max(value, LEAST_S))) : values)] as uPlot.AlignedData;
     if (!this.plot) this.plot = new uPlot(this.options(), drawn, this.parent);
     else this.plot.setData(drawn);
     this.say();
@@ -93,10 +99,10 @@ export class Chart {
       height: HEIGHT,
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6, show: !stacked }, sync: { key: "time", setSeries: false } },
-      scales: { x: { time: true }, y: { range: (_, __, most) => (this.unit === "share" && stacked ? [0, 1] : [0, most > 0 ? most * 1.1 : 1]) } },
+      scales: { x: { time: true }, y: this.unit === "seconds" ? { distr: 3, range: (_, least, most) => decades(least, most) } : { range: (_, __, most) => (this.unit === "share" && stacked ? [0, 1] : [0, most > 0 ? most * 1.1 : 1]) } },
       axes: [
         { stroke, grid, ticks: grid, size: 28, values: (_, ticks) => ticks.map(time), space: 90 },
-        { stroke, grid, ticks: grid, size: this.unit === "bytes" ? 72 : 58, values: (_, ticks) => written(ticks), ...(this.unit === "bytes" ? { incrs: POWERS } : {}) },
+        { stroke, grid, ticks: grid, size: this.unit === "bytes" ? 72 : 58, values: (_, ticks) => written(ticks), ...(this.unit === "bytes" ? { incrs: POWERS } : this.unit === "seconds" ? { splits: (_: uPlot, __: number, least: number, most: number) => DECADES.filter((each) => each >= least * 0.99 && each <= most * 1.01) } : {}) },
       ],
       series: [
         {},
@@ -131,6 +137,12 @@ export class Chart {
     if (this.at !== null) line(this.at, "text", []);
     ctx.restore();
   }
+}
+
+/** Powers of ten around them: response times are read as such, and one request that hung must not flatten all others. */
+function decades(least: number | null, most: number | null): [number, number] {
+  const low = 10 ** Math.floor(Math.log10(Math.max(least ?? LEAST_S, LEAST_S))), high = 10 ** Math.ceil(Math.log10(Math.max(most ?? 1, low * 1.01)));
+  return [low, high];
 }
 
 /** Sums of the parts up to each, the whole first; a second of which nothing is known stays a gap. */
@@ -174,7 +186,8 @@ export function spark(path: Element, values: Num[]): void {
   attribute(path, "d", line);
 }
 
-export interface Bar { name: string; bands: number[] | null; bad: boolean }
+/** `called` is what stands below it, where there is room. */
+export interface Bar { name: string; called: string; bands: number[] | null; bad: boolean }
 
 /** The equalizer: one bar per pod, one block per request as long as there is room, the oldest on top. */
 export class Equalizer {
@@ -190,7 +203,7 @@ export class Equalizer {
     });
     canvas.addEventListener("mousemove", (event) => {
       const bar = found(event);
-      canvas.title = bar ? `${bar.name}: ${bar.bands ? `${bar.bands.reduce((sum, each) => sum + each, 0)} in flight` : "not known"}` : "";
+      canvas.title = bar ? `${bar.called} ${bar.name === bar.called ? "" : bar.name}: ${bar.bands ? `${bar.bands.reduce((sum, each) => sum + each, 0)} in flight` : "not known"}` : "";
     });
   }
 
@@ -200,15 +213,21 @@ export class Equalizer {
     if (!made) return;
     const { context, width, height } = made;
     this.step = Math.min(72, width / Math.max(1, bars.length));
-    const thick = Math.max(1, this.step - (this.step > 6 ? 3 : this.step > 2.5 ? 1 : 0)), floor = height - 8;
+    const thick = Math.max(1, this.step - (this.step > 6 ? 3 : this.step > 2.5 ? 1 : 0)), named = this.step >= NAMED, floor = height - (named ? 22 : 8);
+    context.font = "11px system-ui, sans-serif";
+    context.textAlign = "center";
     const most = Math.max(10, ...bars.map((bar) => bar.bands?.reduce((sum, each) => sum + each, 0) ?? 0));
     const unit = (floor - 4) / most, gap = unit > 4 ? 1.5 : 0;
     const tones = [0, 1, 2, 3].map((band) => colour(`band${band}`));
-    const grid = colour("grid"), none = colour("none"), bad = colour("bad");
+    const grid = colour("grid"), none = colour("none"), bad = colour("bad"), dim = colour("dim");
     bars.forEach((bar, index) => {
       const x = index * this.step;
       context.fillStyle = bar.bad ? bad : bar.bands ? grid : none;
       context.fillRect(x, floor + 3, thick, bar.bad ? 5 : 3);
+      if (named) {
+        context.fillStyle = dim;
+        context.fillText(/\w+$/.exec(bar.called)?.[0].slice(-6) ?? "", x + thick / 2, height - 2);
+      }
       let y = floor;
       bar.bands?.forEach((many, band) => {
         context.fillStyle = tones[Math.min(band, 3)] ?? none;

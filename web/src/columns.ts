@@ -10,7 +10,7 @@ const low = (value: number | null | undefined): number => value ?? -1;
 
 export const podTable = (service: string, now: () => number, draw: (path: Element, pod: Pod) => void): Table<Pod> => {
   const columns: Column<Pod>[] = [
-    { head: "Slot", value: (pod) => pod.slot ?? NONE, sort: (pod) => pod.slot ?? "~" },
+    { head: "Slot", hide: true, value: (pod) => pod.slot ?? NONE, sort: (pod) => pod.slot ?? "~" },
     { head: "Pod", value: (pod) => pod.name, sort: (pod) => pod.name, link: (pod) => `#/s/${service}/pod/${encodeURIComponent(pod.name)}` },
     { head: "State", sort: (pod) => pod.state, tone: (pod) => ({ good: "good", warn: "warn", bad: "bad", band2: "warn" })[TONES.get(pod.state) ?? ""] ?? "dim",
       value: (pod) => `${STATE_SIGNS[pod.state] ?? "?"} ${pod.state}${pod.reason ? ` · ${pod.reason}` : ""}${pod.reportAge !== null && pod.reportAge > 2 ? ` · report ${span(pod.reportAge)} old` : ""}` },

@@ -15,11 +15,12 @@ export function h<K extends keyof HTMLElementTagNameMap>(tag: K, props: Props = 
 export const SPARK = [90, 22] as const;
 
 /** A small drawing with one line, whose `d` is to be set. */
-export function sparkline(): { element: SVGElement; path: Element } {
+export function sparkline(kind = "spark"): { element: SVGElement; path: Element } {
   const make = (name: string): SVGElement => document.createElementNS("http://www.w3.org/2000/svg", name) as SVGElement;
   const element = make("svg"), path = make("path");
   element.setAttribute("viewBox", `0 0 ${SPARK.join(" ")}`);
-  element.setAttribute("class", "spark");
+  element.setAttribute("class", kind);
+  element.setAttribute("preserveAspectRatio", "none");
   element.setAttribute("aria-hidden", "true");
   element.append(path);
   return { element, path };

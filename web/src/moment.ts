@@ -6,6 +6,7 @@ import { notice } from "./share";
 
 export const STEP_S = 5, LEAP_S = 30;
 const KEPT_S = 900;
+const LOCAL = new Set(["127.0.0.1", "localhost"]);
 /** Arrow keys come faster than pictures. */
 const CALM_MS = 60;
 
@@ -58,7 +59,7 @@ export class Moment {
   }
 
   private share(): void {
-    void navigator.clipboard?.writeText(location.href).then(() => notice("The address is copied; it shows this moment as long as it is kept."), () => notice(location.href));
+    void navigator.clipboard?.writeText(location.href).then(() => notice(`The address is copied; it shows this moment as long as it is kept.${LOCAL.has(location.hostname) ? ` For others, too, once they run rollcall dashboard --port ${location.port}.` : ""}`), () => notice(location.href));
   }
 
   /** Fetch what was then, the newest wish alone. */

@@ -7,10 +7,11 @@ import { bytes, clock, cores, count, duration, NONE, percent, span } from "./for
 import { address } from "./moment";
 import { Scatter } from "./scatter";
 import { csv, png, save, share } from "./share";
-import type { Dots, Num, Pod, PodHistory, Picture } from "./types";
+import type { Dots, Num, Pod, PodHistory, Picture, Why } from "./types";
 import { chip, errorTone, figure, STATE_SIGNS, STATES, View } from "./view";
 
-interface Why { sentence: string; remedy: string; state: string | null; reason: string | null }
+/** How old its report was when that was asked; the page says by itself how old it is. */
+const AGE = /; its last report is [\d.]+ s old$/;
 
 export class PodView implements View {
   private picture: Picture | null = null;
@@ -127,7 +128,7 @@ export class PodView implements View {
     text(this.rate, this.at === null ? "of the last two minutes, as far as they are told: slow ■, failed ✕" : this.scatter.covers(this.at) ? "until this moment, as far as they are kept: a minute" : "one by one they are kept for a minute, not for this moment");
     if (!pod) return this.gone(picture);
     this.drawHead(picture, pod);
-    this.bars.show([{ name: pod.slot ?? pod.name, bands: pod.inFlight?.bands ?? null, bad: pod.state === "silent" }]);
+    this.bars.show([{ name: pod.name, called: pod.slot ?? pod.name, bands: pod.inFlight?.bands ?? null, bad: pod.state === "silent" }]);
     this.scatter.slow((picture.bandsMs[0] ?? 1000) / 1000);
     this.scatter.end = this.at === null ? "now" : clock(this.at);
     this.scatter.canvas.hidden = this.at !== null && !this.scatter.covers(this.at);
@@ -166,7 +167,7 @@ export class PodView implements View {
     if (key !== this.asked) {
       this.asked = key;
       get<Why>(`/v1/why/${this.namespace}/${pod.name}`).then(
-        (why) => text(this.why, `${why.sentence}.${why.remedy ? ` ${why.remedy}.` : ""}`),
+        (why) => text(this.why, `${why.sentence.replace(AGE, "")}.${why.remedy ? ` What to do: ${why.remedy}.` : ""}`),
         (trouble: Trouble) => text(this.why, trouble.sentence ?? ""));
     }
   }

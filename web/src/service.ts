@@ -6,7 +6,7 @@ import { bandName, clock, count, duration, NONE, percent } from "./format";
 import { address, go } from "./moment";
 import { Past } from "./past";
 import { Dot, Scatter } from "./scatter";
-import { gapsOf } from "./states";
+import { Gaps } from "./gaps";
 import type { Dots, History, Mark, Num, Picture } from "./types";
 import { coverageChip, errorTone, figure, health, podsText, states, View } from "./view";
 import { png, save, share } from "./share";
@@ -27,7 +27,7 @@ export class Service implements View {
   private message = h("p", { class: "dim" });
   private at: number | null = null;
   private then = h("p", { class: "callout", hidden: true });
-  private callout = h("div", { class: "callout", hidden: true, role: "status" });
+  private gaps = new Gaps();
   private figures = {
     pods: figure("pods serving"), rate: figure("requests/s"), p50: figure("p50"), p95: figure("p95"), p99: figure("p99"),
     errors: figure("errors"), flight: figure("in flight"), users: figure("users at once"), visitors: figure("visitors, 5 min"),
@@ -36,6 +36,7 @@ export class Service implements View {
   private scatter: Scatter;
   private rate = h("small");
   private list = h("div", { hidden: true });
+  private shut = h("button", { hidden: true, onclick: () => this.pick(null) }, "Close list");
   private shares = new Shares();
   private now = (): number => this.picture?.at ?? 0;
   private tables;
@@ -52,7 +53,7 @@ export class Service implements View {
     this.equalizer = new Equalizer(bars, (pod) => go(`#/s/${path}/pod/${encodeURIComponent(pod)}`));
     const dots = h("canvas", { class: "scatter", role: "img", "aria-label": "requests of the last two minutes by response time" });
     this.scatter = new Scatter(dots, (found) => this.pick(found));
-    replace(main, this.head(), this.then, this.callout, this.panels(bars, dots));
+    replace(main, this.head(), this.then, this.gaps.element, this.panels(bars, dots));
   }
 
   private head(): HTMLElement {
@@ -81,7 +82,7 @@ export class Service implements View {
       h("section", { class: `panel ${width}`, "aria-label": title }, h("h3", {}, title, ...content.slice(1)), content[0]);
     const failed = h("span", { class: "tools" },
       h("button", { onclick: () => this.pick(this.scatter.failed().reverse()) }, "List failed"),
-      h("button", { onclick: () => this.pick(null) }, "Close list"));
+      this.shut);
     return h("div", { class: "grid" },
       this.chart("Requests per second", [{ label: "requests/s", tone: "band0", fill: true }], (past) => [past.series.requestsPerSecond], { marked: true }),
       this.chart("Response time", [{ label: "p50", tone: "good" }, { label: "p95", tone: "warn", dash: [6, 3] }, { label: "p99", tone: "bad", dash: [2, 3] }], (past) => [past.series.p50, past.series.p95, past.series.p99], { unit: "seconds" }),
@@ -97,9 +98,9 @@ export class Service implements View {
       panel("Where the time goes", "w6", this.shares.element),
       panel("Dependencies", "w6", this.tables.dependencies.element),
       panel("Endpoints", "w6", this.tables.endpoints.element),
-      panel("Departures", "w6", this.tables.departures.element),
-      panel("Errors", "w6", this.tables.errors.element),
-      panel("Samples of errors", "", this.tables.samples.element));
+      panel("Departures", "", this.tables.departures.element),
+      panel("Errors", "w4", this.tables.errors.element),
+      panel("Samples of errors", "w8", this.tables.samples.element));
   }
 
   private legendBox = h("div", { class: "legend" });
@@ -154,14 +155,14 @@ export class Service implements View {
     }
     this.drawHead(picture);
     const shown = (picture.roll ?? []).filter((pod) => `${pod.slot ?? ""} ${pod.name} ${pod.state} ${pod.reason ?? ""} ${pod.node ?? ""} ${pod.revision ?? ""}`.toLowerCase().includes(this.words));
-    this.equalizer.show(shown.map((pod) => ({ name: pod.name, bands: pod.inFlight?.bands ?? null, bad: pod.state === "silent" || pod.state === "bare" })));
+    this.equalizer.show(shown.map((pod) => ({ name: pod.name, called: pod.slot ?? pod.name, bands: pod.inFlight?.bands ?? null, bad: pod.state === "silent" || pod.state === "bare" })));
     attribute(this.equalizer.canvas, "aria-label", `requests in flight: ${picture.traffic.inFlight?.total ?? "not known"}, by pod`);
     this.scatter.slow((picture.bandsMs[0] ?? 1000) / 1000);
     this.scatter.end = this.at === null ? "now" : clock(this.at);
     this.scatter.canvas.hidden = this.at !== null && !this.scatter.covers(this.at);
     this.scatter.draw(this.at ?? picture.at);
     const rate = this.scatter.rate();
-    text(this.rate, this.at !== null ? (this.scatter.covers(this.at) ? "until this moment, as far as they are kept: a minute" : "one by one they are kept for a minute, not for this moment") : rate === null ? "no request told yet; drag a region to list it" : `${percent(rate)} of all are shown: slow ■, failed ✕ and a fair sample; drag to list`);
+    text(this.rate, this.at !== null ? (this.scatter.covers(this.at) ? "until this moment, as far as they are kept: a minute" : "one by one they are kept for a minute, not for this moment") : rate === null ? "no request told yet; drag a region to list it" : rate >= 1 ? "100 % of all are shown: slow ■, failed ✕; drag to list" : `${percent(rate)} of all are shown: slow ■, failed ✕ and a fair sample; drag to list`);
     this.tables.pods.update(shown, this.words ? "No pod has this in its name, state or node." : undefined);
     this.drawLists(picture);
   }
@@ -181,9 +182,7 @@ export class Service implements View {
     this.figures.users.update(count(visitors?.concurrentUsers ?? null));
     this.figures.visitors.update(count(visitors?.lastFiveMinutes ?? null));
     this.buckets.update(picture.pods);
-    const said = gapsOf(picture);
-    this.callout.hidden = said.length === 0;
-    if (this.callout.textContent !== said.join("")) replace(this.callout, ...said.map((each) => h("p", {}, each)));
+    this.gaps.update(picture);
     const legend = picture.bandsMs.concat(0).map((_, band) => `${bandName(picture.bandsMs, band)}`);
     if (this.legendBox.textContent === legend.join("")) return;
     this.charts.find(({ of }) => of(this.past) === this.past.bands)?.chart.call(legend);
@@ -212,7 +211,7 @@ export class Service implements View {
 
   private pick(found: Dot[] | null): void {
     this.picked = found && found.sort((a, b) => b.elapsed - a.elapsed).slice(0, 500).map((dot, key) => ({ ...dot, key }));
-    this.list.hidden = !this.picked;
+    this.list.hidden = this.shut.hidden = !this.picked;
     replace(this.list, this.dots.element);
     if (this.picked) this.dots.update(this.picked);
   }

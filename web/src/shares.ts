@@ -1,6 +1,6 @@
 // Where the time goes, as one stacked bar and in words.
 import { attribute, h, text } from "./dom";
-import { percent } from "./format";
+import { duration, percent } from "./format";
 import type { Picture } from "./types";
 
 export const CLASSES: [string, string, string][] = [
@@ -26,7 +26,10 @@ export class Shares {
     this.bar.hidden = this.legend.hidden = found === null;
     if (!found) return text(this.said, "No request took any time.");
     const [, words] = CLASSES.find(([name]) => name === found.class) ?? ["", "nothing that is known"];
-    text(this.said, `Most of it goes by ${words}${found.dependency ? `: ${found.dependency}` : ""}${found.share === null ? "" : `, ${percent(found.share)}`}.`);
+    // What is named is that of the slow requests where that is clear; the bar is of all.
+    const slow = found.slow?.class === found.class && found.slow.dependency === found.dependency ? found.slow : null;
+    const what = found.class === "other" ? "sleep, locks, or calls that are not watched" : words;
+    text(this.said, `Of the time of ${slow ? `requests over ${duration(slow.over)}` : "all requests"}, ${found.share === null ? "most" : percent(found.share)} goes to ${what}${found.dependency ? `: ${found.dependency}` : ""}.${slow ? " That of all requests:" : ""}`);
     for (const { name, words: called, block, word, entry } of this.parts) {
       const share = found.shares[name] ?? 0;
       block.style.flexGrow = String(share);

@@ -2,7 +2,7 @@
 import { h } from "./dom";
 import type { Trouble } from "./api";
 import { signIn } from "./session";
-import type { Picture } from "./types";
+import { notice } from "./share";
 
 function manifest(namespace: string): string {
   return `apiVersion: rollcall.dev/v1alpha1
@@ -21,9 +21,16 @@ export function noService(namespace: string | null): HTMLElement {
   const where = namespace ?? "shop";
   return h("section", { class: "card" },
     h("h2", {}, namespace ? `No MonitoredService in namespace ${namespace}` : "No MonitoredService yet"),
-    h("p", {}, "A service is a set of pods with labels in common. Opt the namespace in, save this as service.yaml with your own labels, and apply it; the tile appears here by itself."),
-    h("pre", { tabindex: 0 }, `kubectl label namespace ${where} rollcall.dev/inject=enabled\nkubectl apply -f service.yaml\nkubectl -n ${where} rollout restart deployment/newsfeed`),
-    h("pre", { tabindex: 0 }, manifest(where)));
+    h("p", {}, "A service is a set of pods with labels in common. Save this as service.yaml, with your own name and labels, and apply it; opt the namespace in, and restart the pods, for each gets its agent when it starts. The tile appears here by itself."),
+    copied("service.yaml", manifest(where)),
+    copied("Commands", `kubectl label namespace ${where} rollcall.dev/inject=enabled\nkubectl apply -f service.yaml\nkubectl -n ${where} rollout restart deployment/newsfeed\n`));
+}
+
+/** A text to take away, with a button that does it. */
+function copied(title: string, words: string): HTMLElement {
+  const take = (): void => void navigator.clipboard?.writeText(words).then(() => notice(`Copied: ${title}.`), () => notice("The browser does not let this page copy; mark the text."));
+  return h("figure", { "aria-label": title },
+    h("figcaption", {}, title, h("span", { class: "tools" }, h("button", { onclick: take, "aria-label": `Copy ${title}` }, "Copy"))), h("pre", { tabindex: 0 }, words));
 }
 
 export function signInCard(sentence: string, again: () => void): HTMLElement {
@@ -34,7 +41,7 @@ export function signInCard(sentence: string, again: () => void): HTMLElement {
     h("p", {}, "This command signs you in with your kubeconfig, and opens this page:"),
     h("pre", { tabindex: 0 }, "rollcall dashboard"),
     h("form", { onsubmit: (event: SubmitEvent) => { event.preventDefault(); signIn(field.value.trim()); again(); } },
-      h("p", {}, h("label", { for: "token" }, "Or paste a bearer token of the cluster (", h("code", {}, "kubectl create token NAME"), "); it is kept in this tab alone.")),
+      h("p", {}, h("label", { for: "token" }, "Or paste a bearer token of the cluster (", h("code", {}, "kubectl create token NAME"), "); it is kept by the tabs of this page, until they are closed.")),
       h("p", {}, field, " ", h("button", {}, "Sign in"))));
 }
 
@@ -50,16 +57,4 @@ export function refused(trouble: Trouble, again: () => void): HTMLElement {
     trouble.status === 0 && h("p", {}, "It is tried again every two seconds. Is the command that opened this page still running? Is the operator?"),
     trouble.status === 0 && h("pre", { tabindex: 0 }, "rollcall dashboard\nkubectl -n rollcall-system get pods"),
     h("p", {}, h("button", { onclick: again }, "Try again"), " ", h("a", { href: "#/" }, "All services")));
-}
-
-/** Nothing reports, or only some: said above everything else, with the reasons that are known. */
-export function gapsOf(picture: Picture): string[] {
-  const { pods } = picture, said: string[] = [];
-  if (pods.total === 0)
-    said.push(pods.desired === 0 ? "This service is scaled to zero." : "No pod has the labels of this service. Compare spec.selector with the pods' labels.");
-  else if (pods.serving + pods.unready === 0 && pods.silent + pods.bare > 0)
-    said.push("No pod reports: nothing is known of the traffic, which does not mean that there is none.");
-  for (const [reason, many] of Object.entries({ ...picture.bare, ...picture.gaps }))
-    if (many > 0) said.push(`${many} ${many === 1 ? "pod does" : "pods do"} not tell all: ${reason}. The pod's page says why, and what to do.`);
-  return said;
 }

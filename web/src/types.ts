@@ -30,6 +30,8 @@ export interface Departure {
   slot: string | null; name: string; cause: string; evidence: string; at: number; age: Num; requestsPerSecond: Num; errorRatio: Num;
   inFlight: Num; final: boolean | null; revision: string | null;
 }
+export interface Cause { class: string | null; dependency: string | null; share: Num }
+export interface Why { sentence: string; remedy: string; state: string | null; reason: string | null }
 export interface Picture {
   namespace: string; name: string; at: number;
   health: { state: string; reason: string; message: string };
@@ -53,7 +55,7 @@ export interface Picture {
   dependencies: { rows: Dependency[] } | null;
   throttled: { dependency: string; reason: string; perSecond: number; ratio: number }[];
   crashes: { total: number; recent: number } | null;
-  bottleneck: { class: string | null; dependency: string | null; share: Num; shares: Record<string, number>; coverage: Num } | null;
+  bottleneck: (Cause & { shares: Record<string, number>; coverage: Num; slow: (Cause & { over: number }) | null }) | null;
   departures: { lastHour: Record<string, number>; recent: Departure[] | null } | null;
 }
 export interface Mark { at: number; kind: "departure" | "deployment"; what: string; count: number }

@@ -1,10 +1,17 @@
 // All services as tiles: one glance from five metres tells which one is ill.
-import { attribute, h, Keyed, replace, sheet, colour, text } from "./dom";
+import { get } from "./api";
+import { spark } from "./charts";
+import { attribute, h, Keyed, replace, sheet, sparkline, colour, text } from "./dom";
 import { bandName, count, duration, percent } from "./format";
 import { noService } from "./states";
 import { csv, save, share } from "./share";
-import type { Picture } from "./types";
+import type { History, Num, Picture } from "./types";
 import { coverageChip, errorTone, figure, health, podsText, states, View } from "./view";
+
+/** So many seconds of requests/s on a tile; from the operator where there are few tiles, else from when the page was opened. */
+const TREND_S = 120, SEEDED = 24;
+/** Of many tiles a part is drawn each time. */
+const TURNS = 4;
 
 export class Wall implements View {
   private services: Picture[] = [];
@@ -14,7 +21,9 @@ export class Wall implements View {
   private tools = h("div", { class: "tools below", hidden: true },
     h("button", { onclick: () => this.command() }, "Copy command"), h("button", { onclick: () => save("services.csv", this.file()) }, "CSV"));
   private empty = h("div", { hidden: true });
-  private tiles = new Keyed<Picture>(this.list, tile);
+  private trends = new Map<string, { at: number[]; rate: Num[] }>();
+  private turn = 0;
+  private tiles = new Keyed<Picture>(this.list, (first) => tile(first, (path, picture) => this.trend(path, picture)));
   private shownEmpty = "";
 
   constructor(main: HTMLElement, private namespace: string | null) {
@@ -22,7 +31,36 @@ export class Wall implements View {
   }
 
   event(name: string, data: unknown): void {
-    if (name === "message") this.services = (data as { services: Picture[] }).services;
+    if (name !== "message") return;
+    this.services = (data as { services: Picture[] }).services;
+    if (this.at === null) for (const each of this.services) this.remember(each);
+  }
+
+  private remember(picture: Picture): void {
+    const key = `${picture.namespace}/${picture.name}`, second = Math.floor(picture.at);
+    let trend = this.trends.get(key);
+    if (!trend) {
+      this.trends.set(key, (trend = { at: [], rate: [] }));
+      if (this.trends.size <= SEEDED) this.seed(key, trend);
+    }
+    if (second <= (trend.at[trend.at.length - 1] ?? 0)) return;
+    trend.at.push(second);
+    trend.rate.push(picture.traffic.requestsPerSecond);
+    if (trend.at.length > TREND_S) for (const column of [trend.at, trend.rate]) column.shift();
+  }
+
+  private seed(key: string, trend: { at: number[]; rate: Num[] }): void {
+    get<History>(`/v1/services/${key.split("/").map(encodeURIComponent).join("/")}/history?seconds=${TREND_S}`).then((told) => {
+      const many = told.at.filter((second) => second < (trend.at[0] ?? Infinity)).length, from = Math.max(0, many - TREND_S + trend.at.length);
+      trend.at.unshift(...told.at.slice(from, many));
+      trend.rate.unshift(...told.requestsPerSecond.slice(from, many));
+    }, () => undefined);
+  }
+
+  private trend(path: Element, picture: Picture): void {
+    const rate = this.trends.get(`${picture.namespace}/${picture.name}`)?.rate ?? [];
+    this.turn += 1;
+    if (this.services.length <= SEEDED || this.turn % TURNS === 0) spark(path, [...new Array<Num>(TREND_S - rate.length).fill(null), ...rate]);
   }
 
   moment(at: number): void {
@@ -50,6 +88,7 @@ export class Wall implements View {
     this.tiles.update(shown, (each) => `${each.namespace}/${each.name}`);
     this.tools.hidden = this.services.length === 0;
     this.list.classList.toggle("few", this.services.length <= 6);
+    this.list.classList.toggle("two", this.services.length <= 2);
     const state = this.services.length === 0 ? "none" : shown.length === 0 ? "filtered" : "";
     if (state === this.shownEmpty) return;
     this.shownEmpty = state;
@@ -63,16 +102,16 @@ export class Wall implements View {
   }
 }
 
-function tile(first: Picture): { element: HTMLElement; update: (picture: Picture) => void } {
+function tile(first: Picture, trend: (path: Element, picture: Picture) => void): { element: HTMLElement; update: (picture: Picture) => void } {
   const state = health(), covered = coverageChip(), buckets = states();
-  const why = h("div", { class: "why dim" }), bands = h("canvas", { class: "mini", role: "img" });
+  const why = h("div", { class: "why dim" }), bands = h("canvas", { class: "mini", role: "img" }), line = sparkline("trend");
   const figures = { pods: figure("pods"), rate: figure("requests/s"), p95: figure("p95"), errors: figure("errors"), flight: figure("in flight") };
   const link = h("a", { class: "tile", "data-row": true, href: `#/s/${first.namespace}/${first.name}` },
     h("div", { class: "name" }, h("span", {}, first.name), state.element),
     h("div", { class: "where" }, first.namespace, " ", covered.element),
     why,
     h("div", { class: "figures" }, ...Object.values(figures).map((each) => each.element)),
-    buckets.element, bands);
+    line.element, buckets.element, bands);
   return {
     element: h("li", {}, link),
     update: (picture) => {
@@ -87,6 +126,7 @@ function tile(first: Picture): { element: HTMLElement; update: (picture: Picture
       figures.errors.update(percent(traffic.errorRatio), errorTone(traffic.errorRatio));
       figures.flight.update(count(traffic.inFlight?.total ?? null));
       buckets.update(picture.pods);
+      trend(line.path, picture);
       drawBands(bands, picture);
     },
   };
