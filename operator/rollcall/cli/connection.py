@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import shutil
 import ssl
@@ -51,13 +52,16 @@ class Target:
         return f"{self.operator_name}-api.{self.operator_namespace}.svc"
 
     def kubectl(self, *args: str) -> list[str]:
-        """A kubectl command line against this cluster."""
+        """A kubectl command line against this cluster, to be run in `environment`."""
         found = shutil.which("kubectl")
         if found is None:
             raise CliError("kubectl is not in PATH; rollcall uses it to reach the operator")
-        options = [f"--context={self.context}"] if self.context else []
-        options += [f"--kubeconfig={self.kubeconfig}"] if self.kubeconfig else []
-        return [found, *options, *args]
+        return [found, *([f"--context={self.context}"] if self.context else []), *args]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """KUBECONFIG may be a list of files, which the option of kubectl may not."""
+        return dict(os.environ) | ({"KUBECONFIG": self.kubeconfig} if self.kubeconfig else {})
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,8 @@ class Caller:
     """How the official client reaches the API server as the caller."""
 
 
-def identify(target: Target) -> Caller:
-    """Read the kubeconfig and the operator's CA; raises CliError that says what is missing."""
+def settled(target: Target) -> tuple[Target, kube.Configuration]:
+    """Read the kubeconfig: the target with its namespace, and how to reach the API server. Raises CliError."""
     settings = kube.Configuration()
     try:
         kube_config.load_kube_config(config_file=target.kubeconfig, context=target.context, client_configuration=settings)
@@ -83,6 +87,12 @@ def identify(target: Target) -> Caller:
         raise CliError(f"no usable kubeconfig: it cannot be read: {' '.join(str(error).split())}") from None
     if target.namespace is None:
         target = replace(target, namespace=(active or {}).get("context", {}).get("namespace") or "default")
+    return target, settings
+
+
+def identify(target: Target) -> Caller:
+    """Read the kubeconfig and the operator's CA; raises CliError that says what is missing."""
+    target, settings = settled(target)
     tls = ssl.create_default_context(cadata=_read_ca(target, settings))
     if settings.cert_file:
         tls.load_cert_chain(settings.cert_file, settings.key_file)
@@ -124,7 +134,9 @@ async def port_forward(target: Target) -> AsyncIterator[int]:
     command = target.kubectl(
         "port-forward", "-n", target.operator_namespace, f"svc/{target.operator_name}-api", ":443", "--address=127.0.0.1"
     )
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=target.environment
+    )
     drain: asyncio.Task[bytes] | None = None
     try:
         assert process.stdout is not None

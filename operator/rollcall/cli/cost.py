@@ -6,9 +6,11 @@ import asyncio
 import statistics
 from typing import Any
 
-from rich.table import Table
+from rich.text import Text
 
 from rollcall.cli.connection import Caller, live_api
+from rollcall.cli.output import encode
+from rollcall.cli.screen import NONE, table_of
 from rollcall.cli.top import wide_console
 
 MIB = 1024 * 1024
@@ -28,24 +30,43 @@ async def _collect(caller: Caller, namespace: str | None) -> tuple[dict[str, Any
     return operator, pictures
 
 
-def run_cost(caller: Caller, namespace: str | None) -> None:
+def run_cost(caller: Caller, namespace: str | None, *, output: str) -> None:
     """Print a table: per service the agents' CPU and memory (median and largest), and the operator's."""
     operator, pictures = asyncio.run(_collect(caller, namespace))
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("WHAT", "PODS", "CPU MEDIAN", "CPU MAX", "MEMORY MEDIAN", "MEMORY MAX"):
-        table.add_column(name, justify="left" if name == "WHAT" else "right", no_wrap=True)
-    for picture in pictures:
-        agents = [pod["agent"] for pod in picture["roll"] if pod["agent"]]
-        cpu = [agent["millicores"] for agent in agents if agent["millicores"] is not None]
-        memory = [agent["memoryBytes"] / MIB for agent in agents]
-        table.add_row(
-            f"agents of {picture['namespace']}/{picture['name']}",
-            str(len(agents)),
-            *(f"{value:.1f}m" for value in (statistics.median(cpu), max(cpu)) if cpu) if cpu else ("–", "–"),
-            *(f"{value:.1f}Mi" for value in (statistics.median(memory), max(memory))) if memory else ("–", "–"),
-        )
-    cpu_operator = operator["millicores"]
-    table.add_row(
-        f"operator {operator['version']}", "1", f"{cpu_operator:.1f}m", "–", f"{operator['memoryBytes'] / MIB:.1f}Mi", "–"
-    )
+    rows = [*(_agents(picture) for picture in pictures), _operator(operator)]
+    if output != "table":
+        print(encode(rows, output))
+        return
+    table = table_of("WHAT >PODS >CPU_MEDIAN >CPU_MAX >MEMORY_MEDIAN >MEMORY_MAX")
+    for row in rows:
+        figures = [row[name] for name in ("cpuMillicores", "cpuMillicoresMax", "memoryBytes", "memoryBytesMax")]
+        table.add_row(row["what"], str(row["pods"]), *map(_cpu, figures[:2]), *map(_memory, figures[2:]))
     wide_console().print(table)
+
+
+def _agents(picture: dict[str, Any]) -> dict[str, Any]:
+    agents = [pod["agent"] for pod in picture["roll"] if pod["agent"]]
+    cpu = [agent["millicores"] for agent in agents if agent["millicores"] is not None]
+    memory = [agent["memoryBytes"] for agent in agents]
+    return {
+        "what": f"agents of {picture['namespace']}/{picture['name']}",
+        "pods": len(agents),
+        "cpuMillicores": statistics.median(cpu) if cpu else None,
+        "cpuMillicoresMax": max(cpu, default=None),
+        "memoryBytes": statistics.median(memory) if memory else None,
+        "memoryBytesMax": max(memory, default=None),
+    }
+
+
+def _operator(told: dict[str, Any]) -> dict[str, Any]:
+    cpu, memory = told["millicores"], told["memoryBytes"]
+    figures = {"cpuMillicores": cpu, "cpuMillicoresMax": None, "memoryBytes": memory, "memoryBytesMax": None}
+    return {"what": f"operator {told['version']}", "pods": 1, **figures}
+
+
+def _cpu(millicores: float | None) -> Text:
+    return NONE if millicores is None else Text(f"{millicores:.1f}m")
+
+
+def _memory(size: float | None) -> Text:
+    return NONE if size is None else Text(f"{size / MIB:.1f}Mi")

@@ -6,7 +6,6 @@ It asks the API server as the caller, and the operator by the live API. What the
 from __future__ import annotations
 
 import asyncio
-import json
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from rich.text import Text
 
 from rollcall import __version__
 from rollcall.cli.connection import Caller, CliError, live_api, port_forward
+from rollcall.cli.output import encode
 from rollcall.cli.screen import plain
 from rollcall.cli.top import wide_console
 
@@ -43,10 +43,10 @@ class Finding:
 def run_doctor(caller: Caller, *, output: str) -> int:
     """Print all findings; the exit code is 1 when one is a failure."""
     findings = [*_cluster(caller), *asyncio.run(_operator(caller))]
-    if output == "json":
-        print(json.dumps([asdict(finding) for finding in findings], indent=2))
-    else:
+    if output == "table":
         wide_console().print(table_of(findings))
+    else:
+        print(encode([asdict(finding) for finding in findings], output))
     return 1 if any(finding.level == "failure" for finding in findings) else 0
 
 

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from rollcall import __version__
-from rollcall.cli import output as formats
-from rollcall.cli.connection import Caller, CliError, Target, identify
+from rollcall.cli import names
+from rollcall.cli.connection import CliError, Target, identify
 from rollcall.cli.cost import run_cost
 from rollcall.cli.dashboard import run_dashboard
 from rollcall.cli.doctor import run_doctor
 from rollcall.cli.inject import inject_command
+from rollcall.cli.options import (
+    AllNamespaces,
+    AsData,
+    AsOutput,
+    Data,
+    Output,
+    Seconds,
+    Service,
+    Skin,
+    Watch,
+    with_target,
+)
 from rollcall.cli.parts import HELP, run_get, run_part
 from rollcall.cli.top import run_top
+from rollcall.cli.version import run_version, show_version
 from rollcall.cli.why import run_why
 
 app = typer.Typer(
@@ -27,149 +40,116 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Context = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
-Kubeconfig = Annotated[str | None, typer.Option("--kubeconfig", envvar="KUBECONFIG", help="Path of the kubeconfig.")]
-Namespace = Annotated[
-    str | None, typer.Option("--namespace", "-n", help="Namespace of the service; default: that of the context.")
-]
-AllNamespaces = Annotated[bool, typer.Option("--all-namespaces", "-A", help="All namespaces.")]
-OperatorNamespace = Annotated[str, typer.Option(envvar="ROLLCALL_NAMESPACE", help="Namespace that the operator runs in.")]
-OperatorName = Annotated[str, typer.Option(envvar="ROLLCALL_NAME", help="Name of the Helm release's services.")]
+
+@app.callback()
+def rollcall(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version of this command line.", callback=show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """What all commands have in common."""
 
 
 @app.command()
+@with_target
 def top(
-    service: Annotated[str | None, typer.Argument(help="A MonitoredService; all of them when left out.")] = None,
-    namespace: Namespace = None,
+    target: Target,
+    service: Service = None,
     all_namespaces: AllNamespaces = False,
     once: Annotated[bool, typer.Option("--once", help="Print one picture and end.")] = False,
-    output: Annotated[str, typer.Option("--output", "-o", help="table or json; json prints one picture.")] = "table",
-    seconds: Annotated[float | None, typer.Option(help="End after so many seconds.", min=0)] = None,
-    skin: Annotated[str | None, typer.Option(envvar="ROLLCALL_SKIN", help="dark, light or contrast.")] = None,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-    operator_namespace: OperatorNamespace = "rollcall-system",
-    operator_name: OperatorName = "rollcall",
+    output: Annotated[Data, typer.Option("--output", "-o", help="json and yaml print one picture.")] = Data.TABLE,
+    seconds: Seconds = None,
+    skin: Annotated[Skin | None, typer.Option(envvar="ROLLCALL_SKIN", help="Colours.")] = None,
 ) -> None:
     """The live screen: all services, a service, a pod; ? lists its keys. Without a terminal, a line per second."""
-    formats.check(output, ("table", "json"))
-    if skin is not None:
-        formats.check_skin(skin)
-    caller = identify(Target(context, kubeconfig, namespace, operator_namespace, operator_name))
+    caller = identify(target)
     run_top(caller, service, all_namespaces=all_namespaces, single=once, output=output, seconds=seconds, skin=skin)
 
 
 @app.command()
+@with_target
 def get(
-    service: Annotated[str | None, typer.Argument(help="A MonitoredService; all of them when left out.")] = None,
-    namespace: Namespace = None,
+    target: Target,
+    service: Service = None,
     all_namespaces: AllNamespaces = False,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show them as they change, until ctrl-c.")] = False,
-    output: Annotated[str, typer.Option("--output", "-o", help=formats.HELP)] = "table",
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-    operator_namespace: OperatorNamespace = "rollcall-system",
-    operator_name: OperatorName = "rollcall",
+    watch: Watch = False,
+    output: AsOutput = Output.TABLE,
 ) -> None:
     """Services: health, pods, requests, response times, errors, coverage, users."""
-    formats.check(output)
-    caller = identify(Target(context, kubeconfig, namespace, operator_namespace, operator_name))
-    run_get(caller, service, all_namespaces=all_namespaces, output=output, watch=watch)
+    run_get(identify(target), service, all_namespaces=all_namespaces, output=output, watch=watch)
 
 
 @app.command()
-def cost(
-    namespace: Namespace = None,
-    all_namespaces: AllNamespaces = False,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-    operator_namespace: OperatorNamespace = "rollcall-system",
-    operator_name: OperatorName = "rollcall",
-) -> None:
+@with_target
+def cost(target: Target, all_namespaces: AllNamespaces = False, output: AsData = Data.TABLE) -> None:
     """What monitoring itself uses: CPU and memory of agents and operator."""
-    caller: Caller = identify(Target(context, kubeconfig, namespace, operator_namespace, operator_name))
-    run_cost(caller, None if all_namespaces else caller.target.namespace)
+    caller = identify(target)
+    run_cost(caller, None if all_namespaces else caller.target.namespace, output=output)
 
 
 @app.command()
-def doctor(
-    namespace: Namespace = None,
-    output: Annotated[str, typer.Option("--output", "-o", help="table or json.")] = "table",
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-    operator_namespace: OperatorNamespace = "rollcall-system",
-    operator_name: OperatorName = "rollcall",
-) -> None:
+@with_target
+def doctor(target: Target, output: AsData = Data.TABLE) -> None:
     """Check cluster, webhook, certificate, rights, versions and coverage; each finding with its remedy."""
-    formats.check(output, ("table", "json"))
-    caller = identify(Target(context, kubeconfig, namespace, operator_namespace, operator_name))
-    raise typer.Exit(run_doctor(caller, output=output))
+    raise typer.Exit(run_doctor(identify(target), output=output))
 
 
 @app.command()
+@with_target
 def why(
-    pod: Annotated[str, typer.Argument(help="A pod, also as pod/NAME, also one that no MonitoredService selects.")],
-    namespace: Namespace = None,
-    output: Annotated[str, typer.Option("--output", "-o", help="table or json.")] = "table",
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-    operator_namespace: OperatorNamespace = "rollcall-system",
-    operator_name: OperatorName = "rollcall",
+    target: Target,
+    pod: Annotated[
+        str,
+        typer.Argument(help="A pod, also as pod/NAME, also one that no MonitoredService selects.", autocompletion=names.pods),
+    ],
+    output: AsData = Data.TABLE,
 ) -> None:
     """Why a pod is in its state: why it is bare, silent or not monitored, and what to do about it."""
-    formats.check(output, ("table", "json"))
-    caller = identify(Target(context, kubeconfig, namespace, operator_namespace, operator_name))
-    run_why(caller, pod.removeprefix("pod/"), output=output)
+    run_why(identify(target), pod.removeprefix("pod/"), output=output)
 
 
 @app.command()
+@with_target
 def dashboard(
-    namespace: Namespace = None,
+    target: Target,
     all_namespaces: AllNamespaces = False,
     port: Annotated[int, typer.Option(help="Local port; 0 takes a free one.", min=0, max=65535)] = 0,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
-    context: Context = None,
-    kubeconfig: Kubeconfig = None,
-    operator_namespace: OperatorNamespace = "rollcall-system",
-    operator_name: OperatorName = "rollcall",
 ) -> None:
     """The web page, at a local address that signs you in with your kubeconfig; all namespaces unless one is named."""
-    caller = identify(Target(context, kubeconfig, namespace, operator_namespace, operator_name))
-    run_dashboard(caller, namespace=None if all_namespaces else namespace, port=port, browser=browser)
+    named = None if all_namespaces else target.namespace
+    run_dashboard(identify(target), namespace=named, port=port, browser=browser)
 
 
 app.command(name="inject")(inject_command)
 
 
-def _part_command(name: str) -> None:
+def _part_command(name: str) -> Callable[..., None]:
     def part(
-        service: Annotated[
-            str | None, typer.Argument(help="A MonitoredService; may be left out where the namespace has only one.")
-        ] = None,
-        namespace: Namespace = None,
-        watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it as it changes, until ctrl-c.")] = False,
-        output: Annotated[str, typer.Option("--output", "-o", help=formats.HELP)] = "table",
+        target: Target,
+        service: Service = None,
+        watch: Watch = False,
+        output: AsOutput = Output.TABLE,
         seconds: Annotated[float | None, typer.Option(help="With --watch: end after so many seconds.", min=0)] = None,
-        context: Context = None,
-        kubeconfig: Kubeconfig = None,
-        operator_namespace: OperatorNamespace = "rollcall-system",
-        operator_name: OperatorName = "rollcall",
     ) -> None:
-        formats.check(output)
-        caller = identify(Target(context, kubeconfig, namespace, operator_namespace, operator_name))
-        run_part(name, caller, service, output=output, watch=watch, seconds=seconds)
+        run_part(name, identify(target), service, output=output, watch=watch, seconds=seconds)
 
-    app.command(name=name, help=HELP[name])(part)
+    return part
 
 
-for _name in HELP:
-    _part_command(_name)
+for _name, _help in HELP.items():
+    app.command(name=_name, help=_help)(with_target(_part_command(_name)))
 
 
 @app.command()
-def version() -> None:
-    """The version of this command line."""
-    print(__version__)
+@with_target
+def version(
+    target: Target,
+    client: Annotated[bool, typer.Option("--client", help="This command line's alone; asks no cluster.")] = False,
+    output: AsData = Data.TABLE,
+) -> None:
+    """The versions of this command line and of the operator."""
+    run_version(target, client=client, output=output)
 
 
 def main() -> None:

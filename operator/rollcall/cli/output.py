@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import yaml
 
-from rollcall.cli.connection import CliError
 from rollcall.cli.screen import Picture
-
-FORMATS = ("table", "wide", "json", "yaml", "name")
-SKINS = ("dark", "light", "contrast")
-HELP = "table, wide, json, yaml or name."
-
-
-def check(output: str, formats: Iterable[str] = FORMATS) -> None:
-    """Raises CliError for a format that there is not."""
-    known = tuple(formats)
-    if output not in known:
-        raise CliError(f"--output is {output!r}; use {', '.join(known[:-1])} or {known[-1]}", code=2)
-
-
-def check_skin(skin: str) -> None:
-    """Raises CliError for a skin that there is not."""
-    if skin not in SKINS:
-        raise CliError(f"--skin is {skin!r}; use {', '.join(SKINS[:-1])} or {SKINS[-1]}", code=2)
 
 
 def is_for_people(output: str) -> bool:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 from rollcall.cli.connection import Caller
+from rollcall.cli.output import encode
 from rollcall.cli.top import once
 
 
 def run_why(caller: Caller, pod: str, *, output: str) -> None:
     """Print the operator's answer; raises CliError when there is no such pod, or it may not be read."""
     answer = asyncio.run(once(caller, f"/v1/why/{caller.target.namespace}/{pod.removeprefix('pod/')}"))
-    print(json.dumps(answer, indent=2) if output == "json" else text_of(answer))
+    print(text_of(answer) if output == "table" else encode(answer, output))
 
 
 def text_of(answer: dict[str, Any]) -> str:

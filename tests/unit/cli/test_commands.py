@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import pytest
 import yaml
 
+from rollcall import __version__
 from rollcall.cli.main import main
 
 CONFIG = {
@@ -71,9 +73,17 @@ def test_help_names_every_command(rollcall: Rollcall) -> None:
 
 
 def test_version(rollcall: Rollcall) -> None:
-    found = rollcall("version")
+    assert rollcall("--version") == (0, f"rollcall {__version__}\n", "")
+    assert rollcall("version", "--client") == (0, f"command line  {__version__}\n", "")
+    assert rollcall("version", "--client", "-o", "yaml") == (0, f"commandLine: {__version__}\n", "")
+
+
+def test_version_of_an_operator_that_cannot_be_reached(rollcall: Rollcall, kubeconfig: str) -> None:
+    found = rollcall("version", "--kubeconfig", kubeconfig)
     assert (found.returncode, found.stderr) == (0, "")
-    assert found.stdout.count(".") == 2
+    assert found.stdout.splitlines()[1].startswith("operator      – (the API server cannot be reached: ")
+    told = json.loads(rollcall("version", "--kubeconfig", kubeconfig, "-o", "json").stdout)
+    assert told == {"commandLine": __version__, "operator": None}
 
 
 @pytest.mark.parametrize(
@@ -86,7 +96,8 @@ def test_version(rollcall: Rollcall) -> None:
         ["endpoints", "newsfeed", "another"],
         ["pods", "newsfeed", "-o", "xml"],
         ["get", "-o", "xml"],
-        ["top", "-o", "yaml"],
+        ["top", "-o", "wide"],
+        ["top", "--skin", "pink"],
     ],
 )
 def test_wrong_usage_ends_with_2(rollcall: Rollcall, args: list[str]) -> None:

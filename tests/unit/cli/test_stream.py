@@ -187,16 +187,17 @@ async def test_a_port_forward_that_fails(tmp_path: Any, monkeypatch: pytest.Monk
 async def test_a_port_forward_ends_with_its_context(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     kubectl = tmp_path / "kubectl"
     kubectl.write_text(
-        f'#!/bin/sh\necho $$ "$@" > {tmp_path}/called\necho "Forwarding from 127.0.0.1:34567 -> 443"\nexec sleep 60\n'
+        f'#!/bin/sh\necho $$ $KUBECONFIG "$@" > {tmp_path}/called\n'
+        'echo "Forwarding from 127.0.0.1:34567 -> 443"\nexec sleep 60\n'
     )
     kubectl.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    async with port_forward(Target(context="c", kubeconfig="k")) as port:
+    async with port_forward(Target(context="c", kubeconfig="k:l")) as port:
         assert port == 34567
         pid, *args = (tmp_path / "called").read_text().split()
         assert args == [
+            "k:l",
             "--context=c",
-            "--kubeconfig=k",
             "port-forward",
             "-n",
             "rollcall-system",

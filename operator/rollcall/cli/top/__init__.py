@@ -36,7 +36,7 @@ def run_top(
     skin: str | None = None,
 ) -> None:
     """The command: the app where somebody looks, else text."""
-    if single or output == "json" or not _has_screen():
+    if single or output != "table" or not _has_screen():
         path = path_of(service, caller.target.namespace, all_namespaces=all_namespaces)
         printed.run_top(caller, path, single=single, output=output, seconds=seconds)
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +16,7 @@ from rollcall.cli import screen
 from rollcall.cli.causes import bottleneck_line, dependencies_table, trouble_lines
 from rollcall.cli.connection import Caller, live_api
 from rollcall.cli.departures import departures_line
+from rollcall.cli.output import encode
 from rollcall.cli.signals import endpoints_table, requests_table
 from rollcall.cli.stream import Frame, frames
 
@@ -152,9 +152,8 @@ def wide_console() -> Console:
 
 def run_top(caller: Caller, path: str, *, single: bool, output: str, seconds: float | None) -> None:
     """Text, for programs and where there is no terminal to draw on."""
-    if output == "json":
-        json.dump(asyncio.run(once(caller, path)), sys.stdout, indent=2)
-        print()
+    if output != "table":
+        print(encode(asyncio.run(once(caller, path)), output))
     elif single:
         console = wide_console()
         console.print(render(asyncio.run(once(caller, path)), 10_000))
