@@ -25,6 +25,7 @@ STEP_S = 0.5
 ENDPOINTS = ("GET /feed", "GET /feed/{id}", "POST /comments", "GET /photos/{id}")
 DEPENDENCY = "dynamodb newsfeed"
 ERROR = "exception DynamoDBThrottled"
+LABELS = {"app": "", "pod-template-hash": "5d8f7c", "track": "stable"}
 FLAGS = report.FLAG_PROBE | report.FLAG_RESOURCES
 
 
@@ -165,6 +166,7 @@ class World:
         """A MonitoredService appears."""
         fleet = Fleet(namespace, name)
         fleet.desired = desired
+        fleet.labels = {"team": namespace}
         fleet.slots.open({})
         self.roll.add(fleet)
         return fleet
@@ -176,6 +178,7 @@ class World:
             uid=f"{fleet.name}-{suffix}", name=f"{fleet.name}-5d8f7c-{suffix}", namespace=fleet.namespace, node="node-2",
             created_at=unix_s - 4000, started_at=unix_s - 3990, running=True, ready=True, injected=injected,
             revision="5d8f7c", workload=f"Deployment/{fleet.name}", cpu_limit_millis=500, cpu_request_millis=250,
+            labels=LABELS | {"app": fleet.name},
         )  # fmt: skip
         pod = Pod(fleet, told, **behaviour)  # type: ignore[arg-type]
         if injected:
@@ -240,7 +243,8 @@ class World:
 
     def deploy(self, pod: Pod, revision: str) -> None:
         """A pod is of another revision now."""
-        pod.facts = replace(pod.facts, revision=revision)
+        labels = pod.facts.labels | {"pod-template-hash": revision, "track": "canary"}
+        pod.facts = replace(pod.facts, revision=revision, labels=labels)
         pod.fleet.upsert(pod.facts)
 
     def error(self, message: str, endpoint: str = "GET /feed") -> None:

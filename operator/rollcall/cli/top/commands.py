@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .filters import parse
 from .parts import PARTS
 from .picture import Fleet, Service
 from .session import SPANS_S, End, Place, Session
@@ -24,7 +23,7 @@ class Command:
 
 
 def _services(session: Session, given: str) -> None:
-    if given and not given.startswith("/"):
+    if given and not given.startswith(("/", "-l")):
         namespace, _, name = given.rpartition("/")
         session.go(Place(namespace or session.place.namespace or _namespace_of(session, name), name), "pods")
         return
@@ -59,8 +58,12 @@ def _part(part: str) -> Callable[[Session, str], None]:
 
 
 def _filter(session: Session, given: str) -> None:
-    if given:
-        session.listing.look_for(parse(given.removeprefix("/"), session.listing.table.known), session.now())
+    if not given:
+        return
+    session.listing.look_for(given.removeprefix("/"), session.now())
+    found = session.listing.filter
+    if found is not None and found.problem:
+        session.tell(found.problem, "warn")
 
 
 def _namespace(session: Session, given: str) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from . import commands
 from .copying import command_of
-from .filters import parse
 from .session import SPANS_S, Copy, End, Prompt, Session
 from .skins import SKINS
 
@@ -47,7 +46,7 @@ def _prompt(sign: str) -> Callable[[Session], None]:
 def _escape(session: Session) -> None:
     """The nearest thing first: a filter, the past, then the place."""
     if session.listing.filter is not None:
-        session.listing.look_for(None, session.now())
+        session.listing.look_for("", session.now())
     elif session.moment is not None:
         session.live()
     else:
@@ -95,7 +94,7 @@ def _toggle_help(session: Session) -> None:
 KEYS = (
     Key(("enter",), "enter", "open", lambda session: session.open(), group="go"),
     Key(("escape",), "esc", "back, out of filter or past", _escape, group="go"),
-    Key(("slash",), "/", "filter; !x: not, -l field=x", _prompt("/"), group="go"),
+    Key(("slash",), "/", "filter; !x: not, -l track=x", _prompt("/"), group="go"),
     Key(("colon",), ":", "command; tab completes", _prompt(":"), group="go"),
     Key(("question_mark", "h", "f1"), "?", "this help", _toggle_help, group="go"),
     Key(("q", "ctrl+c"), "q", "end", lambda session: session.wants.append(End()), group="go"),
@@ -184,7 +183,7 @@ def _edit(session: Session, prompt: Prompt, name: str, character: str | None) ->
 
 
 def _look_for(session: Session, text: str) -> None:
-    found = parse(text, session.listing.table.known)
-    session.listing.look_for(found, session.now())
+    session.listing.look_for(text, session.now())
+    found = session.listing.filter
     if found is not None and found.problem:
         session.tell(found.problem, "warn")

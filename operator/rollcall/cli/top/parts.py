@@ -10,6 +10,7 @@ from rollcall.cli.departures import ABNORMAL
 from . import cells
 from .cells import NONE, STATES, Cell, word
 from .charts import bars, spark
+from .filters import Fields
 from .picture import Json, Pod, Service
 from .table import Column, Scene, Table
 
@@ -79,6 +80,7 @@ SERVICES = Table(
     lambda it: {"namespace": it.namespace, "name": it.name, "health": it.health["state"]},
     ("namespace", "name", "health"),
     "no service yet",
+    lambda it: it.labels,
 )  # fmt: skip
 
 
@@ -148,19 +150,25 @@ PODS = Table(
     },
     ("name", "slot", "state", "reason", "node", "revision", "source"),
     "no pod matches the selector",
+    lambda it: it.labels,
 )  # fmt: skip
 
 # --- the others: rows are JSON
 
 
 def _table(
-    title: str, columns: tuple[Column, ...], known: tuple[str, ...], empty: str, name: Callable[[Json], str] | None = None
+    title: str,
+    columns: tuple[Column, ...],
+    known: tuple[str, ...],
+    empty: str,
+    name: Callable[[Json], str] | None = None,
+    labels: Callable[[Json], Fields] | None = None,
 ) -> Table:
     def fields(row: Json) -> dict[str, str]:
         return {each: cells.clean(str(row.get(each) or "")) for each in known}
 
     return Table(
-        title, columns, name or _of(known[0]), lambda row: " ".join(fields(row).values()), fields, known, empty,
+        title, columns, name or _of(known[0]), lambda row: " ".join(fields(row).values()), fields, known, empty, labels,
     )  # fmt: skip
 
 
@@ -197,6 +205,7 @@ REQUESTS = _table(
     ("endpoint", "step", "slot", "pod", "revision"),
     "no request has been in flight for longer than half a second",
     lambda row: f"{row['pod']}/{row['worker']}/{row['id']}",
+    lambda row: row["labels"],
 )  # fmt: skip
 
 DEPENDENCIES = _table(
@@ -279,12 +288,21 @@ def rows_of(service: Service, part: str) -> Sequence[Any] | None:
     if part == "pods":
         return service.roll
     if part == "requests":
-        return service.longest or []
+        return _of_pods(service.longest or [], service.roll)
     if part == "errors":
         return _errors(service.errors)
     if part == "departures":
         return (service.departures or {}).get("recent") or []
     return ((service.endpoints if part == "endpoints" else service.dependencies) or {}).get("rows") or []
+
+
+def _of_pods(rows: list[Json], roll: list[Pod]) -> list[Json]:
+    """Rows with the labels of their pods."""
+    names = {row["pod"] for row in rows}
+    labels = {pod.name: pod.labels for pod in roll if pod.name in names}
+    for row in rows:
+        row["labels"] = labels.get(row["pod"], {})
+    return rows
 
 
 def _errors(errors: Json) -> list[Json]:

@@ -58,6 +58,9 @@ class Pod(msgspec.Struct, rename="camel", gc=False):
     slot: str | None = None
     report_age: float | None = None
     sources: tuple[str, ...] = ()
+    label_set: int = -1
+    labels: dict[str, str] = {}
+    """What `label_set` says: put here when the picture is decoded."""
 
     @property
     def label(self) -> str:
@@ -90,6 +93,8 @@ class Service(msgspec.Struct, rename="camel"):
     workers: Json | None = None
     longest: list[Json] | None = None
     roll: list[Pod] | None = None
+    labels: dict[str, str] = {}
+    label_sets: list[dict[str, str]] | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -121,4 +126,8 @@ def decode(data: bytes) -> Shown:
     service = _service.decode(data)
     if service.roll:
         service.roll.sort(key=lambda pod: (pod.slot is None, pod.slot or pod.name))
+        sets = service.label_sets or []
+        for pod in service.roll:
+            if 0 <= pod.label_set < len(sets):
+                pod.labels = sets[pod.label_set]
     return service

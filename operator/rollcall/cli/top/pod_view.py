@@ -24,6 +24,7 @@ def pod_lines(session: Session, service: Service, width: int, room: int) -> list
     lines = [_gone(session, service, width)] if pod is None else _head(service, pod, width)
     lines += _reason(session, width)
     if pod is not None:
+        lines += _labels(pod, width, 3 if room >= TALL else 1)
         lines += _charts(session, width, 4 if room >= TALL else 2)
     lines.append(tabs(session, width))
     return [*lines, *table(session, width, room - len(lines))]
@@ -74,6 +75,18 @@ def _head(service: Service, pod: Pod, width: int) -> list[Line]:
         Line(cut([Cell(" "), *labelled(known)], width)),
         Line(cut([Cell(" "), *labelled(figures), *flying], width)),
         Line(cut(_used(pod), width)),
+    ]
+
+
+def _labels(pod: Pod, width: int, most: int) -> list[Line]:
+    """The labels of Kubernetes, on so many lines at most."""
+    head = " labels "
+    told = clean(", ".join(f"{name}={value}" for name, value in pod.labels.items()))
+    rows = textwrap.wrap(told, max(20, width - len(head) - 2), break_long_words=False, break_on_hyphens=False)
+    if len(rows) > most:
+        rows[most - 1 :] = [f"{rows[most - 1]} …"]
+    return [
+        Line(cut([Cell(head if place == 0 else " " * len(head), "dim"), Cell(row)], width)) for place, row in enumerate(rows)
     ]
 
 

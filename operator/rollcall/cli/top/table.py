@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from .cells import NONE, Cell, fit
-from .filters import Fields, Filter
+from .filters import Fields, Filter, parse
 from .lines import Line, line, padded
 
 SORT_EVERY_S = 2.0
@@ -55,6 +56,12 @@ class Table:
     fields: Callable[[Any], Fields]
     known: tuple[str, ...]
     empty: str
+    labels: Callable[[Any], Fields] | None = None
+    """Those of Kubernetes, where rows are pods or services."""
+
+
+def _none(_: Any) -> Fields:
+    return {}
 
 
 class Listing:
@@ -83,10 +90,18 @@ class Listing:
         self.items = items
         self._arrange(now_s)
 
-    def look_for(self, found: Filter | None, now_s: float) -> None:
-        """Another filter."""
-        self.filter = found
+    def look_for(self, text: str, now_s: float) -> None:
+        """Another filter, as it is written after `/`; none for an empty text."""
+        self.filter = parse(text, self.table.known, self._label_names(), rows=bool(self.items))
         self._arrange(now_s)
+
+    def _label_names(self) -> set[str] | None:
+        """The labels that some row has; rows of a kind that has them share a few sets."""
+        of = self.table.labels
+        if of is None:
+            return None
+        sets = {id(found): found for item in self.items for found in (of(item),)}
+        return {name for found in sets.values() for name in found}
 
     def sort_by(self, column: int | None, now_s: float, *, reverse: bool | None = None) -> None:
         """Another order: numbers with the largest first, names from a to z."""
@@ -105,8 +120,10 @@ class Listing:
         found, name = self.filter, self.table.name
         shown = list(self.items)
         if found is not None:
-            words, fields = self.table.words, self.table.fields
-            shown = [item for item in shown if found.matches(lambda it=item: words(it), lambda it=item: fields(it))]  # type: ignore[misc]
+            words, fields, labels = self.table.words, self.table.fields, self.table.labels or _none
+            shown = [
+                item for item in shown if found.matches(partial(words, item), partial(fields, item), partial(labels, item))
+            ]
         if self.sort is not None:
             if now_s - self._sorted_s >= SORT_EVERY_S:
                 self._sort(shown)

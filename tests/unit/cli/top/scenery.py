@@ -11,7 +11,7 @@ import os
 import time as real_time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from types import SimpleNamespace
 
@@ -105,8 +105,7 @@ def told(seconds: int = 120) -> tuple[list[Take], bytes, dict[str, list[float | 
                 pod.rate = (7 + 2 * math.sin(step / 9)) * (1 + 1.6 * burst) if pod.fleet.name == "newsfeed" else pod.rate
             if step == 2 * seconds - 140:
                 for pod in world.pods[:4]:
-                    pod.facts = replace(pod.facts, revision="6b41aa")
-                    pod.fleet.upsert(pod.facts)
+                    world.deploy(pod, "6b41aa")
             if step == 2 * seconds - 64:
                 leave(world, now[0], "y8t", Cause.OOM_KILLED, "the kernel killed it: 512 MiB were not enough")
             if step == 2 * seconds - 24:
@@ -190,6 +189,7 @@ SCENES: dict[str, Callable[[], Session]] = {
     "departures": lambda: session(FEED, "l"),
     "past": lambda: session(FEED, "comma", "left", "left"),
     "filter": lambda: session(FEED, "slash", *"!serving"),
+    "labels": lambda: session(FEED, "slash", *"-l track=canary,state=serving", "enter"),
     "command": lambda: session(FEED, "colon", *"de"),
     "help": lambda: session(FEED, "question_mark"),
     "forbidden": _forbidden,

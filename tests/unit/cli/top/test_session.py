@@ -129,7 +129,60 @@ def test_inverse_and_fields(desk: Desk) -> None:
     assert desk.rows() == ["uid-newsfeed-3"]
     desk.press("/", "ctrl+u", *"-l colour=red")
     desk.press("enter")
-    assert "no field colour" in desk.screen()
+    assert "no field or label colour" in desk.screen()
+
+
+STABLE, CANARY = {"app": "newsfeed", "track": "stable"}, {"app": "newsfeed", "track": "canary"}
+
+
+def labelled(**changes: Any) -> dict[str, Any]:
+    """Three pods, the second a canary with the longest request."""
+    slow = pictures.request(12.0, pod="newsfeed-2"), pictures.request(3.0)
+    return pictures.picture(roll(label_set=lambda n: int(n == 2)), label_sets=[STABLE, CANARY], longest=slow, **changes)
+
+
+def test_labels_select_pods_and_what_they_are_at(desk: Desk) -> None:
+    desk.take(labelled())
+    desk.press("/", *"-l track=canary", "enter")
+    assert desk.rows() == ["uid-newsfeed-2"]
+    desk.take(pictures.picture(roll(label_set=lambda n: 1), label_sets=[STABLE, CANARY]))
+    assert len(desk.rows()) == 3, "their labels were changed"
+    desk.take(labelled())
+    desk.command("requests -l track in (canary)")
+    assert [row["pod"] for row in desk.session.listing.shown] == ["newsfeed-2"]
+    desk.command("pods -l trak!=canary")
+    assert len(desk.rows()) == 3
+    assert "no field or label trak; labels are app, track; fields are name" in desk.screen()
+
+
+def test_a_label_filter_is_copied_with_l(desk: Desk) -> None:
+    desk.take(labelled())
+    desk.press("/", *"-l label:track in (canary,stable),state=serving,!old", "enter", "c")
+    assert desk.session.wants[-1] == Copy("kubectl rollcall pods newsfeed -n shop -l 'track in (canary,stable),!old'")
+    desk.press("/", "ctrl+u", *"-l state=serving", "enter", "c")
+    assert desk.session.wants[-1] == Copy("kubectl -n shop describe pod newsfeed-1")
+    desk.press("e", "/", *"-l app=newsfeed", "enter", "c")
+    assert desk.session.wants[-1] == Copy("kubectl rollcall endpoints newsfeed -n shop"), "endpoints have no labels"
+
+
+def test_services_by_their_own_labels(wall: Desk) -> None:
+    feed, mail = fleet("feed", labels={"team": "shop"}), fleet("mail")
+    wall.take({"services": feed["services"] + mail["services"]})
+    wall.command("svc -l team")
+    assert wall.rows() == ["shop/feed"]
+    wall.press("c")
+    assert wall.session.wants[-1] == Copy("kubectl get monitoredservices -A -l team")
+
+
+def test_labels_of_a_pod_are_seen_and_safe(desk: Desk) -> None:
+    hostile = {"app": "newsfeed", "\x1b[31mred": "a\nb", "note": "x" * 63, "zone": "eu" * 30}
+    desk.take(pictures.picture(roll(), label_sets=[hostile]))
+    desk.press("enter")
+    small = desk.screen(80, 24)
+    assert "labels app=newsfeed, " in small
+    assert "\x1b" not in small
+    assert small.count("zone=") == 0, "the table below keeps its room"
+    assert "zone=eueu" in desk.screen(120, 45)
 
 
 def test_letters_in_a_prompt_are_no_commands(desk: Desk) -> None:

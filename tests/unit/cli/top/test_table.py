@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rollcall.cli.top.filters import parse
 from rollcall.cli.top.parts import PODS
 from rollcall.cli.top.picture import Pod, decode
 from rollcall.cli.top.table import SORT_EVERY_S, Listing, Scene
@@ -77,7 +76,7 @@ def test_no_rows_at_all() -> None:
     assert listing.here is None
     assert "no pod matches" in listing.lines(80, 10, SCENE)[1].text
     listing.take(pods(), 0.0)
-    listing.look_for(parse("nothing-like-that"), 0.0)
+    listing.look_for("nothing-like-that", 0.0)
     assert "esc shows all" in listing.lines(80, 10, SCENE)[1].text
 
 
