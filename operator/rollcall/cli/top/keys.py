@@ -185,5 +185,4 @@ def _edit(session: Session, prompt: Prompt, name: str, character: str | None) ->
 def _look_for(session: Session, text: str) -> None:
     session.listing.look_for(text, session.now())
     found = session.listing.filter
-    if found is not None and found.problem:
-        session.tell(found.problem, "warn")
+    session.tell("" if found is None else found.problem, "warn")
