@@ -25,6 +25,7 @@ from rollcall.cli.options import (
     Service,
     Skin,
     Watch,
+    one_or_all,
     with_target,
 )
 from rollcall.cli.parts import HELP, run_get, run_part
@@ -62,8 +63,8 @@ def top(
     skin: Annotated[Skin | None, typer.Option(envvar="ROLLCALL_SKIN", help="Colours.")] = None,
 ) -> None:
     """The live screen: all services, a service, a pod; ? lists its keys. Without a terminal, a line per second."""
-    caller = identify(target)
-    run_top(caller, service, all_namespaces=all_namespaces, single=once, output=output, seconds=seconds, skin=skin)
+    chosen, caller = one_or_all(service, all_namespaces=all_namespaces), identify(target)
+    run_top(caller, chosen, all_namespaces=all_namespaces, single=once, output=output, seconds=seconds, skin=skin)
 
 
 @app.command()
@@ -76,7 +77,8 @@ def get(
     output: AsOutput = Output.TABLE,
 ) -> None:
     """Services: health, pods, requests, response times, errors, coverage, users."""
-    run_get(identify(target), service, all_namespaces=all_namespaces, output=output, watch=watch)
+    chosen = one_or_all(service, all_namespaces=all_namespaces)
+    run_get(identify(target), chosen, all_namespaces=all_namespaces, output=output, watch=watch)
 
 
 @app.command()
@@ -128,11 +130,14 @@ def _part_command(name: str) -> Callable[..., None]:
     def part(
         target: Target,
         service: Service = None,
+        all_namespaces: AllNamespaces = False,
         watch: Watch = False,
         output: AsOutput = Output.TABLE,
         seconds: Annotated[float | None, typer.Option(help="With --watch: end after so many seconds.", min=0)] = None,
     ) -> None:
-        run_part(name, identify(target), service, output=output, watch=watch, seconds=seconds)
+        chosen = one_or_all(service, all_namespaces=all_namespaces)
+        caller = identify(target)
+        run_part(name, caller, chosen, all_namespaces=all_namespaces, output=output, watch=watch, seconds=seconds)
 
     return part
 

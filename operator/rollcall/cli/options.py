@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from rollcall.cli import names
-from rollcall.cli.connection import Target
+from rollcall.cli.connection import CliError, Target
 
 
 class Output(StrEnum):
@@ -48,6 +48,13 @@ Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show it as it change
 Seconds = Annotated[float | None, typer.Option(help="End after so many seconds.", min=0)]
 AsOutput = Annotated[Output, typer.Option("--output", "-o", help="Form of what is printed.")]
 AsData = Annotated[Data, typer.Option("--output", "-o", help="Form of what is printed.")]
+
+
+def one_or_all(service: str | None, *, all_namespaces: bool) -> str | None:
+    """The service, without the kind that `-o name` puts before it; raises CliError for one of all namespaces."""
+    if service is not None and all_namespaces:
+        raise CliError(f"{service} of all namespaces cannot be meant: name a namespace by -n, or leave the service out", code=2)
+    return None if service is None else service.rpartition("/")[2]
 
 
 def _target(

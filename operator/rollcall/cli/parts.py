@@ -6,18 +6,20 @@ import asyncio
 import json
 from typing import Any
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
+from rich.text import Text
 
-from rollcall.cli.connection import Caller, CliError
+from rollcall.cli.connection import Caller, CliError, live_api
 from rollcall.cli.output import encode, is_for_people, names_of, service_names
-from rollcall.cli.screen import services_table
-from rollcall.cli.signals import part_of, table_for
-from rollcall.cli.top import View, line, once, path_of, show, wide_console
+from rollcall.cli.screen import nothing, services_table
+from rollcall.cli.signals import part_of, requests_of_each, table_for
+from rollcall.cli.stream import each_of, frames, frames_of_each
+from rollcall.cli.top import View, line, once, path_of, show, stream_of, wide_console
 
 HELP = {
     "endpoints": "Where the time goes: requests, errors and response times of a service by endpoint.",
     "errors": "Errors of a service by type, and samples with the line of the application's code.",
-    "requests": "The longest requests in flight of a service, with what each of them is at.",
+    "requests": "The longest requests in flight, with what each of them is at.",
     "pods": "The pods of a service: CPU, memory, workers, connections that wait, revision.",
     "deps": "What a service waits for: calls, failures and durations by dependency, and where the time goes.",
     "departures": "Pods of a service that left: the cause with its evidence, and what they did in their last seconds.",
@@ -25,19 +27,34 @@ HELP = {
 }
 
 
-def run_part(command: str, caller: Caller, service: str | None, *, output: str, watch: bool, seconds: float | None) -> None:
-    """One of the commands; with `watch` until ctrl-c, or for so many seconds."""
-    service = service if service is not None else asyncio.run(_only_service(caller))
-    path = path_of(service, caller.target.namespace, all_namespaces=False)
+def run_part(
+    command: str,
+    caller: Caller,
+    service: str | None,
+    *,
+    all_namespaces: bool = False,
+    output: str,
+    watch: bool,
+    seconds: float | None,
+) -> None:
+    """One of the commands, for one service, or for all of the namespace or of all namespaces; with `watch` until ctrl-c, or for
+    so many seconds."""
+    path = path_of(service, caller.target.namespace, all_namespaces=all_namespaces)
     if watch:
+        newest = frames(caller, stream_of(path)) if service is not None else frames_of_each(caller, path)
         view = _table_view if is_for_people(output) else _view
-        asyncio.run(show(caller, path, seconds, view(command, output)))
+        asyncio.run(show(newest, seconds, view(command, output)))
         return
-    picture = asyncio.run(once(caller, path))
+    picture = asyncio.run(once(caller, path) if service is not None else _each(caller, path))
     if is_for_people(output):
-        wide_console().print(table_for(command, output)(picture))
+        wide_console().print(_shown(picture, command, output))
     else:
         print(_text(picture, command, output))
+
+
+async def _each(caller: Caller, path: str) -> dict[str, Any]:
+    async with live_api(caller) as api:
+        return await each_of(api, path)
 
 
 def run_get(caller: Caller, service: str | None, *, all_namespaces: bool, output: str, watch: bool) -> None:
@@ -53,7 +70,7 @@ def run_get(caller: Caller, service: str | None, *, all_namespaces: bool, output
 
     if watch:
         view = View(lambda picture, height: services_table(wanted(picture)), line)
-        asyncio.run(show(caller, path, None, view))
+        asyncio.run(show(frames(caller, stream_of(path)), None, view))
         return
     found = wanted(asyncio.run(once(caller, path)))
     if is_for_people(output):
@@ -62,20 +79,27 @@ def run_get(caller: Caller, service: str | None, *, all_namespaces: bool, output
         print(service_names(found) if output == "name" else encode({"services": found}, output))
 
 
-async def _only_service(caller: Caller) -> str:
-    """The name of the only service of the namespace; raises CliError when there are others, or none."""
-    namespace = caller.target.namespace
-    found = await once(caller, path_of(None, namespace, all_namespaces=False))
-    names = [service["name"] for service in found["services"]]
-    if len(names) == 1:
-        return str(names[0])
-    said = f"name one of {', '.join(names)}" if names else f"there is no MonitoredService in namespace {namespace}"
-    raise CliError(said, code=2 if names else 1)
+def _shown(picture: dict[str, Any], command: str, output: str) -> RenderableType:
+    """The part of a service as a table; of several, each below its name, but their requests in flight as one list."""
+    table = table_for(command, output)
+    if "services" not in picture:
+        return table(picture)
+    services: list[dict[str, Any]] = picture["services"]
+    if not services:
+        return nothing("there is no MonitoredService here")
+    if len(services) == 1:
+        return table(services[0])
+    if command == "requests":
+        return requests_of_each(services)
+    parts: list[RenderableType] = []
+    for each in services:
+        parts += [Text(), Text(f"{each['namespace']}/{each['name']}", style="bold"), table(each)]
+    return Group(*parts[1:])
 
 
 def _table_view(command: str, output: str) -> View:
     def render(picture: dict[str, Any], height: int) -> RenderableType:
-        return table_for(command, output)(picture)
+        return _shown(picture, command, output)
 
     def text(picture: dict[str, Any]) -> str:
         console = wide_console()
@@ -98,4 +122,8 @@ def _view(command: str, output: str) -> View:
 
 
 def _text(picture: dict[str, Any], command: str, output: str) -> str:
-    return names_of(picture, command) if output == "name" else encode(part_of(picture, command), output)
+    services = picture.get("services", [picture])
+    if output == "name":
+        return "\n".join(filter(None, (names_of(each, command) for each in services)))
+    told = [part_of(each, command) for each in services]
+    return encode({"services": told} if "services" in picture else told[0], output)

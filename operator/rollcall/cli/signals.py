@@ -80,19 +80,41 @@ def requests_table(picture: Picture, most: int | None = None) -> RenderableType:
     if not longest:
         bound_s = min(500, picture["bandsMs"][0]) / 1000
         return nothing(f"no request has been in flight for longer than {bound_s:g} s")
-    table = table_of(">ELAPSED ENDPOINT STEP >FOR POD SLOT >WORKER REVISION")
+    table = table_of(_REQUEST)
     for request in longest[:most]:
-        table.add_row(
-            Text(_elapsed(request["elapsed"]), style=_colour(request["elapsed"], picture["bandsMs"])),
-            plain(request["endpoint"]),
-            plain(request["step"]) if request["step"] else NONE,
-            NONE if request["stepElapsed"] is None else Text(_elapsed(request["stepElapsed"])),
-            plain(request["pod"]),
-            plain(request["slot"]) if request["slot"] else NONE,
-            Text(str(request["worker"])),
-            plain(request["revision"]) if request["revision"] else NONE,
-        )
+        table.add_row(*_request(request, picture["bandsMs"]))
     return table
+
+
+_REQUEST = ">ELAPSED ENDPOINT STEP >FOR POD SLOT >WORKER REVISION"
+
+
+def _request(request: Picture, bounds_ms: list[int]) -> list[Text]:
+    return [
+        Text(_elapsed(request["elapsed"]), style=_colour(request["elapsed"], bounds_ms)),
+        plain(request["endpoint"]),
+        plain(request["step"]) if request["step"] else NONE,
+        NONE if request["stepElapsed"] is None else Text(_elapsed(request["stepElapsed"])),
+        plain(request["pod"]),
+        plain(request["slot"]) if request["slot"] else NONE,
+        Text(str(request["worker"])),
+        plain(request["revision"]) if request["revision"] else NONE,
+    ]
+
+
+def requests_of_each(pictures: list[Picture]) -> RenderableType:
+    """Requests in flight of several services, longest first, then what is to be said of services that have none to show."""
+    known = [(request, picture) for picture in pictures for request in picture["longest"] or ()]
+    table = table_of(f"SERVICE {_REQUEST}")
+    for request, picture in sorted(known, key=lambda each: -each[0]["elapsed"]):
+        name = f"{picture['namespace']}/{picture['name']}"
+        table.add_row(plain(name), *_request(request, picture["bandsMs"]))
+    rest = [
+        Text(f"{picture['namespace']}/{picture['name']}: ", style="bright_black").append_text(said)
+        for picture in pictures
+        if not picture["longest"] and isinstance(said := requests_table(picture), Text)
+    ]
+    return Group(*([table] if known else []), *rest)
 
 
 def _elapsed(seconds: float) -> str:

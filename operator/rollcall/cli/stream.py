@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rollcall.cli.connection import Caller, CliError, live_api
+from rollcall.cli.connection import Caller, CliError, LiveApi, live_api
 
 PAUSES_S = (0.3, 0.5, 1.0, 2.0)
 _DATA = b"data: "
@@ -24,18 +24,58 @@ class Frame:
     trouble: str | None = None
 
 
-async def frames(caller: Caller, path: str) -> AsyncIterator[Frame]:
-    """Frames without end. Refusals (forbidden, no such service) on the first connection are raised as CliError."""
+def frames(caller: Caller, path: str) -> AsyncIterator[Frame]:
+    """Frames without end, as the live API tells them. Refusals (forbidden, no such service) on the first connection are raised
+    as CliError."""
+
+    async def pictures(api: LiveApi) -> AsyncIterator[dict[str, Any]]:
+        async with api.get(path) as response:
+            async for line in pieces(response.content.iter_any()):
+                if line.startswith(_DATA) and line != b"data: {}":
+                    yield json.loads(line[len(_DATA) :])
+
+    return _again_and_again(caller, pictures)
+
+
+def frames_of_each(caller: Caller, path: str, every_s: float = 0.5) -> AsyncIterator[Frame]:
+    """Frames without end of all services that `path` lists, each whole, with its pods; raises as `frames` does."""
+
+    async def pictures(api: LiveApi) -> AsyncIterator[dict[str, Any]]:
+        while True:
+            began_s = time.monotonic()
+            yield await each_of(api, path)
+            await asyncio.sleep(max(0.0, began_s + every_s - time.monotonic()))
+
+    return _again_and_again(caller, pictures)
+
+
+async def each_of(api: LiveApi, path: str) -> dict[str, Any]:
+    """All services that a path lists, each whole; one that is deleted meanwhile is left out."""
+    async with api.get(path) as response:
+        listed = (await response.json())["services"]
+    found = []
+    for service in listed:
+        try:
+            async with api.get(f"/v1/services/{service['namespace']}/{service['name']}") as response:
+                found.append(await response.json())
+        except CliError as error:
+            if not error.final or error.code != 1:
+                raise
+    return {"services": found}
+
+
+async def _again_and_again(
+    caller: Caller, pictures: Callable[[LiveApi], AsyncIterator[dict[str, Any]]]
+) -> AsyncIterator[Frame]:
     newest: Frame | None = None
     failures = 0
     while True:
         try:
-            async with live_api(caller) as api, api.get(path) as response:
-                async for line in pieces(response.content.iter_any()):
-                    if line.startswith(_DATA) and line != b"data: {}":
-                        newest = Frame(json.loads(line[len(_DATA) :]), time.monotonic())
-                        failures = 0
-                        yield newest
+            async with live_api(caller) as api:
+                async for picture in pictures(api):
+                    newest = Frame(picture, time.monotonic())
+                    failures = 0
+                    yield newest
             trouble = "the operator ended the stream"
         except CliError as error:
             if newest is None and (error.final or failures >= len(PAUSES_S)):

@@ -6,15 +6,12 @@ from typing import Any
 
 import pytest
 
-from rollcall.cli import parts
 from rollcall.cli.causes import bottleneck_line, crashes_table, dependencies_table, trouble_lines
-from rollcall.cli.connection import CliError
-from rollcall.cli.parts import run_part
 from rollcall.cli.top import render
 from rollcall.model.causes import Dependencies, FoldedDependencies, Shares, Throttled
 from rollcall.model.picture import InFlight, ResponseTime, Traffic
 from tests.unit.cli.pictures import bottleneck, crash, crashes, dependency, picture, pod
-from tests.unit.cli.test_parts import CALLER, lines
+from tests.unit.cli.test_parts import lines
 from tests.unit.cli.test_screen import text
 
 SHORTAGE = Throttled("dynamodb newsfeed", "throttled", 41.2, 0.38, 955.0)
@@ -133,29 +130,3 @@ def test_requests_in_flight_of_some_of_the_pods() -> None:
     assert "of 3 of 4 pods" in found
     assert "pods by source: python 3, accessLog 1" in found
     assert "of 3 of 3 pods" not in text(render(shown(traffic=Traffic(1.0, 1.0, 1.0, 0.0, ResponseTime(), None, 3, 3)), 40))
-
-
-@pytest.mark.parametrize(
-    ("services", "sentence"),
-    [([], "there is no MonitoredService in namespace shop"), (["newsfeed", "chat"], "name one of newsfeed, chat")],
-)
-def test_which_service(services: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def once(*_: Any) -> dict[str, Any]:
-        return {"services": [{"name": name} for name in services]}
-
-    monkeypatch.setattr(parts, "once", once)
-    with pytest.raises(CliError, match=sentence):
-        run_part("deps", CALLER, None, output="table", watch=False, seconds=None)
-
-
-def test_the_only_service_need_not_be_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = []
-
-    async def once(_: Any, path: str) -> dict[str, Any]:
-        asked.append(path)
-        return {"services": [{"name": "newsfeed"}]} if "?" in path else shown(crashes=crashes(crash()))
-
-    monkeypatch.setattr(parts, "once", once)
-    run_part("crashes", CALLER, None, output="table", watch=False, seconds=None)
-    assert asked == ["/v1/services?namespace=shop", "/v1/services/shop/newsfeed"]
-    assert "SIGSEGV" in capsys.readouterr().out

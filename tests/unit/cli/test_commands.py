@@ -98,6 +98,8 @@ def test_version_of_an_operator_that_cannot_be_reached(rollcall: Rollcall, kubec
         ["get", "-o", "xml"],
         ["top", "-o", "wide"],
         ["top", "--skin", "pink"],
+        ["pods", "newsfeed", "-A"],
+        ["get", "newsfeed", "--all-namespaces"],
     ],
 )
 def test_wrong_usage_ends_with_2(rollcall: Rollcall, args: list[str]) -> None:

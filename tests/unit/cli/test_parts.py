@@ -332,7 +332,7 @@ def test_watching_without_a_terminal(output: str, monkeypatch: pytest.MonkeyPatc
         asked.append(path)
         return frames_of(picture([pod("a")], longest=[request(9.0)]), picture([pod("a")]))
 
-    monkeypatch.setattr(printed_top, "frames", frames)
+    monkeypatch.setattr(parts, "frames", frames)
     monkeypatch.setattr(printed_top, "LINE_S", 0.0)
     run_part("requests", CALLER, "newsfeed", output=output, watch=True, seconds=None)
     out = capsys.readouterr().out
@@ -342,3 +342,55 @@ def test_watching_without_a_terminal(output: str, monkeypatch: pytest.MonkeyPatc
         assert (len(first["longest"]), second["longest"]) == (1, [])
     else:
         assert out.index("SELECT posts") < out.index("no request has been in flight for longer than 0.5 s")
+
+
+NEWSFEED = picture([pod("a")], longest=[request(9.0), request(2.0)])
+MAIL = picture([pod("b")], longest=[request(4.0)]) | {"name": "mail"}
+CHAT = picture([pod("c")], longest=[]) | {"name": "chat"}
+
+
+def of_all(
+    command: str,
+    services: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    output: str = "table",
+) -> str:
+    async def each(caller: Caller, path: str) -> dict[str, Any]:
+        assert path == "/v1/services?namespace=shop"
+        return {"services": services}
+
+    monkeypatch.setattr(parts, "_each", each)
+    run_part(command, CALLER, None, output=output, watch=False, seconds=None)
+    return capsys.readouterr().out
+
+
+def test_requests_of_all_services_are_one_list(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    head, *rows = of_all("requests", [CHAT, MAIL, NEWSFEED], monkeypatch, capsys).splitlines()
+    assert head.split()[:3] == ["SERVICE", "ELAPSED", "ENDPOINT"]
+    assert [row.split()[:2] for row in rows[:3]] == [
+        ["shop/newsfeed", "9.0s"],
+        ["shop/mail", "4.0s"],
+        ["shop/newsfeed", "2.0s"],
+    ]
+    assert rows[3:] == ["shop/chat: no request has been in flight for longer than 0.5 s"]
+
+
+def test_parts_of_all_services(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = of_all("pods", [MAIL, NEWSFEED], monkeypatch, capsys)
+    assert [line.split()[0] for line in shown.splitlines() if line] == ["shop/mail", "POD", "b", "shop/newsfeed", "POD", "a"]
+    assert of_all("pods", [MAIL], monkeypatch, capsys).split()[0] == "POD", "of one alone nobody needs the name"
+    assert of_all("pods", [], monkeypatch, capsys) == "there is no MonitoredService here\n"
+    assert of_all("pods", [MAIL, NEWSFEED], monkeypatch, capsys, "name") == "pod/b\npod/a\n"
+    told = json.loads(of_all("pods", [MAIL], monkeypatch, capsys, "json"))
+    assert told == {"services": [part_of(MAIL, "pods")]}
+
+
+def test_watching_all_services(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def frames(caller: Caller, path: str) -> AsyncIterator[Frame]:
+        assert path == "/v1/services"
+        return frames_of({"services": [MAIL, NEWSFEED]})
+
+    monkeypatch.setattr(parts, "frames_of_each", frames)
+    run_part("pods", CALLER, None, all_namespaces=True, output="json", watch=True, seconds=None)
+    assert [json.loads(line)["name"] for line in capsys.readouterr().out.splitlines()] == ["mail", "newsfeed"]

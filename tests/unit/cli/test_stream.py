@@ -207,3 +207,23 @@ async def test_a_port_forward_ends_with_its_context(tmp_path: Any, monkeypatch: 
         ]
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid), 0)
+
+
+async def test_frames_of_each_service(operator: Operator) -> None:
+    """One that is deleted between the list and its picture is left out."""
+    listed = [{"namespace": "shop", "name": name} for name in ("feed", "gone", "mail")]
+
+    def answer(body: object, status: int = 200) -> web.Response:
+        return web.json_response(body, status=status)
+
+    operator.answers = [answer({"services": listed}), answer({"n": 1}), answer({"error": "no such"}, 404), answer({"n": 2})]
+    newest = stream.frames_of_each(CALLER, "/v1/services", every_s=0.0)
+    frame = await anext(newest)
+    await newest.aclose()  # type: ignore[attr-defined]
+    assert frame.picture == {"services": [{"n": 1}, {"n": 2}]}
+
+
+async def test_frames_of_each_service_that_may_not_be_read(operator: Operator) -> None:
+    operator.answers = [web.json_response({"error": "you may not"}, status=403)]
+    with pytest.raises(CliError, match="you may not"):
+        await anext(stream.frames_of_each(CALLER, "/v1/services"))

@@ -82,11 +82,9 @@ class View(NamedTuple):
     line: Callable[[dict[str, Any]], str]
 
 
-async def show(caller: Caller, path: str, seconds: float | None, view: View | None = None) -> None:
+async def show(newest: AsyncIterator[Frame], seconds: float | None, view: View) -> None:
     """The live screen until ctrl-c, or for so many seconds."""
     console = Console()
-    view = view or View(render, line)
-    newest = frames(caller, stream_of(path))
     try:
         if console.is_terminal and view.render is not None:
             await _draw(console, newest, seconds, view.render)
@@ -158,4 +156,4 @@ def run_top(caller: Caller, path: str, *, single: bool, output: str, seconds: fl
         console = wide_console()
         console.print(render(asyncio.run(once(caller, path)), 10_000))
     else:
-        asyncio.run(show(caller, path, seconds))
+        asyncio.run(show(frames(caller, stream_of(path)), seconds, View(render, line)))
