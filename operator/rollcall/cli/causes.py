@@ -6,7 +6,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from rollcall.api.percentages import format_ratio
-from rollcall.cli.screen import NONE, Picture, age, duration, nothing, plain, rate, ratio, table_of
+from rollcall.cli.columns import Columns
+from rollcall.cli.screen import NONE, Picture, age, duration, nothing, plain, rate, ratio
 
 SHOWN_PARTS = 0.005
 """A class of time that takes less is not worth its place on a line."""
@@ -69,7 +70,7 @@ def dependencies_table(picture: Picture, most: int | None = None) -> RenderableT
     dependencies = picture["dependencies"]
     if dependencies is None or not dependencies["rows"]:
         return nothing("no dependency is known: no pod has called one yet that its probe can see")
-    table = table_of("DEPENDENCY >SHARE >CALLS/S >FAILED >MEAN >P50 >P95 >P99 >AT_ONCE >CALLS WHY")
+    table = Columns("DEPENDENCY~ >SHARE >CALLS/S >FAILED >MEAN >P50? >P95 >P99? >AT_ONCE? >CALLS? WHY~")
     rows: list[Picture] = dependencies["rows"]
     for row in rows[:most]:
         at_once = row["concurrency"]
@@ -106,7 +107,7 @@ def crashes_table(picture: Picture) -> RenderableType:
         colour = {"higher": "bold red", "lower": "green"}.get(change["differs"] or "", "")
         parts.append(plain(f"{change['workload']}: {change['message']}", colour))
     if crashes["groups"]:
-        table = table_of(">COUNT SIGNAL MODULE ENDPOINT REVISION >LAST IMAGE")
+        table = Columns(">COUNT SIGNAL MODULE ENDPOINT~ REVISION? >LAST IMAGE~")
         for group in crashes["groups"]:
             table.add_row(
                 Text(str(group["count"])),

@@ -8,9 +8,10 @@ from typing import Any
 
 from rich.text import Text
 
+from rollcall.cli.columns import Columns
 from rollcall.cli.connection import Caller, live_api
 from rollcall.cli.output import encode
-from rollcall.cli.screen import NONE, table_of
+from rollcall.cli.screen import NONE
 from rollcall.cli.top import wide_console
 
 MIB = 1024 * 1024
@@ -37,7 +38,7 @@ def run_cost(caller: Caller, namespace: str | None, *, output: str) -> None:
     if output != "table":
         print(encode(rows, output))
         return
-    table = table_of("WHAT >PODS >CPU_MEDIAN >CPU_MAX >MEMORY_MEDIAN >MEMORY_MAX")
+    table = Columns("WHAT >PODS >CPU_MEDIAN >CPU_MAX >MEMORY_MEDIAN >MEMORY_MAX")
     for row in rows:
         figures = [row[name] for name in ("cpuMillicores", "cpuMillicoresMax", "memoryBytes", "memoryBytesMax")]
         table.add_row(row["what"], str(row["pods"]), *map(_cpu, figures[:2]), *map(_memory, figures[2:]))

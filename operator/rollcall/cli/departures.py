@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from rollcall.cli.screen import NONE, Picture, age, duration, nothing, plain, rate, ratio, table_of
+from rollcall.cli.columns import Columns
+from rollcall.cli.screen import NONE, Picture, age, duration, nothing, plain, rate, ratio
 
 ABNORMAL = ("NodeLost", "OOMKilled", "Crashed")
 """Causes that nobody asked for."""
@@ -33,7 +34,7 @@ def departures_table(picture: Picture) -> RenderableType:
         )
     ]
     if departures["recent"]:
-        table = table_of(">AGO SLOT POD CAUSE EVIDENCE >LIVED >RPS >ERRORS >P95 >IN_FLIGHT LAST_WORD REVISION NODE")
+        table = Columns(">AGO SLOT POD CAUSE EVIDENCE~ >LIVED >RPS >ERRORS >P95 >IN_FLIGHT LAST_WORD REVISION NODE")
         for gone in departures["recent"]:
             table.add_row(
                 Text(age(picture["at"] - gone["at"])),

@@ -171,7 +171,8 @@ def _namespaces(core: Any, custom: Any) -> list[Finding]:
         Finding("warning", "namespaces", f"{name} is opted in, but has no MonitoredService", "apply one there")
         for name in sorted(enabled - used)
     ]
-    said = f"{len(used & enabled)} namespaces are opted in and have a MonitoredService"
+    both = len(used & enabled)
+    said = f"{both} namespace{' is' if both == 1 else 's are'} opted in and {'has' if both == 1 else 'have'} a MonitoredService"
     return [*found, Finding("ok" if used & enabled else "warning", "namespaces", said)]
 
 

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.measure import Measurement
 from rich.text import Text
 
 from rollcall.cli.connection import Caller, CliError, live_api
@@ -47,7 +48,7 @@ def run_part(
         return
     picture = asyncio.run(once(caller, path) if service is not None else _each(caller, path))
     if is_for_people(output):
-        wide_console().print(_shown(picture, command, output))
+        print_table(_shown(picture, command, output), output)
     else:
         print(_text(picture, command, output))
 
@@ -74,7 +75,7 @@ def run_get(caller: Caller, service: str | None, *, all_namespaces: bool, output
         return
     found = wanted(asyncio.run(once(caller, path)))
     if is_for_people(output):
-        wide_console().print(services_table(found))
+        print_table(services_table(found), output)
     else:
         print(service_names(found) if output == "name" else encode({"services": found}, output))
 
@@ -95,6 +96,15 @@ def _shown(picture: dict[str, Any], command: str, output: str) -> RenderableType
     for each in services:
         parts += [Text(), Text(f"{each['namespace']}/{each['name']}", style="bold"), table(each)]
     return Group(*parts[1:])
+
+
+def print_table(table: RenderableType, output: str) -> None:
+    """As wide as the terminal, without some columns if need be; with `-o wide`, and in a file, all of them are there."""
+    console = wide_console()
+    if output == "wide" or not console.is_terminal:
+        unlimited = console.options.update(max_width=10_000)
+        console.width = max(console.width, Measurement.get(console, unlimited, table).maximum)
+    console.print(table)
 
 
 def _table_view(command: str, output: str) -> View:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from rollcall.api.durations import format_duration_ms
 from rollcall.api.percentages import format_ratio
+from rollcall.cli.columns import Columns
 
 OLD_S = 2.0
 UNEVEN = 2.0
@@ -86,14 +87,6 @@ def nothing(sentence: str) -> Text:
     return Text(sentence, style="bright_black")
 
 
-def table_of(columns: str) -> Table:
-    """An empty table; a column's name begins with > when it is aligned to the right, _ stands for a space."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns.split():
-        table.add_column(name.lstrip(">").replace("_", " "), justify="right" if name.startswith(">") else "left", no_wrap=True)
-    return table
-
-
 def state_of(pod: Picture) -> Text:
     """A pod's bucket, and why it is bare, leaves, or does not report as it should."""
     state = Text(f"{_SIGN[pod['state']]} {pod['state']}", style=_STATE[pod["state"]])
@@ -107,7 +100,7 @@ def services_table(pictures: list[Picture]) -> RenderableType:
             "No MonitoredService here yet. A first one: kubectl apply -f examples/newsfeed/monitoredservice.yaml",
             style="yellow",
         )
-    table = table_of("NAMESPACE NAME PODS HEALTH >RPS >P95 >ERRORS INFLIGHT >COVERAGE >USERS >IMBALANCE")
+    table = Columns("NAMESPACE NAME PODS HEALTH >RPS >P95 >ERRORS INFLIGHT >COVERAGE >USERS >IMBALANCE")
     for picture in pictures:
         traffic, pods = picture["traffic"], picture["pods"]
         table.add_row(
@@ -195,7 +188,7 @@ def _count(visitors: Picture | None, window: str) -> Text:
 
 def pods_table(picture: Picture, room: int) -> RenderableType:
     """The pods by name; when they do not fit, those that are not serving come first."""
-    table = table_of("POD SLOT STATE >RPS >P95 >ERRORS INFLIGHT >AGE NODE")
+    table = Columns("POD SLOT STATE >RPS >P95 >ERRORS INFLIGHT >AGE NODE")
     roll: list[Picture] = picture["roll"] or []
     shown = roll if len(roll) <= room else sorted(roll, key=lambda pod: pod["state"] == "serving")[:room]
     for pod in shown:

@@ -10,8 +10,9 @@ from rich.text import Text
 
 from rollcall.api.percentages import format_ratio
 from rollcall.cli.causes import crashes_table, dependencies_table
+from rollcall.cli.columns import Columns
 from rollcall.cli.departures import departures_table
-from rollcall.cli.screen import NONE, Picture, age, duration, nothing, plain, rate, ratio, state_of, table_of
+from rollcall.cli.screen import NONE, Picture, age, duration, nothing, plain, rate, ratio, state_of
 
 OLD_S = 5.0
 """A reading older than this is shown with its age."""
@@ -23,7 +24,7 @@ def endpoints_table(picture: Picture, most: int | None = None) -> RenderableType
     endpoints = picture["endpoints"]
     if endpoints is None or not endpoints["rows"]:
         return nothing("no endpoint is known: no pod with a probe has answered a request yet")
-    table = table_of("ENDPOINT >SHARE >RPS >ERRORS >MEAN >P50 >P95 >P99 >REQUESTS >UNANSWERED")
+    table = Columns("ENDPOINT~ >SHARE >RPS >ERRORS >MEAN >P50 >P95 >P99 >REQUESTS >UNANSWERED")
     rows: list[Picture] = endpoints["rows"]
     for row in rows[:most]:
         table.add_row(
@@ -50,7 +51,7 @@ def errors_table(picture: Picture) -> RenderableType:
     errors = picture["errors"]
     if not errors["byType"]:
         return nothing("no error has been counted")
-    table = table_of("KIND TYPE >PER_SECOND >TOTAL")
+    table = Columns("KIND TYPE >PER_SECOND >TOTAL")
     for each in errors["byType"]:
         table.add_row(plain(each["kind"]), plain(each["type"]), rate(each["perSecond"]), Text(str(each["total"])))
     if not errors["samples"]:
@@ -80,13 +81,13 @@ def requests_table(picture: Picture, most: int | None = None) -> RenderableType:
     if not longest:
         bound_s = min(500, picture["bandsMs"][0]) / 1000
         return nothing(f"no request has been in flight for longer than {bound_s:g} s")
-    table = table_of(_REQUEST)
+    table = Columns(_REQUEST)
     for request in longest[:most]:
         table.add_row(*_request(request, picture["bandsMs"]))
     return table
 
 
-_REQUEST = ">ELAPSED ENDPOINT STEP >FOR POD SLOT >WORKER REVISION"
+_REQUEST = ">ELAPSED ENDPOINT~ STEP~ >FOR POD SLOT? >WORKER? REVISION?"
 
 
 def _request(request: Picture, bounds_ms: list[int]) -> list[Text]:
@@ -105,7 +106,7 @@ def _request(request: Picture, bounds_ms: list[int]) -> list[Text]:
 def requests_of_each(pictures: list[Picture]) -> RenderableType:
     """Requests in flight of several services, longest first, then what is to be said of services that have none to show."""
     known = [(request, picture) for picture in pictures for request in picture["longest"] or ()]
-    table = table_of(f"SERVICE {_REQUEST}")
+    table = Columns(f"SERVICE {_REQUEST}")
     for request, picture in sorted(known, key=lambda each: -each[0]["elapsed"]):
         name = f"{picture['namespace']}/{picture['name']}"
         table.add_row(plain(name), *_request(request, picture["bandsMs"]))
@@ -132,8 +133,8 @@ def resources_table(picture: Picture, *, wide: bool = False) -> RenderableType:
     if not roll:
         return nothing("no pod matches the selector")
     more = " NODE SOURCES >AGENT_CPU >AGENT_MEMORY UID" if wide else ""
-    columns = "POD SLOT STATE >CPU >REQUEST >LIMIT >THROTTLED >MEMORY >LIMIT >RESTARTS >OOM BUSY >QUEUE REVISION READ"
-    table = table_of(columns + more)
+    columns = "POD SLOT STATE >CPU >REQUEST? >LIMIT? >THROTTLED? >MEMORY >LIMIT? >RESTARTS >OOM? BUSY >QUEUE? REVISION? READ?"
+    table = Columns(columns + more)
     for pod in roll:
         used = pod["resources"]
         table.add_row(
