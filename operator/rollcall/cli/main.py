@@ -15,6 +15,7 @@ from rollcall.cli.cost import run_cost
 from rollcall.cli.dashboard import run_dashboard
 from rollcall.cli.doctor import run_doctor
 from rollcall.cli.inject import inject_command
+from rollcall.cli.labels import by
 from rollcall.cli.options import (
     AllNamespaces,
     AsData,
@@ -22,13 +23,15 @@ from rollcall.cli.options import (
     Data,
     Output,
     Seconds,
+    Selector,
     Service,
+    ShowLabels,
     Skin,
     Watch,
     one_or_all,
     with_target,
 )
-from rollcall.cli.parts import HELP, run_get, run_part
+from rollcall.cli.parts import HELP, OF_PODS, run_get, run_part
 from rollcall.cli.top import run_top
 from rollcall.cli.version import run_version, show_version
 from rollcall.cli.why import run_why
@@ -75,10 +78,12 @@ def get(
     all_namespaces: AllNamespaces = False,
     watch: Watch = False,
     output: AsOutput = Output.TABLE,
+    selector: Selector = None,
+    show_labels: ShowLabels = False,
 ) -> None:
     """Services: health, pods, requests, response times, errors, coverage, users."""
-    chosen = one_or_all(service, all_namespaces=all_namespaces)
-    run_get(identify(target), chosen, all_namespaces=all_namespaces, output=output, watch=watch)
+    chosen, labels = one_or_all(service, all_namespaces=all_namespaces), by(selector, shown=show_labels)
+    run_get(identify(target), chosen, all_namespaces=all_namespaces, output=output, watch=watch, labels=labels)
 
 
 @app.command()
@@ -126,6 +131,9 @@ def dashboard(
 app.command(name="inject")(inject_command)
 
 
+WatchSeconds = Annotated[float | None, typer.Option(help="With --watch: end after so many seconds.", min=0)]
+
+
 def _part_command(name: str) -> Callable[..., None]:
     def part(
         target: Target,
@@ -133,13 +141,27 @@ def _part_command(name: str) -> Callable[..., None]:
         all_namespaces: AllNamespaces = False,
         watch: Watch = False,
         output: AsOutput = Output.TABLE,
-        seconds: Annotated[float | None, typer.Option(help="With --watch: end after so many seconds.", min=0)] = None,
+        seconds: WatchSeconds = None,
     ) -> None:
         chosen = one_or_all(service, all_namespaces=all_namespaces)
         caller = identify(target)
         run_part(name, caller, chosen, all_namespaces=all_namespaces, output=output, watch=watch, seconds=seconds)
 
-    return part
+    def of_pods(
+        target: Target,
+        service: Service = None,
+        all_namespaces: AllNamespaces = False,
+        watch: Watch = False,
+        output: AsOutput = Output.TABLE,
+        seconds: WatchSeconds = None,
+        selector: Selector = None,
+        show_labels: ShowLabels = False,
+    ) -> None:
+        chosen, labels = one_or_all(service, all_namespaces=all_namespaces), by(selector, shown=show_labels)
+        everywhere, caller = all_namespaces, identify(target)
+        run_part(name, caller, chosen, all_namespaces=everywhere, output=output, watch=watch, seconds=seconds, labels=labels)
+
+    return of_pods if name in OF_PODS else part
 
 
 for _name, _help in HELP.items():

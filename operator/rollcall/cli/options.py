@@ -45,6 +45,13 @@ Service = Annotated[
 ]
 AllNamespaces = Annotated[bool, typer.Option("--all-namespaces", "-A", help="All namespaces.")]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show it as it changes, until ctrl-c.")]
+Selector = Annotated[
+    str | None,
+    typer.Option(
+        "--selector", "-l", help="Those with these labels, as in kubectl: app=feed,track!=canary,env in (prod,stage),!legacy."
+    ),
+]
+ShowLabels = Annotated[bool, typer.Option("--show-labels", help="Labels as the last column.")]
 Seconds = Annotated[float | None, typer.Option(help="End after so many seconds.", min=0)]
 AsOutput = Annotated[Output, typer.Option("--output", "-o", help="Form of what is printed.")]
 AsData = Annotated[Data, typer.Option("--output", "-o", help="Form of what is printed.")]

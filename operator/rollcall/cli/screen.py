@@ -28,6 +28,8 @@ _STATE = {
 _SIGN = {"serving": "●", "unready": "◐", "pending": "○", "silent": "✕", "bare": "◌", "leaving": "◁"}
 _BLOCKS = ("green", "yellow", "dark_orange", "red")
 NONE = Text("–", style="bright_black")
+LABELS = " LABELS~"
+"""The last column of a table, which may be cut."""
 
 Picture = dict[str, Any]
 
@@ -87,20 +89,26 @@ def nothing(sentence: str) -> Text:
     return Text(sentence, style="bright_black")
 
 
+def labels_cell(labels: dict[str, str] | None) -> Text:
+    """All of them, as kubectl writes them."""
+    return plain(",".join(f"{name}={value}" for name, value in labels.items())) if labels else NONE
+
+
 def state_of(pod: Picture) -> Text:
     """A pod's bucket, and why it is bare, leaves, or does not report as it should."""
     state = Text(f"{_SIGN[pod['state']]} {pod['state']}", style=_STATE[pod["state"]])
     return state.append(f" {pod['reason']}", style="bright_black") if pod["reason"] else state
 
 
-def services_table(pictures: list[Picture]) -> RenderableType:
-    """All services, a row each, with the columns of `kubectl get msvc`."""
+def services_table(pictures: list[Picture], *, labels: bool = False) -> RenderableType:
+    """All services, a row each, with the columns of `kubectl get msvc`, and with their labels."""
     if not pictures:
         return Text(
             "No MonitoredService here yet. A first one: kubectl apply -f examples/newsfeed/monitoredservice.yaml",
             style="yellow",
         )
-    table = Columns("NAMESPACE NAME PODS HEALTH >RPS >P95 >ERRORS INFLIGHT >COVERAGE >USERS >IMBALANCE")
+    columns = "NAMESPACE NAME PODS HEALTH >RPS >P95 >ERRORS INFLIGHT >COVERAGE >USERS >IMBALANCE"
+    table = Columns(columns + (LABELS if labels else ""))
     for picture in pictures:
         traffic, pods = picture["traffic"], picture["pods"]
         table.add_row(
@@ -115,6 +123,7 @@ def services_table(pictures: list[Picture]) -> RenderableType:
             ratio_plain(picture["coverage"]),
             users(picture["visitors"]),
             times(picture["imbalance"] and picture["imbalance"]["requests"]),
+            *([labels_cell(picture.get("labels"))] if labels else ()),
         )
     return table
 

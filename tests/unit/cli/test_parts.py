@@ -240,7 +240,7 @@ def test_no_width_breaks_it(part: str, width: int) -> None:
         ("endpoints", ["endpoints"]),
         ("errors", ["errors"]),
         ("requests", ["longest"]),
-        ("pods", ["roll"]),
+        ("pods", ["labelSets", "roll"]),
         ("deps", ["bottleneck", "throttled", "dependencies"]),
         ("crashes", ["crashes"]),
     ],
