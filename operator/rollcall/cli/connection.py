@@ -25,6 +25,8 @@ from yarl import URL
 
 _FORWARDING = re.compile(rb"Forwarding from 127\.0\.0\.1:(\d+)")
 _FORWARD_WITHIN_S = 10.0
+FORBIDDEN = 4
+"""The exit code where the caller may not read, or is not known."""
 
 
 class CliError(Exception):
@@ -201,7 +203,9 @@ class LiveApi:
             ) as response:
                 if response.status != 200:
                     refused = response.status in (401, 403)
-                    raise CliError(await _sentence(response), code=4 if refused else 1, final=refused or response.status == 404)
+                    raise CliError(
+                        await _sentence(response), code=FORBIDDEN if refused else 1, final=refused or response.status == 404
+                    )
                 yield response
         except (aiohttp.ClientError, TimeoutError) as error:
             raise CliError(f"the operator does not answer: {error or type(error).__name__}") from None

@@ -97,8 +97,8 @@ def cost(target: Target, all_namespaces: AllNamespaces = False, output: AsData =
 @app.command()
 @with_target
 def doctor(target: Target, output: AsData = Data.TABLE) -> None:
-    """Check cluster, webhook, certificate, rights, versions and coverage; each finding with its remedy."""
-    raise typer.Exit(run_doctor(identify(target), output=output))
+    """Check cluster, webhook, rights, injection, versions and coverage, of all or a namespace; each finding with its remedy."""
+    raise typer.Exit(run_doctor(identify(target), target.namespace, output=output))
 
 
 @app.command()

@@ -85,6 +85,8 @@ def run_get(caller: Caller, service: str | None, *, all_namespaces: bool, output
 
     if watch:
         view = View(lambda picture, height: table(picture["services"]), line)
+        if not is_for_people(output):
+            view = View(None, lambda picture: _service(picture, output))
         asyncio.run(show(narrowed(frames(caller, stream_of(path)), wanted), None, view))
         return
     found = wanted(asyncio.run(once(caller, path)))["services"]
@@ -92,6 +94,13 @@ def run_get(caller: Caller, service: str | None, *, all_namespaces: bool, output
         print_table(table(found), output)
     else:
         print(service_names(found) if output == "name" else encode({"services": found}, output))
+
+
+def _service(picture: dict[str, Any], output: str) -> str:
+    """One of them as it is told again and again."""
+    if output == "json":
+        return json.dumps(picture)
+    return service_names([picture]) if output == "name" else f"---\n{encode(picture, output)}"
 
 
 def _shown(picture: dict[str, Any], command: str, output: str, labels: By) -> RenderableType:

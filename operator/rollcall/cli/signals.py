@@ -57,10 +57,15 @@ def errors_table(picture: Picture) -> RenderableType:
         table.add_row(plain(each["kind"]), plain(each["type"]), rate(each["perSecond"]), Text(str(each["total"])))
     if not errors["samples"]:
         return Group(table, Text(), nothing("no sample of an error has come yet"))
-    return Group(table, Text(), *(_sample(each, picture["at"]) for each in errors["samples"]))
+    alike: dict[tuple[str, ...], list[Picture]] = {}
+    for each in errors["samples"]:
+        place = tuple(str(each[name]) for name in ("kind", "type", "message", "function", "file", "line", "endpoint"))
+        alike.setdefault(place, []).append(each)
+    return Group(table, Text(), *(_sample(newest, older, picture["at"]) for newest, *older in alike.values()))
 
 
-def _sample(sample: Picture, at: float) -> RenderableType:
+def _sample(sample: Picture, older: list[Picture], at: float) -> RenderableType:
+    """The newest of those that say the same, and where the others are from."""
     line = Text.assemble(
         (f"{age(at - sample['at'])} ago ", "bright_black"), plain(f"{sample['kind']} {sample['type']}", "bold red")
     )
@@ -71,7 +76,12 @@ def _sample(sample: Picture, at: float) -> RenderableType:
         where += f" ({sample['file']}" + (f":{sample['line']})" if sample["line"] else ")")
     line.append("\n    ").append_text(plain(where, "cyan")).append("  ").append_text(plain(sample["endpoint"]))
     pod = sample["pod"] + (f"  revision {sample['revision']}" if sample["revision"] else "")
-    return line.append("  ").append_text(plain(pod, "bright_black"))
+    line.append("  ").append_text(plain(pod, "bright_black"))
+    if older:
+        others = len({each["pod"] for each in older} - {sample["pod"]})
+        also = f", also of {others} other pod{'' if others == 1 else 's'}" if others else ""
+        line.append(f"  and {len(older)} more like it{also}", style="bright_black")
+    return line
 
 
 def requests_table(picture: Picture, most: int | None = None, *, labels: bool = False) -> RenderableType:

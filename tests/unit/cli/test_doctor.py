@@ -10,18 +10,17 @@ from kubernetes.client.exceptions import ApiException
 
 from rollcall import __version__
 from rollcall.cli.connection import Target
-from rollcall.cli.doctor import (
+from rollcall.cli.doctor import _versions, coverage_of, table_of
+from rollcall.cli.installation import (
     Finding,
     _asked,
     _crd,
     _deployment,
+    _injection,
     _namespaces,
     _rights,
     _version,
-    _versions,
     _webhook,
-    coverage_of,
-    table_of,
 )
 from rollcall.cli.top import wide_console
 
@@ -92,25 +91,129 @@ def test_the_webhook(api: Any, level: str, words: str) -> None:
     assert words in found[1]
 
 
-def test_rights() -> None:
-    for allowed, level in ((True, "ok"), (False, "failure")):
-        review = SimpleNamespace(status=SimpleNamespace(allowed=allowed))
-        assert one(_rights(SimpleNamespace(create_self_subject_access_review=gives(review)), CALLER))[0] == level
+def reviewer(*namespaces: str | None) -> Any:
+    """Lets the caller read these."""
+
+    def review(asked: Any) -> Any:
+        return SimpleNamespace(status=SimpleNamespace(allowed=asked.spec.resource_attributes.namespace in namespaces))
+
+    return SimpleNamespace(create_self_subject_access_review=review)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "namespace", "level", "where"),
+    [
+        ((None, "shop"), None, "ok", "in all namespaces"),
+        ((None, "shop"), "shop", "ok", "in namespace shop"),
+        (("shop",), None, "ok", "in namespace shop"),
+        (("shop",), "bank", "failure", "in namespace bank"),
+        ((), None, "failure", "in namespace shop"),
+    ],
+)
+def test_rights(allowed: tuple[str | None, ...], namespace: str | None, level: str, where: str) -> None:
+    found = one(_rights(reviewer(*allowed), namespace, CALLER))
+    assert found[0] == level
+    assert found[1].endswith(where)
+
+
+def services(*names: str, **spec: Any) -> Any:
+    """MonitoredServices as the API server lists them, each in a namespace of its own."""
+    spec = {"selector": {"matchLabels": {"app": "feed"}}} | spec
+    items = [{"metadata": {"name": "feed", "namespace": name}, "spec": spec} for name in names]
+    return SimpleNamespace(
+        list_cluster_custom_object=gives({"items": items}),
+        list_namespaced_custom_object=lambda group, version, namespace, plural: {
+            "items": [item for item in items if item["metadata"]["namespace"] == namespace]
+        },
+    )
+
+
+def opted_in(*names: str) -> Any:
+    return SimpleNamespace(
+        list_namespace=gives(SimpleNamespace(items=[SimpleNamespace(metadata=SimpleNamespace(name=name)) for name in names]))
+    )
 
 
 def test_namespaces_without_the_label_and_without_a_service() -> None:
-    named = [SimpleNamespace(metadata=SimpleNamespace(name=name)) for name in ("shop", "idle")]
-    services = [{"metadata": {"namespace": name}} for name in ("shop", "bank")]
-    found = _namespaces(
-        SimpleNamespace(list_namespace=gives(SimpleNamespace(items=named))),
-        SimpleNamespace(list_cluster_custom_object=gives({"items": services})),
-    )
+    found = _namespaces(opted_in("shop", "idle"), services("shop", "bank"), None)
     assert [(finding.level, finding.said.split()[0]) for finding in found] == [
         ("warning", "bank"),
         ("warning", "idle"),
         ("ok", "1"),
     ]
     assert found[0].remedy.startswith("kubectl label namespace bank rollcall.dev/inject=enabled")
+    assert one(_namespaces(opted_in("shop", "idle"), services("shop", "bank"), "shop"))[0] == "ok"
+    assert one(_namespaces(opted_in("shop"), services("shop"), "default"))[1] == "default is not opted in"
+    assert one(_namespaces(opted_in(), services(), None))[1] == "no namespace is opted in"
+
+
+class Cluster:
+    """Makes pods, as the webhook would have them."""
+
+    def __init__(self, *containers: str, annotations: dict[str, str] | None = None, error: ApiException | None = None) -> None:
+        self.pods: list[dict[str, Any]] = []
+        self._containers, self._annotations, self._error = containers, annotations, error
+
+    def create_namespaced_pod(self, namespace: str, pod: dict[str, Any], *, dry_run: str, _request_timeout: float) -> Any:
+        assert dry_run == "All"
+        self.pods.append(pod)
+        if self._error is not None:
+            raise self._error
+        spec = SimpleNamespace(
+            init_containers=[SimpleNamespace(name=name) for name in self._containers], containers=[SimpleNamespace(name="app")]
+        )
+        return SimpleNamespace(spec=spec, metadata=SimpleNamespace(annotations=self._annotations))
+
+
+def refusal(body: str | None) -> ApiException:
+    error = ApiException(status=403, reason="Forbidden")
+    error.body = body
+    return error
+
+
+@pytest.mark.parametrize(
+    ("cluster", "level", "words"),
+    [
+        (Cluster("rollcall-agent", "rollcall-probes"), "ok", "gets its agent"),
+        (Cluster(annotations={"rollcall.dev/skipped": "HostNetwork"}), "warning", "gets no agent: HostNetwork"),
+        (Cluster(), "failure", "the webhook was not asked"),
+        (Cluster(error=refusal('{"message": "exceeded quota: small"}')), "unknown", "exceeded quota: small"),
+        (Cluster(error=refusal(None)), "unknown", "403 Forbidden"),
+    ],
+)
+def test_a_pod_is_tried(cluster: Cluster, level: str, words: str) -> None:
+    (finding,) = _injection(cluster, services("shop"), None, CALLER)
+    assert finding.level == level
+    assert words in finding.said
+    assert cluster.pods[0]["metadata"]["labels"] == {"app": "feed"}
+
+
+def test_a_pod_is_tried_once_per_namespace_and_not_where_none_is_injected() -> None:
+    cluster = Cluster("rollcall-agent")
+    found = _injection(cluster, services("shop", "shop", "bank", "a", "b", "c", "d"), None, CALLER)
+    assert [finding.said.partition("/")[0] for finding in found] == ["a", "b", "bank", "c", "d"]
+    assert _injection(cluster, services("shop", injection={"mode": "Off"}), None, CALLER) == []
+    assert _injection(cluster, services("shop", selector={}), None, CALLER) == [], "its own status says what is wrong with it"
+
+
+def test_a_pod_is_tried_in_the_own_namespace_by_who_may_not_list_all() -> None:
+    custom = services("shop", "bank")
+    custom.list_cluster_custom_object = forbidden
+    assert [finding.said.partition("/")[0] for finding in _injection(Cluster("rollcall-agent"), custom, None, CALLER)] == [
+        "shop"
+    ]
+
+
+def test_the_pod_that_is_tried_has_the_labels_that_are_asked_for() -> None:
+    terms = [
+        {"key": "tier", "operator": "In", "values": ["web", "api"]},
+        {"key": "track", "operator": "Exists"},
+        {"key": "old", "operator": "DoesNotExist"},
+    ]
+    cluster = Cluster("rollcall-agent")
+    _injection(cluster, services("shop", selector={"matchExpressions": terms}, container="php"), None, CALLER)
+    assert cluster.pods[0]["metadata"]["labels"] == {"tier": "web", "track": "any"}
+    assert cluster.pods[0]["spec"]["containers"][0]["name"] == "php"
 
 
 def test_what_one_may_not_see_is_no_failure_and_what_does_not_answer_is() -> None:

@@ -77,6 +77,15 @@ def test_errors() -> None:
     assert "    ?  GET /feed  newsfeed-1\n" in found
 
 
+def test_samples_that_say_the_same_are_shown_once() -> None:
+    alike = [sample(), sample(pod="newsfeed-2"), sample(pod="newsfeed-3"), sample(message="another"), sample()]
+    shown = picture([pod("a")], errors=Errors(1.0, [ErrorType("exception", "ValueError", 1.0, 5)], alike))
+    found = text(errors_table(shown), 200)
+    assert found.count("no such page") == 1
+    assert "newsfeed-1  revision 7d9c  and 3 more like it, also of 2 other pods" in found
+    assert found.index("another") > found.index("no such page")
+
+
 def test_requests() -> None:
     shown = picture(
         [pod("a")], longest=[request(125.0, slot="newsfeed-03"), request(3.72, step="", step_elapsed=None, revision=None)]
