@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 from aiohttp import web
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from rollcall.serve.access import Access
 from rollcall.serve.live import make_live_app
+from tests.harness.chromium import Tabs, chromium
 from tests.web.world import STEP_S, World
 
 TOKEN = "t-alice"
@@ -83,13 +83,8 @@ class Site:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Not for longer: while it is there, its event loop is this thread's."""
-    chromium = shutil.which("chromium")
-    assert chromium, "the tests of the page need Chromium: python -m tests.harness.packages"
-    expect.set_options(timeout=20_000)  # on a busy machine; what is there is found at once
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+    with chromium() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
@@ -114,23 +109,7 @@ def empty_site() -> Iterator[Site]:
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     """Open an address as somebody who is signed in; fails when the page logs an error or breaks its own policy."""
-    contexts: list[Any] = []
-    said: list[str] = []
-
-    def open_(url: str, *, token: str | None = TOKEN, quiet: bool = False, **options: Any) -> Page:
-        context = browser.new_context(**({"viewport": {"width": 1440, "height": 900}, "color_scheme": "dark"} | options))
-        context.set_default_timeout(20_000)
-        contexts.append(context)
-        page = context.new_page()
-        if not quiet:
-            page.on("pageerror", lambda error: said.append(str(error)))
-            page.on("console", lambda line: said.append(line.text) if line.type == "error" else None)
-        if token is not None:
-            page.add_init_script(f"sessionStorage.getItem('rollcall') ?? sessionStorage.setItem('rollcall', '{token}')")
-        page.goto(url)
-        return page
-
-    yield open_
-    for context in contexts:
-        context.close()
-    assert [line for line in said if "Failed to load resource" not in line and "ERR_" not in line] == []
+    tabs = Tabs(browser)
+    yield lambda url, *, token=TOKEN, **options: tabs.open(url, token=token, **options)
+    tabs.close()
+    assert tabs.errors() == []

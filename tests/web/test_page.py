@@ -11,31 +11,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from tests.harness.chromium import ELSEWHERE, PHONE, serious
 from tests.web.conftest import Site
 from tests.web.world import World
 
 Open = Callable[..., Page]
 SERVICE = "#/s/shop/newsfeed"
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 HOSTILE = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}}javascript:alert(3)"
 
 
 def tile(page: Page, name: str) -> str:
     expect(page.locator(f"a.tile[href='#/s/{name}']")).to_be_visible()
     return page.locator(f"a.tile[href='#/s/{name}']").inner_text()
-
-
-def serious(page: Page) -> list[str]:
-    """What axe finds, serious or worse."""
-    # The engine is put in by the browser's own tools: the page's policy lets no other script in.
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{each['id']}: {each['nodes'][0]['html']}" for each in found if each["impact"] in ("serious", "critical")
-    ]  # fmt: skip
 
 
 def test_the_wall_tells_each_service_at_a_glance(site: Site, open_page: Open) -> None:
@@ -208,7 +198,10 @@ def test_commands_are_safe_to_paste(site: Site, open_page: Open) -> None:
     expect(page.locator("#notice")).to_contain_text("Copied")
     first, *_, last = page.evaluate("navigator.clipboard.readText()").splitlines()
     assert shlex.split(first) == ["kubectl", "rollcall", "why", "x';rm -rf ~;'", "-n", "shop"]
-    assert shlex.split(last)[-1] == f"{site.url}/v1/services/shop/newsfeed"
+    assert shlex.split(last) == ["kubectl", "rollcall", "top", "newsfeed", "-n", "shop", "-o", "json"], "this page is local"
+    elsewhere = open_page(f"http://{ELSEWHERE}:{site.port}/{SERVICE}", quiet=True)
+    elsewhere.get_by_role("button", name="Copy command").click()
+    expect(elsewhere.locator("#notice")).to_contain_text('curl -s -H "Authorization: Bearer $TOKEN" \'http://rollcall.example:')
     page.goto(f"{site.url}/#/?namespace=shop")
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV").click()

@@ -2,11 +2,10 @@
 import { get, Trouble } from "./api";
 import { attribute, h, text } from "./dom";
 import { clock, span } from "./format";
-import { notice } from "./share";
+import { copy, isLocal } from "./share";
 
 export const STEP_S = 5, LEAP_S = 30;
 const KEPT_S = 900;
-const LOCAL = new Set(["127.0.0.1", "localhost"]);
 /** Arrow keys come faster than pictures. */
 const CALM_MS = 60;
 
@@ -59,7 +58,7 @@ export class Moment {
   }
 
   private share(): void {
-    void navigator.clipboard?.writeText(location.href).then(() => notice(`The address is copied; it shows this moment as long as it is kept.${LOCAL.has(location.hostname) ? ` For others, too, once they run rollcall dashboard --port ${location.port}.` : ""}`), () => notice(location.href));
+    copy(location.href, `The address is copied; it shows this moment as long as it is kept.${isLocal() ? ` For others, too, once they run rollcall dashboard --port ${location.port}.` : ""}`);
   }
 
   /** Fetch what was then, the newest wish alone. */

@@ -62,7 +62,7 @@ export class PodView implements View {
     const file = (): Blob => csv([...columns], this.past.at.map((_, place) => columns.map((name) => this.past[name][place] ?? null)));
     const path = `/v1/services/${encodeURIComponent(this.namespace)}/${encodeURIComponent(this.service)}`;
     return h("span", { class: "tools" },
-      h("button", { onclick: () => share([["kubectl", "rollcall", "why", this.name, "-n", this.namespace], ["kubectl", "-n", this.namespace, "describe", "pod", this.name]], path, this.at) }, "Copy command"),
+      h("button", { onclick: () => share([["kubectl", "rollcall", "why", this.name, "-n", this.namespace], ["kubectl", "-n", this.namespace, "describe", "pod", this.name]], [this.service, "-n", this.namespace], path, this.at) }, "Copy command"),
       h("button", { onclick: () => save(`${this.name}.csv`, file()) }, "CSV"),
       h("button", { onclick: () => png(this.name, [...this.charts.map(({ chart }) => chart.canvas()), this.scatter.canvas]) }, "PNG"));
   }

@@ -73,7 +73,7 @@ export class Service implements View {
 
   private command(): void {
     const { name, namespace } = this;
-    share([["kubectl", "rollcall", "top", name, "-n", namespace], ["kubectl", "-n", namespace, "get", "msvc", name, "-o", "yaml"]],
+    share([["kubectl", "rollcall", "top", name, "-n", namespace], ["kubectl", "-n", namespace, "get", "msvc", name, "-o", "yaml"]], [name, "-n", namespace],
       `/v1/services/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`, this.at);
   }
 

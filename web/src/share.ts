@@ -9,11 +9,21 @@ export function save(name: string, content: Blob): void {
 
 const quoted = (word: string): string => (/^[\w.-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
 
-/** Commands that read the same, without the reader's token; of a moment of the past only the live API tells. */
-export function share(commands: string[][], path: string, at: number | null): void {
+/** Where `rollcall dashboard` serves the page: a token of the cluster is of no use there, and the command line is at hand. */
+export const isLocal = (): boolean => ["127.0.0.1", "localhost"].includes(location.hostname);
+
+/** Commands that read the same, without the reader's token; of a moment of the past only the live API tells, which is what `top`
+ * asks with the reader's own identity. */
+export function share(commands: string[][], top: string[], path: string, at: number | null): void {
+  const live = ["kubectl", "rollcall", "top", ...top, ...(at === null ? [] : ["--at", String(at)]), "-o", "json"].map(quoted).join(" ");
   const curl = `curl -s -H "Authorization: Bearer $TOKEN" ${quoted(`${location.origin}${path}${at === null ? "" : `${path.includes("?") ? "&" : "?"}at=${at}`}`)}`;
-  const all = [...(at === null ? commands.map((words) => words.map(quoted).join(" ")) : []), curl].join("\n");
-  void navigator.clipboard?.writeText(all).then(() => notice(`Copied: ${all.replaceAll("\n", "  or  ")}`), () => notice(all));
+  const all = [...(at === null ? commands.map((words) => words.map(quoted).join(" ")) : []), isLocal() ? live : curl].join("\n");
+  copy(all, `Copied: ${all.replaceAll("\n", "  or  ")}`);
+}
+
+/** To the clipboard; where the browser does not let the page, which is so without TLS, the text is shown instead. */
+export function copy(words: string, said: string): void {
+  void (navigator.clipboard?.writeText(words) ?? Promise.reject(new Error("no clipboard"))).then(() => notice(said), () => notice(words, 20_000));
 }
 
 /** What a list shows as a file for other programs. */
@@ -44,9 +54,9 @@ export function png(name: string, canvases: (HTMLCanvasElement | null)[]): void 
   whole.toBlob((blob) => blob && save(`${name}.png`, blob));
 }
 
-export function notice(words: string): void {
+export function notice(words: string, forMs = 4000): void {
   const place = document.getElementById("notice");
   if (!place) return;
   place.textContent = words;
-  setTimeout(() => { if (place.textContent === words) place.textContent = ""; }, 4000);
+  setTimeout(() => { if (place.textContent === words) place.textContent = ""; }, forMs);
 }

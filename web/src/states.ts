@@ -2,7 +2,7 @@
 import { h } from "./dom";
 import type { Trouble } from "./api";
 import { signIn } from "./session";
-import { notice } from "./share";
+import { copy } from "./share";
 
 function manifest(namespace: string): string {
   return `apiVersion: rollcall.dev/v1alpha1
@@ -28,9 +28,8 @@ export function noService(namespace: string | null): HTMLElement {
 
 /** A text to take away, with a button that does it. */
 function copied(title: string, words: string): HTMLElement {
-  const take = (): void => void navigator.clipboard?.writeText(words).then(() => notice(`Copied: ${title}.`), () => notice("The browser does not let this page copy; mark the text."));
   return h("figure", { "aria-label": title },
-    h("figcaption", {}, title, h("span", { class: "tools" }, h("button", { onclick: take, "aria-label": `Copy ${title}` }, "Copy"))), h("pre", { tabindex: 0 }, words));
+    h("figcaption", {}, title, h("span", { class: "tools" }, h("button", { onclick: () => copy(words, `Copied: ${title}.`), "aria-label": `Copy ${title}` }, "Copy"))), h("pre", { tabindex: 0 }, words));
 }
 
 export function signInCard(sentence: string, again: () => void): HTMLElement {

@@ -69,7 +69,7 @@ export class Wall implements View {
 
   private command(): void {
     const { namespace } = this, scope = namespace ? ["-n", namespace] : ["-A"];
-    share([["kubectl", "rollcall", "get", ...scope], ["kubectl", "get", "msvc", ...scope]], `/v1/services${namespace ? `?namespace=${encodeURIComponent(namespace)}` : ""}`, this.at);
+    share([["kubectl", "rollcall", "get", ...scope], ["kubectl", "get", "msvc", ...scope]], scope, `/v1/services${namespace ? `?namespace=${encodeURIComponent(namespace)}` : ""}`, this.at);
   }
 
   private file(): Blob {

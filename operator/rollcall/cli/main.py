@@ -64,10 +64,11 @@ def top(
     output: Annotated[Data, typer.Option("--output", "-o", help="json and yaml print one picture.")] = Data.TABLE,
     seconds: Seconds = None,
     skin: Annotated[Skin | None, typer.Option(envvar="ROLLCALL_SKIN", help="Colours.")] = None,
+    at: Annotated[int | None, typer.Option(help="Print one picture: of this Unix time, in the last 15 minutes.", min=1)] = None,
 ) -> None:
     """The live screen: all services, a service, a pod; ? lists its keys. Without a terminal, a line per second."""
     chosen, caller = one_or_all(service, all_namespaces=all_namespaces), identify(target)
-    run_top(caller, chosen, all_namespaces=all_namespaces, single=once, output=output, seconds=seconds, skin=skin)
+    run_top(caller, chosen, all_namespaces=all_namespaces, single=once, output=output, seconds=seconds, skin=skin, at=at)
 
 
 @app.command()

@@ -34,11 +34,14 @@ def run_top(
     output: str = "table",
     seconds: float | None = None,
     skin: str | None = None,
+    at: int | None = None,
 ) -> None:
     """The command: the app where somebody looks, else text."""
-    if single or output != "table" or not _has_screen():
+    if single or output != "table" or at is not None or not _has_screen():
         path = path_of(service, caller.target.namespace, all_namespaces=all_namespaces)
-        printed.run_top(caller, path, single=single, output=output, seconds=seconds)
+        if at is not None:
+            path += f"{'&' if '?' in path else '?'}at={at}"
+        printed.run_top(caller, path, single=single or at is not None, output=output, seconds=seconds)
         return
     # only here, because textual takes a while and no other command needs it
     from .app import run_app
