@@ -18,6 +18,7 @@ import aiohttp
 
 from rollcall.kube.client import KubeError
 from rollcall.kube.kubelet import Figures, KubeletError
+from rollcall.model import resources
 
 if TYPE_CHECKING:
     from rollcall.control.watch import ServiceWatch
@@ -126,4 +127,4 @@ class KubeletPoller:
                 watch.fleet.kubelet(pod.uid, figures.cpu_millicores, figures.memory_bytes, at_s)
 
     def _pods(self) -> list[tuple[ServiceWatch, PodFacts]]:
-        return [(watch, pod) for watch in self._watches for pod in watch.fleet.without_resources()]
+        return [(watch, pod) for watch in self._watches for pod in resources.without(watch.fleet)]

@@ -312,15 +312,6 @@ class Fleet:
         """Pods on the roll that a kubelet told of."""
         return (pod for pod in self.pods.values() if pod.kubelet is not None) if self._asked_kubelets else ()
 
-    def without_resources(self) -> list[PodFacts]:
-        """Running pods whose resources no probe reports at the moment: whom to ask the kubelets for."""
-        known = self.last.fresh & ((self.rows.reports["flags"][: len(self.last.fresh)] & report.FLAG_RESOURCES) != 0)
-        return [
-            pod.facts
-            for pod in self.pods.values()
-            if pod.facts.running and (pod.row is None or pod.row >= len(known) or not known[pod.row])
-        ]
-
     # --- at each fold
 
     def fold(self, now_s: float, unix_s: float) -> None:

@@ -8,6 +8,7 @@ from rollcall_agent.wire.report import FLAG_LISTEN_QUEUE, FLAG_NO_IN_FLIGHT, FLA
 
 from .fleet import Fleet
 from .picture import ServiceResources, Workers
+from .states import PodFacts
 from .tally import KubeletFigures, Pod
 
 OLDEST_S = 300.0
@@ -17,6 +18,16 @@ OLDEST_S = 300.0
 def kubelet_figures(pod: Pod, now_s: float) -> KubeletFigures | None:
     """What the kubelet told of a pod, unless it is too old."""
     return pod.kubelet if pod.kubelet is not None and now_s - pod.kubelet.at_s <= OLDEST_S else None
+
+
+def without(fleet: Fleet) -> list[PodFacts]:
+    """Running pods whose resources no probe reports at the moment: whom to ask the kubelets for."""
+    known = fleet.last.fresh & ((fleet.rows.reports["flags"][: len(fleet.last.fresh)] & FLAG_RESOURCES) != 0)
+    return [
+        pod.facts
+        for pod in fleet.pods.values()
+        if pod.facts.running and (pod.row is None or pod.row >= len(known) or not known[pod.row])
+    ]
 
 
 def of_service(fleet: Fleet) -> ServiceResources | None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rollcall.model.picture import Imbalance, InFlight, PodPicture, Resources, ServiceResources, Workers
-from rollcall.model.resources import OLDEST_S
+from rollcall.model.resources import OLDEST_S, without
 from rollcall.model.show import picture
 from rollcall.model.usage import GAP_S, SMOOTH_S
 from rollcall_agent.wire import report
@@ -161,7 +161,7 @@ def test_kubelets_stand_in_where_no_probe_tells() -> None:
     container.run(5, 300)
     stage.fleet.upsert(stage.fleet.pods["uid-a"].facts.__class__("uid-b", "pod-b", "shop", running=True, cpu_limit_millis=100))
     container.run(1, 300)
-    assert [pod.name for pod in stage.fleet.without_resources()] == ["pod-b"]
+    assert [pod.name for pod in without(stage.fleet)] == ["pod-b"]
     for uid in ("uid-a", "uid-b", "uid-unknown"):
         stage.fleet.kubelet(uid, 40.0, 20 * MIB, stage.now_s - 7)
     container.run(1, 300)
@@ -174,7 +174,7 @@ def test_kubelets_stand_in_where_no_probe_tells() -> None:
     silent = pod_of(stage).resources
     assert silent is not None
     assert (silent.source, silent.age) == ("kubelet", pytest.approx(12.0))
-    assert {pod.name for pod in stage.fleet.without_resources()} == {"pod-a", "pod-b"}
+    assert {pod.name for pod in without(stage.fleet)} == {"pod-a", "pod-b"}
     stage.turn(dt_s=OLDEST_S)
     assert pod_of(stage).resources is None
     assert stage.picture().resources is None
