@@ -20,7 +20,7 @@ const live = h("span", { class: "chip none" }, "…");
 const filter = h("input", { type: "search", placeholder: "Filter  /", "aria-label": "Filter", autocomplete: "off", spellcheck: "false" });
 const help = h("dialog", { "aria-label": "Keys" },
   h("h2", {}, "Keys"),
-  ...[["/", "filter tiles or pods"], ["j k", "next and previous"], ["Enter", "open it"], ["Esc", "back; clears the filter first"], ["← →", "five seconds back or on, with shift thirty: the last 15 minutes"], ["l", "back to live"], ["t", "light or dark"], ["?", "this list"]]
+  ...[["/", "filter tiles or pods: words, or -l track=canary,state!=serving by labels and fields"], ["j k", "next and previous"], ["Enter", "open it"], ["Esc", "back; clears the filter first"], ["← →", "five seconds back or on, with shift thirty: the last 15 minutes"], ["l", "back to live"], ["t", "light or dark"], ["?", "this list"]]
     .map(([keys, words]) => h("p", {}, h("kbd", {}, keys ?? ""), ` ${words}`)),
   h("p", {}, "Drag over the dots to list these requests. A click on a chart shows the whole service at that moment; its address can be shared for 15 minutes."),
   h("form", { method: "dialog" }, h("button", {}, "Close")));
@@ -136,7 +136,8 @@ function route(): void {
   document.title = [...next.crumbs.map(([words]) => words), "Rollcall"].join(" · ");
   replace(crumb, ...next.crumbs.flatMap(([words, href]) => [" / ", href ? h("a", { href }, words) : words]));
   filter.hidden = !next.filter;
-  filter.value = "";
+  filter.value = filter.title = "";
+  filter.removeAttribute("aria-invalid");
   replace(main, h("p", { class: "quiet" }, "Waiting for the first picture…"));
   if (at === null) follow(next);
   else then(next, at);
@@ -194,11 +195,18 @@ function step(by: number): void {
   rows[Math.min(rows.length - 1, Math.max(0, now < 0 ? 0 : now + by))]?.focus();
 }
 
+/** The filter is another one; one that is not finished says so. */
+function look(): void {
+  const problem = view?.filter(filter.value) ?? "";
+  attribute(filter, "aria-invalid", problem ? "true" : null);
+  filter.title = problem;
+  draw();
+}
+
 function back(): void {
   if (filter.value) {
     filter.value = "";
-    view?.filter("");
-    return draw();
+    return look();
   }
   if (document.activeElement === filter) return filter.blur();
   const parts = location.hash.split("?")[0]?.split("/") ?? [];
@@ -220,10 +228,7 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   found();
 });
-filter.addEventListener("input", () => {
-  view?.filter(filter.value);
-  draw();
-});
+filter.addEventListener("input", look);
 // Links lead to the same moment.
 document.addEventListener("click", (event) => {
   const link = (event.target as Element).closest?.("a");

@@ -3,6 +3,7 @@ import { get, Trouble } from "./api";
 import { Chart, Equalizer, Line, Shape } from "./charts";
 import * as columns from "./columns";
 import { h, replace, text } from "./dom";
+import { saidLabels } from "./filter";
 import { bytes, clock, cores, count, duration, NONE, percent, span } from "./format";
 import { address } from "./moment";
 import { Scatter } from "./scatter";
@@ -23,6 +24,7 @@ export class PodView implements View {
   private state = chip();
   private why = h("p", { class: "dim" });
   private facts = h("div", { class: "states" });
+  private told = "";
   private figures = {
     rate: figure("requests/s"), p95: figure("p95"), errors: figure("errors"), flight: figure("in flight"), cpu: figure("CPU cores"),
     memory: figure("memory"), workers: figure("workers busy"), queue: figure("listen queue"), age: figure("last report"),
@@ -108,7 +110,7 @@ export class PodView implements View {
     if (name === "points") this.scatter.add(data as Dots);
   }
 
-  filter(): void { /* there is one pod */ }
+  filter(): string { return ""; } // there is one pod
 
   renew(): void {
     for (const { chart } of this.charts) chart.renew();
@@ -161,7 +163,9 @@ export class PodView implements View {
     figures.age.update(pod.reportAge === null ? NONE : pod.reportAge < 2 ? "now" : `${span(pod.reportAge)} ago`, pod.reportAge !== null && pod.reportAge > 2 ? "warn" : "");
     const told = [["slot", pod.slot], ["node", pod.node], ["revision", pod.revision], ["age", span(Math.max(0, picture.at - pod.createdAt))], ["restarts", String(pod.restarts)], ["told by", pod.sources.join(", ")]]
       .filter(([, value]) => value).map(([name, value]) => `${name} ${value}`).join("  ·  ");
-    if (this.facts.textContent !== told) replace(this.facts, h("div", {}, told));
+    const labels = saidLabels(picture.labelSets?.[pod.labelSet] ?? {});
+    if (this.told !== `${told}\n${labels}`) replace(this.facts, h("div", {}, told), labels && h("div", { class: "labels" }, `labels ${labels}`));
+    this.told = `${told}\n${labels}`;
     const key = `${pod.state} ${pod.reason}`;
     if (this.at !== null) return text(this.why, `It was ${pod.state}${pod.reason ? `: ${pod.reason}` : ""}.`);
     if (key !== this.asked) {

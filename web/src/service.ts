@@ -2,20 +2,23 @@
 import { Chart, Equalizer, Line, said, Shape, spark } from "./charts";
 import * as columns from "./columns";
 import { attribute, h, replace, text } from "./dom";
+import { filterOf } from "./filter";
 import { bandName, clock, count, duration, NONE, percent } from "./format";
 import { address, go } from "./moment";
 import { Past } from "./past";
 import { Dot, Scatter } from "./scatter";
 import { Gaps } from "./gaps";
-import type { Dots, History, Mark, Num, Picture } from "./types";
+import type { Dots, History, Mark, Num, Picture, Pod } from "./types";
 import { coverageChip, errorTone, figure, health, podsText, states, View } from "./view";
 import { png, save, share } from "./share";
 import { CLASSES, Shares } from "./shares";
 
+const FIELDS = ["name", "slot", "state", "reason", "node", "revision", "source"] as const;
+
 export class Service implements View {
   private picture: Picture | null = null;
   private past = new Past();
-  private words = "";
+  private wanted = filterOf("", FIELDS);
   private charts: { chart: Chart; of: (past: Past) => Num[][] }[] = [];
   private seconds = false;
   private looked = 0;
@@ -72,8 +75,8 @@ export class Service implements View {
   }
 
   private command(): void {
-    const { name, namespace } = this;
-    share([["kubectl", "rollcall", "top", name, "-n", namespace], ["kubectl", "-n", namespace, "get", "msvc", name, "-o", "yaml"]], [name, "-n", namespace],
+    const { name, namespace, wanted } = this;
+    share([wanted.labels ? ["kubectl", "rollcall", "pods", name, "-n", namespace, "-l", wanted.labels] : ["kubectl", "rollcall", "top", name, "-n", namespace], ["kubectl", "-n", namespace, "get", "msvc", name, "-o", "yaml"]], [name, "-n", namespace],
       `/v1/services/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`, this.at);
   }
 
@@ -129,8 +132,16 @@ export class Service implements View {
     this.looked = -1;
   }
 
-  filter(words: string): void {
-    this.words = words.toLowerCase();
+  filter(words: string): string {
+    this.wanted = filterOf(words, FIELDS);
+    return this.wanted.problem;
+  }
+
+  private finds(pod: Pod, picture: Picture): boolean {
+    const { slot, name, state, reason, node, revision } = pod;
+    return this.wanted.finds(() => `${slot ?? ""} ${name} ${state} ${reason ?? ""} ${node ?? ""} ${revision ?? ""}`,
+      () => ({ name, slot: slot ?? "", state, reason: reason ?? "", node: node ?? "", revision: revision ?? "", source: pod.sources.join(",") }),
+      () => picture.labelSets?.[pod.labelSet] ?? {});
   }
 
   renew(): void {
@@ -154,7 +165,7 @@ export class Service implements View {
       this.drawMoment();
     }
     this.drawHead(picture);
-    const shown = (picture.roll ?? []).filter((pod) => `${pod.slot ?? ""} ${pod.name} ${pod.state} ${pod.reason ?? ""} ${pod.node ?? ""} ${pod.revision ?? ""}`.toLowerCase().includes(this.words));
+    const shown = (picture.roll ?? []).filter((pod) => this.finds(pod, picture));
     this.equalizer.show(shown.map((pod) => ({ name: pod.name, called: pod.slot ?? pod.name, bands: pod.inFlight?.bands ?? null, bad: pod.state === "silent" || pod.state === "bare" })));
     attribute(this.equalizer.canvas, "aria-label", `requests in flight: ${picture.traffic.inFlight?.total ?? "not known"}, by pod`);
     this.scatter.slow((picture.bandsMs[0] ?? 1000) / 1000);
@@ -163,7 +174,7 @@ export class Service implements View {
     this.scatter.draw(this.at ?? picture.at);
     const rate = this.scatter.rate();
     text(this.rate, this.at !== null ? (this.scatter.covers(this.at) ? "until this moment, as far as they are kept: a minute" : "one by one they are kept for a minute, not for this moment") : rate === null ? "no request told yet; drag a region to list it" : rate >= 1 ? "100 % of all are shown: slow ■, failed ✕; drag to list" : `${percent(rate)} of all are shown: slow ■, failed ✕ and a fair sample; drag to list`);
-    this.tables.pods.update(shown, this.words ? "No pod has this in its name, state or node." : undefined);
+    this.tables.pods.update(shown, picture.roll?.length && !shown.length ? this.wanted.none("pod", () => picture.labelSets ?? []) ?? "No pod has this in its name, state or node." : undefined);
     this.drawLists(picture);
   }
 

@@ -1,5 +1,6 @@
 // What the live API tells, as far as the page uses it; /v1/openapi.json has all of it. null is no data, which is not 0.
 export type Num = number | null;
+export type Labels = Record<string, string>;
 
 export interface InFlight { total: number; bands: number[]; oldest: number }
 export interface ResponseTime { mean: Num; p50: Num; p95: Num; p99: Num }
@@ -11,7 +12,7 @@ export interface Pod {
   name: string; slot: string | null; uid: string; node: string | null; state: string; reason: string | null; ready: boolean;
   restarts: number; createdAt: number; startedAt: Num; reportAge: Num; requestsPerSecond: Num; errorRatio: Num; p95: Num;
   inFlight: InFlight | null; requests: number; workers: number; busyWorkers: Num; listenQueue: Num; revision: string | null;
-  resources: Resources | null; sources: string[];
+  resources: Resources | null; sources: string[]; labelSet: number;
 }
 export interface Endpoint {
   endpoint: string; requestsPerSecond: Num; errorRatio: Num; mean: Num; p50: Num; p95: Num; p99: Num; share: Num; requests: number;
@@ -57,6 +58,8 @@ export interface Picture {
   crashes: { total: number; recent: number } | null;
   bottleneck: (Cause & { shares: Record<string, number>; coverage: Num; slow: (Cause & { over: number }) | null }) | null;
   departures: { lastHour: Record<string, number>; recent: Departure[] | null } | null;
+  labels: Labels;
+  labelSets: Labels[] | null;
 }
 export interface Mark { at: number; kind: "departure" | "deployment"; what: string; count: number }
 export interface History {

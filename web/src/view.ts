@@ -8,7 +8,8 @@ export interface View {
   event(name: string, data: unknown): void;
   /** Draw what is newest; at most once per frame of the screen. */
   draw(): void;
-  filter(words: string): void;
+  /** Says what is wrong with it, if anything is. */
+  filter(words: string): string;
   /** What comes next is of that moment, not of now. */
   moment?(at: number): void;
   renew?(): void;

@@ -2,6 +2,7 @@
 import { get } from "./api";
 import { spark } from "./charts";
 import { attribute, h, Keyed, replace, sheet, sparkline, colour, text } from "./dom";
+import { filterOf } from "./filter";
 import { bandName, count, duration, percent } from "./format";
 import { noService } from "./states";
 import { csv, save, share } from "./share";
@@ -13,9 +14,11 @@ const TREND_S = 120, SEEDED = 24;
 /** Of many tiles a part is drawn each time. */
 const TURNS = 4;
 
+const FIELDS = ["namespace", "name", "health"] as const;
+
 export class Wall implements View {
   private services: Picture[] = [];
-  private words = "";
+  private wanted = filterOf("", FIELDS);
   private list = h("ul", { class: "tiles", "aria-label": "Services" });
   private at: number | null = null;
   private tools = h("div", { class: "tools below", hidden: true },
@@ -69,7 +72,8 @@ export class Wall implements View {
 
   private command(): void {
     const { namespace } = this, scope = namespace ? ["-n", namespace] : ["-A"];
-    share([["kubectl", "rollcall", "get", ...scope], ["kubectl", "get", "msvc", ...scope]], scope, `/v1/services${namespace ? `?namespace=${encodeURIComponent(namespace)}` : ""}`, this.at);
+    const selected = this.wanted.labels ? [...scope, "-l", this.wanted.labels] : scope;
+    share([["kubectl", "rollcall", "get", ...selected], ["kubectl", "get", "msvc", ...selected]], scope, `/v1/services${namespace ? `?namespace=${encodeURIComponent(namespace)}` : ""}`, this.at);
   }
 
   private file(): Blob {
@@ -79,12 +83,15 @@ export class Wall implements View {
     ]));
   }
 
-  filter(words: string): void {
-    this.words = words.toLowerCase();
+  filter(words: string): string {
+    this.wanted = filterOf(words, FIELDS);
+    this.shownEmpty = "";
+    return this.wanted.problem;
   }
 
   draw(): void {
-    const shown = this.services.filter((each) => `${each.namespace}/${each.name} ${each.health.state}`.toLowerCase().includes(this.words));
+    const shown = this.services.filter((each) => this.wanted.finds(
+      () => `${each.namespace}/${each.name} ${each.health.state}`, () => ({ namespace: each.namespace, name: each.name, health: each.health.state }), () => each.labels));
     this.tiles.update(shown, (each) => `${each.namespace}/${each.name}`);
     this.tools.hidden = this.services.length === 0;
     this.list.classList.toggle("few", this.services.length <= 6);
@@ -94,7 +101,7 @@ export class Wall implements View {
     this.shownEmpty = state;
     this.empty.hidden = state === "";
     if (state === "none") replace(this.empty, noService(this.namespace));
-    if (state === "filtered") replace(this.empty, h("p", { class: "quiet" }, "No service has this in its name. Esc shows all."));
+    if (state === "filtered") replace(this.empty, h("p", { class: "quiet" }, `${this.wanted.none("service", () => this.services.map((each) => each.labels)) ?? "No service has this in its name."} Esc shows all.`));
   }
 
   renew(): void {

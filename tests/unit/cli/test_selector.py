@@ -14,36 +14,61 @@ PODS: dict[str, dict[str, str]] = {
     "cache": {"environment": "qa", "tier": "cache", "partition": "customerA", "build": "9"},
     "bare": {},
 }
+DOCUMENTED = [
+    ("environment = production", "front back"),
+    ("tier != frontend", "back cache bare"),
+    ("environment=production,tier!=frontend", "back"),
+    ("environment in (production, qa)", "front back cache"),
+    ("tier notin (frontend, backend)", "cache bare"),
+    ("partition", "cache"),
+    ("!partition", "front back bare"),
+    ("partition,environment notin (qa)", ""),
+    ("partition in (customerA, customerB),environment!=qa", ""),
+    ("environment=production,tier=frontend", "front"),
+    ("environment in (production),tier in (frontend)", "front"),
+    ("environment,environment notin (frontend)", "front back cache"),
+    ("role in (),app==guestbook", ""),
+    ("", "front back cache bare"),
+    ("  ", "front back cache bare"),
+    ("build>8", "cache"),
+    ("build<9", ""),
+    ("tier>1", ""),
+    ("build > 8 , build < 10", "cache"),
+    ("! partition", "front back bare"),
+    ("tier in(cache)", "cache"),
+    ("role=", ""),
+    ("role!=", "front back cache bare"),
+]
+"""Selectors, and the pods that they select: the page is tested with the same."""
+WRONG = [
+    ("=x", '"=x": a key is missing before ='),
+    ("app=feed,,x", '",x": a key is missing before ,'),
+    (",", '",": a key is missing before ,'),
+    ("!", '"!": a key is missing before the end'),
+    ("app=feed,", '"app=feed,": a key is missing after the comma'),
+    ("app=a b", '"app=a b": after a comes b, and not a comma'),
+    ("app=a=b", '"app=a=b": after a comes =, and not a comma'),
+    ("app==!x", '"app==!x": after == comes !, and not a comma'),
+    ("app feed", '"app feed": after app comes feed, and not =, !=, in, notin or a comma'),
+    ("app ! x", '"app ! x": after app comes !, and not =, !=, in, notin or a comma'),
+    ("ok,!app=feed", '"!app=feed": after !app comes =, and not a comma'),
+    ("env in (prod", '"env in (prod": the list has no )'),
+    ("env in prod", '"env in prod": a list in parentheses is missing after in'),
+    ("env notin", '"env notin": a list in parentheses is missing after notin'),
+    ("env in (a b)", '"env in (a b)": a b is no value; values are separated by commas'),
+    ("env in (a) b", '"env in (a) b": after ) comes b, and not a comma'),
+    ("env in (a=b)", '"env in (a=b)": a=b is no value; values are separated by commas'),
+    ("-app=x", f'"-app": no key of a label: its name is {RULE}'),
+    ("a/b/c=x", '"a/b/c": no key of a label: a/b before / is no DNS name in lower case'),
+    ("/b=x", '"/b": no key of a label: nothing before / is no DNS name in lower case'),
+    ("app=a:b", f'"app=a:b": a:b is no value of a label: {RULE}'),
+    ("build>x", '"build>x": x after > is no whole number'),
+    ("build<", '"build<": nothing after < is no whole number'),
+]
+"""What is no selector, and what is said of it."""
 
 
-@pytest.mark.parametrize(
-    ("text", "names"),
-    [
-        ("environment = production", "front back"),
-        ("tier != frontend", "back cache bare"),
-        ("environment=production,tier!=frontend", "back"),
-        ("environment in (production, qa)", "front back cache"),
-        ("tier notin (frontend, backend)", "cache bare"),
-        ("partition", "cache"),
-        ("!partition", "front back bare"),
-        ("partition,environment notin (qa)", ""),
-        ("partition in (customerA, customerB),environment!=qa", ""),
-        ("environment=production,tier=frontend", "front"),
-        ("environment in (production),tier in (frontend)", "front"),
-        ("environment,environment notin (frontend)", "front back cache"),
-        ("role in (),app==guestbook", ""),
-        ("", "front back cache bare"),
-        ("  ", "front back cache bare"),
-        ("build>8", "cache"),
-        ("build<9", ""),
-        ("tier>1", ""),
-        ("build > 8 , build < 10", "cache"),
-        ("! partition", "front back bare"),
-        ("tier in(cache)", "cache"),
-        ("role=", ""),
-        ("role!=", "front back cache bare"),
-    ],
-)
+@pytest.mark.parametrize(("text", "names"), DOCUMENTED)
 def test_what_the_documentation_selects(text: str, names: str) -> None:
     selector = parse(text)
     assert [name for name, labels in PODS.items() if selector.matches(labels)] == names.split()
@@ -71,34 +96,7 @@ def test_corners_that_kubectl_knows(text: str, labels: dict[str, str], expected:
     assert parse(text).matches(labels) is expected
 
 
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("=x", '"=x": a key is missing before ='),
-        ("app=feed,,x", '",x": a key is missing before ,'),
-        (",", '",": a key is missing before ,'),
-        ("!", '"!": a key is missing before the end'),
-        ("app=feed,", '"app=feed,": a key is missing after the comma'),
-        ("app=a b", '"app=a b": after a comes b, and not a comma'),
-        ("app=a=b", '"app=a=b": after a comes =, and not a comma'),
-        ("app==!x", '"app==!x": after == comes !, and not a comma'),
-        ("app feed", '"app feed": after app comes feed, and not =, !=, in, notin or a comma'),
-        ("app ! x", '"app ! x": after app comes !, and not =, !=, in, notin or a comma'),
-        ("ok,!app=feed", '"!app=feed": after !app comes =, and not a comma'),
-        ("env in (prod", '"env in (prod": the list has no )'),
-        ("env in prod", '"env in prod": a list in parentheses is missing after in'),
-        ("env notin", '"env notin": a list in parentheses is missing after notin'),
-        ("env in (a b)", '"env in (a b)": a b is no value; values are separated by commas'),
-        ("env in (a) b", '"env in (a) b": after ) comes b, and not a comma'),
-        ("env in (a=b)", '"env in (a=b)": a=b is no value; values are separated by commas'),
-        ("-app=x", f'"-app": no key of a label: its name is {RULE}'),
-        ("a/b/c=x", '"a/b/c": no key of a label: a/b before / is no DNS name in lower case'),
-        ("/b=x", '"/b": no key of a label: nothing before / is no DNS name in lower case'),
-        ("app=a:b", f'"app=a:b": a:b is no value of a label: {RULE}'),
-        ("build>x", '"build>x": x after > is no whole number'),
-        ("build<", '"build<": nothing after < is no whole number'),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("text", "sentence"), WRONG)
 def test_a_sentence_names_the_part_that_is_wrong(text: str, sentence: str) -> None:
     with pytest.raises(SelectorError) as caught:
         parse(text)
