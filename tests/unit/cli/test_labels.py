@@ -15,7 +15,8 @@ from rollcall.cli.selector import parse
 from rollcall.cli.stream import Frame
 from rollcall.cli.top import printed as printed_top
 from tests.unit.cli.pictures import picture, pod, request
-from tests.unit.cli.test_parts import CALLER, EVIL, frames_of
+from tests.unit.cli.test_parts import CALLER, EVIL
+from tests.unit.cli.test_several import frames_of
 
 SETS = [{"app": "newsfeed", "track": "stable"}, {"app": "newsfeed", "track": "canary"}, {}]
 CANARY = By(parse("track=canary"))
