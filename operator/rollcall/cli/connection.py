@@ -8,34 +8,42 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import shutil
 import ssl
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import aiohttp
 import yaml
 from kubernetes import client as kube
 from kubernetes import config as kube_config
-from kubernetes.client.exceptions import ApiException
+from kubernetes.client.rest import RESTClientObject
 from yarl import URL
 
 _FORWARDING = re.compile(rb"Forwarding from 127\.0\.0\.1:(\d+)")
 _FORWARD_WITHIN_S = 10.0
+CHANGES_S = 10.0
+_AGAIN_S = 0.5
+T = TypeVar("T")
 FORBIDDEN = 4
 """The exit code where the caller may not read, or is not known."""
 
 
 class CliError(Exception):
-    """A sentence for the user, on stderr; the command ends with `code`. What is `final` will not be better in a moment."""
+    """A sentence for the user, on stderr; the command ends with `code`. What is `final` will not be better in a moment, what is
+    `passing` will: another replica begins to lead."""
 
-    def __init__(self, message: str, code: int = 1, *, final: bool = False) -> None:
+    def __init__(self, message: str, code: int = 1, *, final: bool = False, passing: bool = False) -> None:
         super().__init__(message)
         self.code = code
         self.final = final
+        self.passing = passing
 
 
 @dataclass(frozen=True)
@@ -98,30 +106,39 @@ def identify(target: Target) -> Caller:
     tls = ssl.create_default_context(cadata=_read_ca(target, settings))
     if settings.cert_file:
         tls.load_cert_chain(settings.cert_file, settings.key_file)
-    # by this way round, because the client keeps the token under other names in other versions
-    known: list[dict[str, str]] = list(settings.auth_settings().values())  # type: ignore[arg-type]
-    given = [entry for entry in known if entry["in"] == "header" and entry["value"]]
-    return Caller(target, tls, {entry["key"]: entry["value"] for entry in given}, settings)
+    return Caller(target, tls, _headers(settings), settings)
 
 
 def _read_ca(target: Target, settings: kube.Configuration) -> str:
+    """By the client's connection, without its models of all resources: to import those takes half a second of each command."""
     where = f"namespace {target.operator_namespace}"
+    url = f"{settings.host}/api/v1/namespaces/{target.operator_namespace}/configmaps/rollcall-ca"
     try:
-        with kube.ApiClient(settings) as api:
-            found = kube.CoreV1Api(api).read_namespaced_config_map(
-                "rollcall-ca", target.operator_namespace, _request_timeout=10
-            )
-        return str((found.data or {})["ca.crt"])
-    except ApiException as error:
-        if error.status == 404:
-            raise CliError(
-                f"Rollcall is not installed in {where}; install the chart, or name its namespace by --operator-namespace"
-            ) from None
-        if error.status in (401, 403):
-            raise CliError(f"you may not get configmaps/rollcall-ca in {where}: {error.reason}") from None
-        raise CliError(f"the API server answered {error.status} {error.reason}") from None
+        pool = RESTClientObject(settings).pool_manager
+        found = pool.request("GET", url, headers=_headers(settings), timeout=10, retries=False)
     except Exception as error:  # urllib3 raises many kinds when the server cannot be reached
         raise CliError(f"the API server cannot be reached: {_root(error)}") from None
+    if found.status == 404:
+        raise CliError(
+            f"Rollcall is not installed in {where}; install the chart, or name its namespace by --operator-namespace"
+        )
+    if found.status in (401, 403):
+        raise CliError(f"you may not get configmaps/rollcall-ca in {where}: {found.reason}")
+    if found.status != 200:
+        raise CliError(f"the API server answered {found.status} {found.reason}")
+    try:
+        return str(json.loads(found.data)["data"]["ca.crt"])
+    except (ValueError, KeyError, TypeError):
+        raise CliError(
+            f"configmaps/rollcall-ca in {where} has no certificate: the operator writes it when it starts"
+        ) from None
+
+
+def _headers(settings: kube.Configuration) -> dict[str, str]:
+    """The caller's token, if that is how the caller is known."""
+    # by this way round, because the client keeps the token under other names in other versions
+    known: list[dict[str, str]] = list(settings.auth_settings().values())  # type: ignore[arg-type]
+    return {entry["key"]: entry["value"] for entry in known if entry["in"] == "header" and entry["value"]}
 
 
 def _root(error: BaseException) -> str:
@@ -146,7 +163,9 @@ async def port_forward(target: Target) -> AsyncIterator[int]:
         try:
             line = await asyncio.wait_for(process.stdout.readline(), _FORWARD_WITHIN_S)
         except TimeoutError:
-            raise CliError("kubectl port-forward did not answer within 10 s") from None
+            what = f"no pod behind svc/{target.operator_name}-api in namespace {target.operator_namespace}"
+            said = f"{what} became ready within {_FORWARD_WITHIN_S:.0f} s; rollcall doctor looks further"
+            raise CliError(f"the operator cannot be reached: {said}") from None
         match = _FORWARDING.search(line)
         if match is None:
             with contextlib.suppress(ProcessLookupError):
@@ -204,11 +223,27 @@ class LiveApi:
                 if response.status != 200:
                     refused = response.status in (401, 403)
                     raise CliError(
-                        await _sentence(response), code=FORBIDDEN if refused else 1, final=refused or response.status == 404
+                        await _sentence(response),
+                        code=FORBIDDEN if refused else 1,
+                        final=refused or response.status == 404,
+                        passing=response.status == 503,
                     )
                 yield response
         except (aiohttp.ClientError, TimeoutError) as error:
             raise CliError(f"the operator does not answer: {error or type(error).__name__}") from None
+
+
+async def settle(work: Callable[[], Awaitable[T]], within_s: float = CHANGES_S) -> T:
+    """What `work` gives, done again while the operator changes hands: after an upgrade its Service may lead for a moment
+    to a replica that does not lead. Raises CliError when that lasts."""
+    until_s = time.monotonic() + within_s
+    while True:
+        try:
+            return await work()
+        except CliError as error:
+            if not error.passing or time.monotonic() > until_s:
+                raise
+            await asyncio.sleep(_AGAIN_S)
 
 
 async def _sentence(response: aiohttp.ClientResponse) -> str:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import aiohttp
 from aiohttp import web
 
-from rollcall.cli.connection import Caller, CliError, LiveApi, live_api
+from rollcall.cli.connection import CHANGES_S, Caller, CliError, LiveApi, live_api
 
 _SAFETY = (
     "Content-Security-Policy", "X-Frame-Options", "X-Content-Type-Options", "Referrer-Policy", "Cross-Origin-Opener-Policy",
@@ -125,8 +125,8 @@ async def _serve(caller: Caller, namespace: str | None, port: int, *, browser: b
 
 
 async def _keep_open(caller: Caller, door: Door, address: str, *, browser: bool) -> None:
-    """A way to the operator, opened again whenever it breaks; the first must succeed."""
-    told = False
+    """A way to the operator, opened again whenever it breaks; the first must succeed, but for a moment."""
+    told, until_s = False, asyncio.get_running_loop().time() + CHANGES_S
     while True:
         try:
             async with live_api(caller) as api:
@@ -142,7 +142,7 @@ async def _keep_open(caller: Caller, door: Door, address: str, *, browser: bool)
                     async with api.get("/v1/operator"):
                         pass
         except CliError as error:
-            if not told:
+            if not told and (not error.passing or asyncio.get_running_loop().time() > until_s):
                 raise
             door.api, door.trouble = None, str(error)
         await asyncio.sleep(_AGAIN_S)

@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.measure import Measurement
 from rich.text import Text
 
-from rollcall.cli.connection import Caller, CliError, live_api
+from rollcall.cli.connection import Caller, CliError, live_api, settle
 from rollcall.cli.labels import By, narrowed, none_with, services_with, with_pods
 from rollcall.cli.output import encode, is_for_people, names_of, service_names
 from rollcall.cli.screen import nothing, services_table
@@ -61,8 +61,11 @@ def run_part(
 
 
 async def _each(caller: Caller, path: str) -> dict[str, Any]:
-    async with live_api(caller) as api:
-        return await each_of(api, path)
+    async def ask() -> dict[str, Any]:
+        async with live_api(caller) as api:
+            return await each_of(api, path)
+
+    return await settle(ask)
 
 
 def run_get(caller: Caller, service: str | None, *, all_namespaces: bool, output: str, watch: bool, labels: By = ALL) -> None:
