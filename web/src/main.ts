@@ -91,6 +91,7 @@ function failed(found: Trouble | null): void {
 /** Instead of a view; one that may still become live keeps its stream. */
 function card(element: HTMLElement, end = true): void {
   if (end) close();
+  live.hidden = end; // nothing is under way
   heard = null;
   shown = null;
   replace(main, element);
@@ -129,6 +130,7 @@ function route(): void {
   if (at !== null && view?.moment && shown?.picture === next.picture && shown.place === next.place && !stream) return then(next, at);
   close();
   moment.end();
+  live.hidden = false;
   heard = trouble = null;
   carded = "";
   text(notice, "");

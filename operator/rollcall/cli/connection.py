@@ -129,9 +129,7 @@ def _read_ca(target: Target, settings: kube.Configuration) -> str:
     try:
         return str(json.loads(found.data)["data"]["ca.crt"])
     except (ValueError, KeyError, TypeError):
-        raise CliError(
-            f"configmaps/rollcall-ca in {where} has no certificate: the operator writes it when it starts"
-        ) from None
+        raise CliError(f"configmaps/rollcall-ca in {where} has no certificate: the operator writes it when it starts") from None
 
 
 def _headers(settings: kube.Configuration) -> dict[str, str]:
