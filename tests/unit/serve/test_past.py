@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
+from tests.unit.model.agents import facts
 from tests.unit.serve.conftest import Live
 
 ALICE = {"Authorization": "Bearer t-alice"}
@@ -23,6 +24,8 @@ async def test_a_picture_is_as_it_was(http: TestClient[Any, Any], live: Live) ->
     seen = {}
     for turn in range(60):
         live.serve("newsfeed", "uid-a", [0.1] * (turn // 10), in_flight=turn // 10, bands=(turn // 10, 0, 0, 0))
+        live.fleets["newsfeed"].upsert(facts("uid-a", labels={"app": "newsfeed", "turn": str(turn // 10)}))
+        live.fleets["newsfeed"].labels = {"turn": str(turn // 10)}
         live.turn()
         seen[live.now_s] = await get(http, SERVICE)
     kept = [picture.at for picture in live.fleets["newsfeed"].album]
@@ -32,6 +35,7 @@ async def test_a_picture_is_as_it_was(http: TestClient[Any, Any], live: Live) ->
         summaries = (await get(http, f"/v1/services?at={at + 0.25}"))["services"]
         assert [each["name"] for each in summaries] == ["ledger", "newsfeed"]
         assert summaries[1]["roll"] is None
+        assert [summaries[1]["labels"] | {"app": "newsfeed"}] == seen[summaries[1]["at"]]["labelSets"]
         assert summaries[1]["traffic"]["inFlight"] == seen[summaries[1]["at"]]["traffic"]["inFlight"]
         assert abs(summaries[0]["at"] - at) <= 5
     assert [each["name"] for each in (await get(http, f"/v1/services?namespace=bank&at={kept[-1]}"))["services"]] == ["ledger"]
