@@ -88,10 +88,12 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
-    """Three services with a history of a minute."""
+def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    """Three services with a history of a minute; with neighbours where pictures are made."""
     world = World()
     world.populate()
+    if request.config.getoption("--images"):
+        world.neighbours()
     world.past(75)
     found = Site(world)
     yield found

@@ -337,7 +337,7 @@ def test_on_a_phone_nothing_is_cut_off(site: Site, open_page: Open) -> None:
 @pytest.mark.parametrize(
     ("name", "place", "options"),
     [
-        ("web-wall", "#/", {"viewport": {"width": 1440, "height": 620}}),
+        ("web-wall", "#/", {"viewport": {"width": 1440, "height": 1060}}),
         ("web-service", SERVICE, {"viewport": {"width": 1440, "height": 1110}}),
         ("web-service-light", SERVICE, {"viewport": {"width": 1440, "height": 1110}, "color_scheme": "light"}),
         ("web-pod", f"{SERVICE}/pod/newsfeed-5d8f7c-e5", {"viewport": {"width": 1440, "height": 980}}),

@@ -221,6 +221,22 @@ class World:
             gone = PodFacts(uid=f"gone-{suffix}", name=f"newsfeed-5d8f7c-{suffix}", namespace="shop", created_at=unix_s - 900)
             ledger_of.left(gone, Verdict(cause, evidence, sure=True), unix_s - 90 + 50 * place)
 
+    def neighbours(self) -> None:
+        """Six more, as different as services are, so that a wall looks like one."""
+        for namespace, name, pods, rate, median_s, failing, in_flight in (
+            ("shop", "search", 8, 55.0, 0.012, 0.0, (2, 0, 0, 0)),
+            ("shop", "media", 5, 14.0, 0.35, 0.004, (4, 1, 0, 0)),
+            ("shop", "push", 12, 90.0, 0.006, 0.0, (1, 0, 0, 0)),
+            ("bank", "login", 4, 21.0, 0.09, 0.006, (1, 0, 0, 0)),
+            ("bank", "rates", 2, 3.0, 0.04, 0.0, (0, 0, 0, 0)),
+            ("school", "timetable", 6, 33.0, 0.05, 0.001, (2, 0, 0, 0)),
+        ):
+            fleet = self.service(namespace, name, pods)
+            for place in range(pods):
+                self.pod(
+                    fleet, f"q{place}", rate=rate, median_s=median_s, failing=failing, in_flight=in_flight, visited=place == 0
+                )
+
     def past(self, seconds: int) -> None:
         """Let so many seconds have gone by until now; the last minute is told dot by dot."""
         now_s, unix_s = time.monotonic(), time.time()
