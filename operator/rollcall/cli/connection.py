@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -166,8 +167,7 @@ async def port_forward(target: Target) -> AsyncIterator[int]:
             raise CliError(f"the operator cannot be reached: {said}") from None
         match = _FORWARDING.search(line)
         if match is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
+            _terminate(process)
             said = (await process.stderr.read()).decode(errors="replace").strip()
             raise CliError(f"the operator cannot be reached: {said or 'kubectl port-forward ended'}")
         drain = asyncio.create_task(process.stdout.read())
@@ -175,9 +175,16 @@ async def port_forward(target: Target) -> AsyncIterator[int]:
     finally:
         if drain is not None:
             drain.cancel()
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
+        _terminate(process)
         await process.wait()
+
+
+def _terminate(process: asyncio.subprocess.Process) -> None:
+    """Not by its own method, which takes away the end of a process that has just ended from who waits for it, and asyncio then
+    complains on stderr."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGTERM)
 
 
 @asynccontextmanager
@@ -228,7 +235,16 @@ class LiveApi:
                     )
                 yield response
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise CliError(f"the operator does not answer: {error or type(error).__name__}") from None
+            raise CliError(f"the operator does not answer: {said_by(error)}") from None
+
+
+def said_by(error: Exception) -> str:
+    """An error of the connection in words for people."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return "the port-forward to it has ended"
+    if isinstance(error, TimeoutError):
+        return "nothing came in time"
+    return str(error) or type(error).__name__
 
 
 async def settle(work: Callable[[], Awaitable[T]], within_s: float = CHANGES_S) -> T:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import aiohttp
 from aiohttp import web
 
-from rollcall.cli.connection import CHANGES_S, Caller, CliError, LiveApi, live_api
+from rollcall.cli.connection import CHANGES_S, Caller, CliError, LiveApi, live_api, said_by
 
 _SAFETY = (
     "Content-Security-Policy", "X-Frame-Options", "X-Content-Type-Options", "Referrer-Policy", "Cross-Origin-Opener-Policy",
@@ -70,7 +70,7 @@ class Door:
         try:
             return await self._pass_on(request, self.api)
         except (aiohttp.ClientError, TimeoutError, CliError) as error:
-            return _refused(503, f"the operator does not answer: {error or type(error).__name__}")
+            return _refused(503, f"the operator does not answer: {said_by(error)}")
 
     async def _pass_on(self, request: web.Request, api: LiveApi) -> web.StreamResponse:
         wanted = {name: request.headers[name] for name in ("Last-Event-ID", "If-None-Match") if name in request.headers}
