@@ -70,7 +70,7 @@ export const longestTable = (): Table<LongRequest> => new Table<LongRequest>([
 
 export const departureTable = (now: () => number): Table<Departure> => new Table<Departure>([
   { head: "Left", number: true, value: (row) => `${span(Math.max(0, now() - row.at))} ago` },
-  { head: "Slot", value: (row) => row.slot ?? NONE },
+  { head: "Slot", hide: true, value: (row) => row.slot ?? NONE },
   { head: "Cause", value: (row) => row.cause, tone: (row) => (["NodeLost", "OOMKilled", "Crashed"].includes(row.cause) ? "bad" : "") },
   { head: "Evidence", wide: true, value: (row) => row.evidence },
   { head: "In flight", number: true, value: (row) => count(row.inFlight) },

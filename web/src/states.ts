@@ -44,16 +44,23 @@ export function signInCard(sentence: string, again: () => void): HTMLElement {
       h("p", {}, field, " ", h("button", {}, "Sign in"))));
 }
 
+/** Without what the title says, and as a sentence begins. */
+function sentenceOf(trouble: Trouble): string {
+  const words = trouble.sentence.replace(/^the operator cannot be reached: /, "");
+  return `${words.charAt(0).toUpperCase()}${words.slice(1)}.`;
+}
+
 export function refused(trouble: Trouble, again: () => void): HTMLElement {
   const title = trouble.status === 403 ? "You may not read this" : trouble.status === 404 ? "It is not there" : "The operator cannot be reached";
+  const away = trouble.status === 0 || trouble.status === 503;
   const field = h("input", { id: "namespace", autocomplete: "off", spellcheck: "false" });
   return h("section", { class: "card" },
     h("h2", {}, title),
-    h("p", {}, `${trouble.sentence}.`),
+    h("p", {}, sentenceOf(trouble)),
     trouble.status === 403 && h("form", { onsubmit: (event: SubmitEvent) => { event.preventDefault(); location.hash = `#/?namespace=${encodeURIComponent(field.value.trim())}`; } },
       h("p", {}, h("label", { for: "namespace" }, "You may be allowed to read one namespace:")),
       h("p", {}, field, " ", h("button", {}, "Show it"))),
-    trouble.status === 0 && h("p", {}, "It is tried again every two seconds. Is the command that opened this page still running? Is the operator?"),
-    trouble.status === 0 && h("pre", { tabindex: 0 }, "rollcall dashboard\nkubectl -n rollcall-system get pods"),
+    away && h("p", {}, "It is tried again every two seconds. Is the command that opened this page still running? Is the operator?"),
+    away && h("pre", { tabindex: 0 }, "rollcall dashboard\nkubectl -n rollcall-system get pods"),
     h("p", {}, h("button", { onclick: again }, "Try again"), " ", h("a", { href: "#/" }, "All services")));
 }
