@@ -1,7 +1,8 @@
 """Documents whose commands are run: what people are told to type is typed, and what they are told to see is looked for.
 
 A block of ```console holds commands after `$ ` (a line that ends with a backslash goes on), and below each what it prints. A
-line that is only `…` stands for any lines. Numbers, and names that Kubernetes makes up, are others each time.
+line that is only `…` stands for any lines, and `…` at the end of one for any words. Numbers, and names that Kubernetes makes
+up, are others each time.
 """
 
 from __future__ import annotations
@@ -37,7 +38,12 @@ class Step:
     def is_seen(self, output: str) -> bool:
         """Whether all lines are in the output, in order, with any others between where `…` stands or at the end."""
         said = iter([shape(line) for line in output.splitlines()])
-        return all(shape(line) in said for line in self.lines if line.strip() not in ("", "…"))
+        wanted = [shape(line) for line in self.lines if line.strip() not in ("", "…")]
+        return all(any(_is(line, each) for each in said) for line in wanted)
+
+
+def _is(wanted: str, said: str) -> bool:
+    return said.startswith(wanted.removesuffix("…").rstrip()) if wanted.endswith(" …") else said == wanted
 
 
 def shape(line: str) -> str:

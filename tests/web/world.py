@@ -157,8 +157,10 @@ class World:
 
     async def why(self, namespace: str, pod: str) -> object:
         """Why a pod is in its state."""
-        reason = "WebhookUnavailable" if pod.endswith("g7") else None
-        return Why(namespace, pod, ["newsfeed"], "serving", reason, f"{pod} is serving", "")
+        if pod.endswith("g7"):
+            bare = f"{pod} is bare, without an agent: the webhook did not answer when it was created"
+            return Why(namespace, pod, ["newsfeed"], "bare", "WebhookUnavailable", bare, "restart it to have it monitored")
+        return Why(namespace, pod, ["newsfeed"], "serving", None, f"{pod} is serving", "")
 
     # --- services
 
