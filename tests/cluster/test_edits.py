@@ -13,7 +13,7 @@ import pytest
 from kubernetes import client as kube
 
 from tests.cluster.conftest import two_serve
-from tests.cluster.observe import condition, core_api, until
+from tests.cluster.observe import LiveStream, condition, core_api, until
 from tests.harness.cluster import Cluster
 from tests.harness.install import Rollcall
 from tests.harness.truth import run_load
@@ -70,6 +70,28 @@ def test_pods_right_behind_their_service_are_injected(cluster: Cluster, rollcall
         agents.append([container.name for container in made.spec.init_containers or ()])
     cluster.remove_namespace(space)
     assert [names for names in agents if "rollcall-agent" not in names] == []
+
+
+def test_labels_of_running_pods_and_services_are_followed(cluster: Cluster, rollcall: Rollcall, shop: str) -> None:
+    """What kubectl labels is in the next frames, and `-l` selects what kubectl's selects."""
+    first, _ = names(cluster, shop)
+    with LiveStream(cluster, shop, "newsfeed") as stream:
+        cluster.kubectl("-n", shop, "label", "pod", first, "track=canary")
+        until(lambda: "canary" in tracks(stream.samples[-1][1]), 10, "the label is in the stream")
+    for selector in ("track=canary", "!track,pod-template-hash", "track notin (canary,old),app in (newsfeed)"):
+        wanted = cluster.kubectl("-n", shop, "get", "pods", "-l", f"app=newsfeed,{selector}", "-o", "name").split()
+        assert len(wanted) == 1
+        assert rollcall.run("pods", "newsfeed", "-n", shop, "-l", selector, "-o", "name").split() == wanted
+    cluster.kubectl("-n", shop, "label", "msvc", "newsfeed", "team=feed")
+    until(
+        lambda: rollcall.run("get", "-n", shop, "-l", "team=feed", "-o", "name").endswith("/newsfeed\n"), 10, "it is labelled"
+    )
+    cluster.kubectl("-n", shop, "label", "pod", first, "track-")
+
+
+def tracks(picture: Json) -> set[str | None]:
+    """The label `track` of each pod."""
+    return {picture["labelSets"][pod["labelSet"]].get("track") for pod in picture["roll"]}
 
 
 def test_two_services_with_the_same_pods_say_so_and_both_are_complete(cluster: Cluster, rollcall: Rollcall, shop: str) -> None:
