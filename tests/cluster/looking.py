@@ -209,10 +209,10 @@ class Dashboard:
         return page
 
 
-def tile_of(page: Page, service: str, words: str = "") -> str:
+def tile_of(page: Page, service: str, words: str = "", within_s: float = 20) -> str:
     """The text of a service's tile, once it has these words."""
     found = page.locator(f"a.tile[href='#/s/{service}']")
-    expect(found).to_contain_text(words)
+    expect(found).to_contain_text(words, timeout=within_s * 1000)
     return found.inner_text()
 
 

@@ -158,9 +158,8 @@ def test_the_wall_tells_which_one_is_ill_and_agrees_with_kubectl(
         printed = cluster.kubectl("-n", SHOP, "get", "msvc", "newsfeed", "--no-headers")
         _, pods, health, rate, *_ = printed.split()
         shown = [link.locator(".figure", has_text=words).locator("b").inner_text() for words in ("pods", "requests/s")]
-        return (pods, health) == (shown[0], "Healthy") and all(
-            0.7 <= float(each.replace("–", "0")) / RATES["newsfeed"] <= 1.3 for each in (shown[1], rate)
-        )
+        rates = [float(each) if re.fullmatch(r"[\d.]+", each) else 0.0 for each in (shown[1], rate)]
+        return (pods, health) == (shown[0], "Healthy") and all(0.7 <= each / RATES["newsfeed"] <= 1.3 for each in rates)
 
     until(agree, 30, "all three agree")
     expect(link.locator("svg.trend path")).to_have_attribute("d", re.compile("L"))
@@ -173,7 +172,7 @@ def test_the_wall_tells_which_one_is_ill_and_agrees_with_kubectl(
     keep(page, "wall-bare")
     cluster.kubectl("-n", SHOP, "delete", "pod", "bare", "--wait=false")
     cluster.kubectl("-n", SHOP, "scale", "deployment/newsfeed", "--replicas=3")
-    tile_of(page, "shop/newsfeed", "3 serving")
+    tile_of(page, "shop/newsfeed", "3 serving", within_s=60)
     cluster.kubectl("-n", SHOP, "scale", "deployment/newsfeed", "--replicas=2")
 
 
@@ -237,7 +236,7 @@ def test_a_moment_is_shared_with_somebody_who_may_read_one_namespace(
     assert serious(page) == []
     page.get_by_role("button", name="Copy command").click()
     picture = json.loads(shell(cluster, page.evaluate("navigator.clipboard.readText()"), tmp_path))
-    assert round(picture["traffic"]["requestsPerSecond"]) == round(float(rate.inner_text()))
+    assert abs(picture["traffic"]["requestsPerSecond"] - float(rate.inner_text())) <= 0.5
     refused = say(cluster, [["get", "-A"], ["get", "-n", SHOP]], viewer)
     assert refused[0].code == 4
     assert "may not get monitoredservices/live" in sentence(refused[0])
