@@ -22,7 +22,7 @@ async def test_from_the_fleet_to_a_pod(operator: Operator) -> None:
         await at.press("slash", "b", "a", "r", "e", "enter")
         await at.until("1 of 11")
         await at.press("enter")
-        await at.until("newsfeed-5d8f7c-g7 is serving")
+        await at.until("newsfeed-5d8f7c-g7 is bare")
         await at.press("escape", "escape")
         await at.until("newsfeed-01")
         await at.press("escape")
