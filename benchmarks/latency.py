@@ -90,6 +90,8 @@ class Place:
         self._thread.join(30)
         if self.error is not None:
             raise self.error
+        if not self.seen:
+            raise SystemExit(f"{self.name}: nothing was seen")
 
     def show(self, total: int, at: float | None = None) -> None:
         """This total stands there from now on."""
@@ -119,7 +121,10 @@ class Place:
 def web(rollcall: Rollcall) -> Callable[[Place], None]:
     def watching(place: Place) -> None:
         command = rollcall.command("dashboard", "-n", NAMESPACE, "--no-browser")
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as served, sync_playwright() as playwright:
+        with ExitStack() as stack:
+            served = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+            stack.callback(served.terminate)  # before it is waited for, whatever happens
+            playwright = stack.enter_context(sync_playwright())
             assert served.stdout is not None
             address = served.stdout.readline().strip()
             chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
@@ -133,7 +138,6 @@ def web(rollcall: Rollcall) -> Callable[[Place], None]:
             for at, total in page.evaluate("window.seen"):
                 place.show(total, at)
             chromium.close()
-            served.terminate()
 
     return watching
 
