@@ -61,6 +61,31 @@ def test_the_page_reads_selectors_as_the_terminal_does(page: Page) -> None:
     expect(problem).to_have_attribute("title", "")
 
 
+def test_the_filter_is_in_the_address(page: Page, empty_site: Site, open_page: Open) -> None:
+    """A link leads to what was seen, also of a moment; what is cleared is gone from it."""
+    look(page, "-l tier=backend,environment in (prod", "back")
+    other = open_page(page.url)
+    expect(pods(other)).to_have_text(["newsfeed-5d8f7c-back"])
+    expect(other.get_by_label("Filter")).to_have_value("-l tier=backend,environment in (prod")
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#top .chip")).to_have_text("◷ not live")
+    assert "at=" in page.url
+    assert "filter=" in page.url
+    page.keyboard.press("l")
+    expect(page.locator("#top .chip")).to_have_text("● live")
+    page.reload()
+    look(page, "-l tier=backend,environment in (prod", "back")
+    page.get_by_role("link", name="newsfeed-5d8f7c-back").click()
+    expect(page.get_by_label("Filter")).not_to_be_visible()
+    assert "filter" not in page.url
+    page.go_back()
+    expect(pods(page)).to_have_text(["newsfeed-5d8f7c-back"])
+    page.keyboard.press("Escape")
+    expect(pods(page)).to_have_count(len(PODS))
+    assert "filter" not in page.url
+
+
 def test_fields_labels_and_names_that_there_are_not(page: Page, empty_site: Site) -> None:
     def named(world: World) -> None:
         pod = world.pods[0]

@@ -2,7 +2,7 @@
 import { get, Stream, Trouble } from "./api";
 import { attribute, forgetColours, h, replace, text } from "./dom";
 import { clock, span } from "./format";
-import { address, go, LEAP_S, Moment, shownMoment, STEP_S } from "./moment";
+import { address, go, keepFilter, keptFilter, LEAP_S, Moment, shownMoment, STEP_S } from "./moment";
 import { PodView } from "./pod";
 import { Service } from "./service";
 import { askTabs, exchange, signOut, token } from "./session";
@@ -138,12 +138,19 @@ function route(): void {
   document.title = [...next.crumbs.map(([words]) => words), "Rollcall"].join(" · ");
   replace(crumb, ...next.crumbs.flatMap(([words, href]) => [" / ", href ? h("a", { href }, words) : words]));
   filter.hidden = !next.filter;
-  filter.value = filter.title = "";
+  filter.value = next.filter ? keptFilter() : "";
+  filter.title = "";
   filter.removeAttribute("aria-invalid");
   replace(main, h("p", { class: "quiet" }, "Waiting for the first picture…"));
   if (at === null) follow(next);
   else then(next, at);
   age();
+}
+
+function make(next: Route): View {
+  const made = next.make();
+  if (filter.value) sought(made);
+  return made;
 }
 
 function follow(next: Route): void {
@@ -155,7 +162,7 @@ function follow(next: Route): void {
         shown = next;
         carded = "";
         view?.close?.();
-        view = next.make();
+        view = make(next);
       }
       if (name === "message") heard = performance.now();
       view?.event(name, data);
@@ -170,7 +177,7 @@ function then(next: Route, at: number): void {
   moment.tick();
   moment.load<Picture | { services: Picture[] }>(next.picture, at, (data) => {
     if (!view) {
-      view = next.make();
+      view = make(next);
       const mine = view, tell = (event: string, path: string): void => void get(path).then((told) => { mine.event(event, told); draw(); }, () => undefined);
       if (next.history) tell("seconds", next.history);
       if (next.place !== "/" && Date.now() / 1000 - at < DOTS_KEPT_S) tell("points", `${next.picture}/points`);
@@ -199,10 +206,15 @@ function step(by: number): void {
 
 /** The filter is another one; one that is not finished says so. */
 function look(): void {
-  const problem = view?.filter(filter.value) ?? "";
+  keepFilter(filter.value);
+  if (view) sought(view);
+  draw();
+}
+
+function sought(of: View): void {
+  const problem = of.filter(filter.value);
   attribute(filter, "aria-invalid", problem ? "true" : null);
   filter.title = problem;
-  draw();
 }
 
 function back(): void {

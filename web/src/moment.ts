@@ -27,6 +27,16 @@ export function shownMoment(): number | null {
   return at > 0 ? at : null;
 }
 
+/** The filter is kept in the address, so that a link leads to what was seen. */
+export const keptFilter = (): string => parts()[1].get("filter") ?? "";
+
+export function keepFilter(words: string): void {
+  const [place, asked] = parts();
+  if (words) asked.set("filter", words);
+  else asked.delete("filter");
+  history.replaceState(null, "", `#${place}${asked.size ? `?${asked}` : ""}`);
+}
+
 /** Another view, at the moment that is shown. */
 export function go(path: string): void {
   location.hash = address(path, shownMoment());
