@@ -29,6 +29,8 @@ from .causes import Bottleneck, DependencyShare, Shares, SlowRequests
 from .points import UNKNOWN_CPU, Points
 
 ANEW_S = 1.0
+SHOWN_S = 5.0
+"""A judgement is of a window of ten seconds; so long it is said again where nobody asked for another, as on a busy machine."""
 FEW = 5
 """Slow requests; of fewer nothing is said, and the slowest tenth of all speaks for them."""
 TENTH = 0.1
@@ -181,7 +183,7 @@ class Bottlenecks:
 
     def last(self, now_s: float) -> Bottleneck | None:
         """What `at` said last; None when nobody has asked for seconds."""
-        return self._judged[1] if self._judged is not None and 0 <= now_s - self._judged[0] <= 2 * ANEW_S else None
+        return self._judged[1] if self._judged is not None and 0 <= now_s - self._judged[0] <= SHOWN_S else None
 
     def judge(
         self, measured: Measured, points: Points, names: list[str], first_band_s: float, listening: float, window_s: float
