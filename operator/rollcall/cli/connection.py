@@ -18,7 +18,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 import yaml
@@ -86,8 +86,8 @@ class Caller:
     """How the official client reaches the API server as the caller."""
 
 
-def settled(target: Target) -> tuple[Target, kube.Configuration]:
-    """Read the kubeconfig: the target with its namespace, and how to reach the API server. Raises CliError."""
+def identify(target: Target) -> Caller:
+    """Read the kubeconfig and the operator's CA; raises CliError that says what is missing."""
     settings = kube.Configuration()
     try:
         kube_config.load_kube_config(config_file=target.kubeconfig, context=target.context, client_configuration=settings)
@@ -98,12 +98,6 @@ def settled(target: Target) -> tuple[Target, kube.Configuration]:
         raise CliError(f"no usable kubeconfig: it cannot be read: {' '.join(str(error).split())}") from None
     if target.namespace is None:
         target = replace(target, namespace=(active or {}).get("context", {}).get("namespace") or "default")
-    return target, settings
-
-
-def identify(target: Target) -> Caller:
-    """Read the kubeconfig and the operator's CA; raises CliError that says what is missing."""
-    target, settings = settled(target)
     tls = ssl.create_default_context(cadata=_read_ca(target, settings))
     if settings.cert_file:
         tls.load_cert_chain(settings.cert_file, settings.key_file)
@@ -237,6 +231,11 @@ class LiveApi:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise CliError(f"the operator does not answer: {said_by(error)}") from None
 
+    async def json(self, path: str) -> Any:
+        """What a response with status 200 says."""
+        async with self.get(path) as response:
+            return await response.json()
+
 
 def said_by(error: Exception) -> str:
     """An error of the connection in words for people."""
@@ -245,6 +244,16 @@ def said_by(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "nothing came in time"
     return str(error) or type(error).__name__
+
+
+async def ask(caller: Caller, work: Callable[[LiveApi], Awaitable[T]]) -> T:
+    """What `work` learns from the live API, which may change hands meanwhile."""
+
+    async def once() -> T:
+        async with live_api(caller) as api:
+            return await work(api)
+
+    return await settle(once)
 
 
 async def settle(work: Callable[[], Awaitable[T]], within_s: float = CHANGES_S) -> T:

@@ -9,31 +9,23 @@ from typing import Any
 from rich.text import Text
 
 from rollcall.cli.columns import Columns
-from rollcall.cli.connection import Caller, live_api
+from rollcall.cli.connection import Caller, LiveApi, ask
 from rollcall.cli.output import encode
 from rollcall.cli.screen import NONE
-from rollcall.cli.top import wide_console
+from rollcall.cli.stream import each_of
+from rollcall.cli.top import path_of, wide_console
 
 MIB = 1024 * 1024
 
 
-async def _collect(caller: Caller, namespace: str | None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    query = f"?namespace={namespace}" if namespace else ""
-    async with live_api(caller) as api:
-        async with api.get("/v1/operator") as response:
-            operator = await response.json()
-        async with api.get(f"/v1/services{query}") as response:
-            services = (await response.json())["services"]
-        pictures = []
-        for service in services:
-            async with api.get(f"/v1/services/{service['namespace']}/{service['name']}") as response:
-                pictures.append(await response.json())
-    return operator, pictures
+async def _collect(api: LiveApi, path: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    return await api.json("/v1/operator"), (await each_of(api, path))["services"]
 
 
 def run_cost(caller: Caller, namespace: str | None, *, output: str) -> None:
     """Print a table: per service the agents' CPU and memory (median and largest), and the operator's."""
-    operator, pictures = asyncio.run(_collect(caller, namespace))
+    path = path_of(None, namespace, all_namespaces=namespace is None)
+    operator, pictures = asyncio.run(ask(caller, lambda api: _collect(api, path)))
     rows = [*(_agents(picture) for picture in pictures), _operator(operator)]
     if output != "table":
         print(encode(rows, output))

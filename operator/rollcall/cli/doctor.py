@@ -54,8 +54,8 @@ async def _operator(caller: Caller, namespace: str | None) -> list[Finding]:
     """What the operator says."""
     try:
         async with live_api(caller) as api:
-            async with api.get("/v1/operator") as response:
-                found = [await _certificate(caller), _versions((await response.json())["version"])]
+            version = (await api.json("/v1/operator"))["version"]
+            found = [await _certificate(caller), _versions(version)]
             services, where = await _services(caller, api, namespace)
     except (CliError, OSError) as error:
         return [Finding("failure", "live API", str(error))]
@@ -68,14 +68,12 @@ async def _services(caller: Caller, api: LiveApi, namespace: str | None) -> tupl
     """All services, and where they were looked for; who may not read all, reads those of a namespace of their own."""
     if namespace is None:
         try:
-            async with api.get("/v1/services") as response:
-                return (await response.json())["services"], ""
+            return (await api.json("/v1/services"))["services"], ""
         except CliError as error:
             if error.code != FORBIDDEN:
                 raise
     where = namespace or caller.target.namespace
-    async with api.get(f"/v1/services?namespace={where}") as response:
-        return (await response.json())["services"], f" in namespace {where}"
+    return (await api.json(f"/v1/services?namespace={where}"))["services"], f" in namespace {where}"
 
 
 def _versions(operator: str) -> Finding:

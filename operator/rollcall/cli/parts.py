@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.measure import Measurement
 from rich.text import Text
 
-from rollcall.cli.connection import Caller, CliError, live_api, settle
+from rollcall.cli.connection import Caller, CliError, ask
 from rollcall.cli.labels import By, narrowed, none_with, services_with, with_pods
 from rollcall.cli.output import encode, is_for_people, names_of, service_names
 from rollcall.cli.screen import nothing, services_table
@@ -48,7 +48,9 @@ def run_part(
     path = path_of(service, caller.target.namespace, all_namespaces=all_namespaces)
     if watch:
         newest = frames(caller, stream_of(path)) if service is not None else frames_of_each(caller, path)
-        view = _table_view(command, output, labels) if is_for_people(output) else _view(command, output)
+        view = _table_view(command, output, labels)
+        if not is_for_people(output):
+            view = View(None, lambda picture: _again(part_of(picture, command), names_of(picture, command), output))
         shown = narrowed(newest, lambda picture: with_pods(picture, labels.selector))
         asyncio.run(show(shown, seconds, view))
         return
@@ -61,11 +63,7 @@ def run_part(
 
 
 async def _each(caller: Caller, path: str) -> dict[str, Any]:
-    async def ask() -> dict[str, Any]:
-        async with live_api(caller) as api:
-            return await each_of(api, path)
-
-    return await settle(ask)
+    return await ask(caller, lambda api: each_of(api, path))
 
 
 def run_get(caller: Caller, service: str | None, *, all_namespaces: bool, output: str, watch: bool, labels: By = ALL) -> None:
@@ -89,7 +87,7 @@ def run_get(caller: Caller, service: str | None, *, all_namespaces: bool, output
     if watch:
         view = View(lambda picture, height: table(picture["services"]), line)
         if not is_for_people(output):
-            view = View(None, lambda picture: _service(picture, output))
+            view = View(None, lambda picture: _again(picture, service_names([picture]), output))
         asyncio.run(show(narrowed(frames(caller, stream_of(path)), wanted), None, view))
         return
     found = wanted(asyncio.run(once(caller, path)))["services"]
@@ -99,11 +97,11 @@ def run_get(caller: Caller, service: str | None, *, all_namespaces: bool, output
         print(service_names(found) if output == "name" else encode({"services": found}, output))
 
 
-def _service(picture: dict[str, Any], output: str) -> str:
-    """One of them as it is told again and again."""
+def _again(told: dict[str, Any], names: str, output: str) -> str:
+    """For programs, again and again: JSON on one line, YAML as one document, names."""
     if output == "json":
-        return json.dumps(picture)
-    return service_names([picture]) if output == "name" else f"---\n{encode(picture, output)}"
+        return json.dumps(told)
+    return names if output == "name" else f"---\n{encode(told, output)}"
 
 
 def _shown(picture: dict[str, Any], command: str, output: str, labels: By) -> RenderableType:
@@ -146,17 +144,6 @@ def _table_view(command: str, output: str, labels: By) -> View:
         return f"{picture['namespace']}/{picture['name']}\n{captured.get()}"
 
     return View(render, text)
-
-
-def _view(command: str, output: str) -> View:
-    """For programs: JSON on one line, YAML as one document, names."""
-
-    def text(picture: dict[str, Any]) -> str:
-        if output == "json":
-            return json.dumps(part_of(picture, command))
-        return ("---\n" if output == "yaml" else "") + _text(picture, command, output)
-
-    return View(None, text)
 
 
 def _text(picture: dict[str, Any], command: str, output: str) -> str:

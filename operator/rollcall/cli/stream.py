@@ -51,13 +51,10 @@ def frames_of_each(caller: Caller, path: str, every_s: float = 0.5) -> AsyncIter
 
 async def each_of(api: LiveApi, path: str) -> dict[str, Any]:
     """All services that a path lists, each whole; one that is deleted meanwhile is left out."""
-    async with api.get(path) as response:
-        listed = (await response.json())["services"]
     found = []
-    for service in listed:
+    for service in (await api.json(path))["services"]:
         try:
-            async with api.get(f"/v1/services/{service['namespace']}/{service['name']}") as response:
-                found.append(await response.json())
+            found.append(await api.json(f"/v1/services/{service['namespace']}/{service['name']}"))
         except CliError as error:
             if not error.final or error.code != 1:
                 raise

@@ -7,7 +7,7 @@ import asyncio
 import typer
 
 from rollcall import __version__
-from rollcall.cli.connection import CliError, Target, identify, live_api
+from rollcall.cli.connection import CliError, Target, ask, identify
 from rollcall.cli.output import encode
 
 
@@ -24,7 +24,7 @@ def run_version(target: Target, *, client: bool, output: str) -> None:
     trouble = ""
     if not client:
         try:
-            found["operator"] = asyncio.run(_operator(target))
+            found["operator"] = asyncio.run(ask(identify(target), lambda api: api.json("/v1/operator")))["version"]
         except (CliError, OSError) as error:
             found["operator"], trouble = None, str(error)
     if output != "table":
@@ -33,8 +33,3 @@ def run_version(target: Target, *, client: bool, output: str) -> None:
     print(f"command line  {__version__}")
     if not client:
         print(f"operator      {found['operator'] or f'– ({trouble})'}")
-
-
-async def _operator(target: Target) -> str:
-    async with live_api(identify(target)) as api, api.get("/v1/operator") as response:
-        return str((await response.json())["version"])

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from rollcall.cli import screen
 from rollcall.cli.causes import bottleneck_line, dependencies_table, trouble_lines
-from rollcall.cli.connection import Caller, live_api, settle
+from rollcall.cli.connection import Caller, ask
 from rollcall.cli.departures import departures_line
 from rollcall.cli.output import encode
 from rollcall.cli.signals import endpoints_table, requests_table
@@ -43,13 +43,8 @@ def stream_of(path: str) -> str:
 
 async def once(caller: Caller, path: str) -> dict[str, Any]:
     """One picture."""
-
-    async def ask() -> dict[str, Any]:
-        async with live_api(caller) as api, api.get(path) as response:
-            picture: dict[str, Any] = await response.json()
-            return picture
-
-    return await settle(ask)
+    picture: dict[str, Any] = await ask(caller, lambda api: api.json(path))
+    return picture
 
 
 def render(picture: dict[str, Any], height: int) -> RenderableType:
