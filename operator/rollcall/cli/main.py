@@ -113,7 +113,7 @@ def why(
     output: AsData = Data.TABLE,
 ) -> None:
     """Why a pod is in its state: why it is bare, silent or not monitored, and what to do about it."""
-    run_why(identify(target), pod.removeprefix("pod/"), output=output)
+    run_why(identify(target), pod, output=output)
 
 
 @app.command()
@@ -143,18 +143,6 @@ def _part_command(name: str) -> Callable[..., None]:
         watch: Watch = False,
         output: AsOutput = Output.TABLE,
         seconds: WatchSeconds = None,
-    ) -> None:
-        chosen = one_or_all(service, all_namespaces=all_namespaces)
-        caller = identify(target)
-        run_part(name, caller, chosen, all_namespaces=all_namespaces, output=output, watch=watch, seconds=seconds)
-
-    def of_pods(
-        target: Target,
-        service: Service = None,
-        all_namespaces: AllNamespaces = False,
-        watch: Watch = False,
-        output: AsOutput = Output.TABLE,
-        seconds: WatchSeconds = None,
         selector: Selector = None,
         show_labels: ShowLabels = False,
     ) -> None:
@@ -162,11 +150,11 @@ def _part_command(name: str) -> Callable[..., None]:
         everywhere, caller = all_namespaces, identify(target)
         run_part(name, caller, chosen, all_namespaces=everywhere, output=output, watch=watch, seconds=seconds, labels=labels)
 
-    return of_pods if name in OF_PODS else part
+    return with_target(part, without=() if name in OF_PODS else ("selector", "show_labels"))
 
 
 for _name, _help in HELP.items():
-    app.command(name=_name, help=_help)(with_target(_part_command(_name)))
+    app.command(name=_name, help=_help)(_part_command(_name))
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -83,15 +83,16 @@ def _target(
     return Target(context, kubeconfig, namespace, operator_namespace, operator_name)
 
 
-def with_target(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose first parameter is a `Target` becomes one with the options that make it."""
+def with_target(command: Callable[..., None], without: Container[str] = ()) -> Callable[..., None]:
+    """A command whose first parameter is a `Target` becomes one with the options that make it, and without some of its own."""
     _, *own = inspect.signature(command, eval_str=True).parameters.values()
     options = inspect.signature(_target, eval_str=True).parameters
 
     def called(**given: Any) -> None:
         command(_target(**{name: given.pop(name) for name in options}), **given)
 
-    parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*own, *options.values())]
+    kept = [each for each in own if each.name not in without]
+    parameters = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*kept, *options.values())]
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {each.name: each.annotation for each in parameters}
     called.__name__, called.__doc__ = command.__name__, command.__doc__

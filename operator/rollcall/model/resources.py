@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from rollcall_agent.wire.report import FLAG_LISTEN_QUEUE, FLAG_NO_IN_FLIGHT, FLAG_RESOURCES
 
@@ -20,9 +21,16 @@ def kubelet_figures(pod: Pod, now_s: float) -> KubeletFigures | None:
     return pod.kubelet if pod.kubelet is not None and now_s - pod.kubelet.at_s <= OLDEST_S else None
 
 
+def _told(fleet: Fleet) -> npt.NDArray[np.bool_]:
+    """By row: whether a probe reports resources at the moment."""
+    fresh = fleet.last.fresh
+    told: npt.NDArray[np.bool_] = fresh & ((fleet.rows.reports["flags"][: len(fresh)] & FLAG_RESOURCES) != 0)
+    return told
+
+
 def without(fleet: Fleet) -> list[PodFacts]:
     """Running pods whose resources no probe reports at the moment: whom to ask the kubelets for."""
-    known = fleet.last.fresh & ((fleet.rows.reports["flags"][: len(fleet.last.fresh)] & FLAG_RESOURCES) != 0)
+    known = _told(fleet)
     return [
         pod.facts
         for pod in fleet.pods.values()
@@ -32,8 +40,7 @@ def without(fleet: Fleet) -> list[PodFacts]:
 
 def of_service(fleet: Fleet) -> ServiceResources | None:
     """Sums over the pods for which probe or kubelet tell; None when there is none."""
-    rows, last = fleet.rows.reports, fleet.last
-    told = last.fresh & ((rows["flags"][: len(last.fresh)] & FLAG_RESOURCES) != 0)
+    rows, last, told = fleet.rows.reports, fleet.last, _told(fleet)
     cpu = fleet.usage.millicores[: len(told)][told]
     cpu = cpu[~np.isnan(cpu)]
     millicores, memory, pods = float(cpu.sum()), int(rows["memory_bytes"][: len(told)][told].sum()), int(told.sum())

@@ -58,12 +58,8 @@ def _part(part: str) -> Callable[[Session, str], None]:
 
 
 def _filter(session: Session, given: str) -> None:
-    if not given:
-        return
-    session.listing.look_for(given.removeprefix("/"), session.now())
-    found = session.listing.filter
-    if found is not None and found.problem:
-        session.tell(found.problem, "warn")
+    if given and (problem := session.listing.look_for(given.removeprefix("/"), session.now())):
+        session.tell(problem, "warn")
 
 
 def _namespace(session: Session, given: str) -> None:

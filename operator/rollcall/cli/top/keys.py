@@ -183,6 +183,4 @@ def _edit(session: Session, prompt: Prompt, name: str, character: str | None) ->
 
 
 def _look_for(session: Session, text: str) -> None:
-    session.listing.look_for(text, session.now())
-    found = session.listing.filter
-    session.tell("" if found is None else found.problem, "warn")
+    session.tell(session.listing.look_for(text, session.now()), "warn")

@@ -90,10 +90,11 @@ class Listing:
         self.items = items
         self._arrange(now_s)
 
-    def look_for(self, text: str, now_s: float) -> None:
-        """Another filter, as it is written after `/`; none for an empty text."""
+    def look_for(self, text: str, now_s: float) -> str:
+        """Another filter, as it is written after `/`; none for an empty text. Returns what is wrong with it."""
         self.filter = parse(text, self.table.known, self._label_names(), rows=bool(self.items))
         self._arrange(now_s)
+        return "" if self.filter is None else self.filter.problem
 
     def _label_names(self) -> set[str] | None:
         """The labels that some row has; rows of a kind that has them share a few sets."""
