@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 from kubernetes import client as kube
@@ -14,11 +15,14 @@ from rollcall.api.monitoredservice import GROUP, PLURAL, VERSION
 from rollcall.api.spec import InjectionMode
 from rollcall.cli.connection import Caller
 from rollcall.cli.rehearsal import NotTriedError, rehearse
+from rollcall.inject import names
 
 NATIVE_SINCE = (1, 29)
-OPTED_IN = "rollcall.dev/inject=enabled"
+OPTED_IN = f"{names.OPT_LABEL}={names.OPTED_IN}"
 MOST_TRIED = 5
 """Namespaces in which a pod is tried."""
+Services = Callable[[str | None], list[dict[str, Any]]]
+"""MonitoredServices of a namespace, or of all."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,9 @@ def ask_cluster(caller: Caller, namespace: str | None) -> Iterator[Finding]:
         yield from _asked("operator", lambda: _deployment(kube.AppsV1Api(api), caller))
         yield from _asked("webhook", lambda: _webhook(kube.AdmissionregistrationV1Api(api), caller))
         yield from _asked("your rights", lambda: _rights(kube.AuthorizationV1Api(api), namespace, caller))
-        core, custom = kube.CoreV1Api(api), kube.CustomObjectsApi(api)
-        yield from _asked("namespaces", lambda: _namespaces(core, custom, namespace))
-        yield from _asked("injection", lambda: _injection(core, custom, namespace, caller))
+        core, services = kube.CoreV1Api(api), cache(partial(_services, kube.CustomObjectsApi(api)))
+        yield from _asked("namespaces", lambda: _namespaces(core, services, namespace))
+        yield from _asked("injection", lambda: _injection(core, services, namespace, caller))
 
 
 def _asked(what: str, look: Callable[[], list[Finding]]) -> list[Finding]:
@@ -137,9 +141,9 @@ def _services(custom: Any, namespace: str | None) -> list[dict[str, Any]]:
     return found
 
 
-def _namespaces(core: Any, custom: Any, namespace: str | None) -> list[Finding]:
+def _namespaces(core: Any, services: Services, namespace: str | None) -> list[Finding]:
     enabled = {found.metadata.name for found in core.list_namespace(label_selector=OPTED_IN).items}
-    used = {service["metadata"]["namespace"] for service in _services(custom, namespace)}
+    used = {service["metadata"]["namespace"] for service in services(namespace)}
     found = [
         Finding(
             "warning",
@@ -166,23 +170,23 @@ def _namespaces(core: Any, custom: Any, namespace: str | None) -> list[Finding]:
     return [Finding("warning", "namespaces", said, remedy)]
 
 
-def _injection(core: Any, custom: Any, namespace: str | None, caller: Caller) -> list[Finding]:
+def _injection(core: Any, services: Services, namespace: str | None, caller: Caller) -> list[Finding]:
     """A pod of one service per namespace is tried; who may not list all services tries in a namespace of their own."""
     try:
-        listed = _services(custom, namespace)
+        listed = services(namespace)
     except ApiException as error:
         if namespace is not None or error.status != 403:
             raise
-        listed = _services(custom, caller.target.namespace)
-    services: dict[str, MonitoredService] = {}
+        listed = services(caller.target.namespace)
+    tried: dict[str, MonitoredService] = {}
     for each in listed:
         try:
             service = MonitoredService.from_object(each)
         except InvalidMonitoredServiceError:
             continue  # its own status says what is wrong with it
         if service.spec.injection.mode is not InjectionMode.OFF:
-            services.setdefault(service.namespace, service)
-    return [_tried(core, service) for _, service in sorted(services.items())[:MOST_TRIED]]
+            tried.setdefault(service.namespace, service)
+    return [_tried(core, service) for _, service in sorted(tried.items())[:MOST_TRIED]]
 
 
 def _tried(core: Any, service: MonitoredService) -> Finding:

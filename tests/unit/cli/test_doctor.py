@@ -19,6 +19,7 @@ from rollcall.cli.installation import (
     _injection,
     _namespaces,
     _rights,
+    _services,
     _version,
     _webhook,
 )
@@ -120,12 +121,7 @@ def services(*names: str, **spec: Any) -> Any:
     """MonitoredServices as the API server lists them, each in a namespace of its own."""
     spec = {"selector": {"matchLabels": {"app": "feed"}}} | spec
     items = [{"metadata": {"name": "feed", "namespace": name}, "spec": spec} for name in names]
-    return SimpleNamespace(
-        list_cluster_custom_object=gives({"items": items}),
-        list_namespaced_custom_object=lambda group, version, namespace, plural: {
-            "items": [item for item in items if item["metadata"]["namespace"] == namespace]
-        },
-    )
+    return lambda namespace: [item for item in items if namespace in (None, item["metadata"]["namespace"])]
 
 
 def opted_in(*names: str) -> Any:
@@ -197,11 +193,24 @@ def test_a_pod_is_tried_once_per_namespace_and_not_where_none_is_injected() -> N
 
 
 def test_a_pod_is_tried_in_the_own_namespace_by_who_may_not_list_all() -> None:
-    custom = services("shop", "bank")
-    custom.list_cluster_custom_object = forbidden
-    assert [finding.said.partition("/")[0] for finding in _injection(Cluster("rollcall-agent"), custom, None, CALLER)] == [
+    listed = services("shop", "bank")
+
+    def allowed(namespace: str | None) -> Any:
+        return forbidden() if namespace is None else listed(namespace)
+
+    assert [finding.said.partition("/")[0] for finding in _injection(Cluster("rollcall-agent"), allowed, None, CALLER)] == [
         "shop"
     ]
+
+
+def test_services_are_listed_of_a_namespace_or_of_all() -> None:
+    def listed(group: str, version: str, namespace: str, plural: str) -> Any:
+        assert (group, version, plural) == ("rollcall.dev", "v1alpha1", "monitoredservices")
+        return {"items": [namespace]}
+
+    custom = SimpleNamespace(list_namespaced_custom_object=listed, list_cluster_custom_object=gives({"items": ["all"]}))
+    assert _services(custom, "shop") == ["shop"]
+    assert _services(custom, None) == ["all"]
 
 
 def test_the_pod_that_is_tried_has_the_labels_that_are_asked_for() -> None:
