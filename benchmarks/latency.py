@@ -26,7 +26,6 @@ import pty
 import random
 import re
 import select
-import shutil
 import statistics
 import struct
 import subprocess
@@ -44,9 +43,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "operator"), str(ROOT / "agent_sidecar")]
 
 from kubernetes import client as kube  # noqa: E402
 from kubernetes import watch  # noqa: E402
-from playwright.sync_api import sync_playwright  # noqa: E402
 
 from tests.cluster.observe import core_api  # noqa: E402
+from tests.harness.chromium import chromium  # noqa: E402
 from tests.harness.cluster import DEFAULT_NAME, Cluster  # noqa: E402
 from tests.harness.errors import HarnessError  # noqa: E402
 from tests.harness.install import Rollcall, install  # noqa: E402
@@ -124,11 +123,9 @@ def web(rollcall: Rollcall) -> Callable[[Place], None]:
         with ExitStack() as stack:
             served = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
             stack.callback(served.terminate)  # before it is waited for, whatever happens
-            playwright = stack.enter_context(sync_playwright())
             assert served.stdout is not None
             address = served.stdout.readline().strip()
-            chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-            page = chromium.new_page(viewport={"width": 1440, "height": 2400})
+            page = stack.enter_context(chromium()).new_page(viewport={"width": 1440, "height": 2400})
             page.goto(address)
             page.goto(address.partition("#")[0] + f"#/s/{NAMESPACE}/{SERVICE}")
             page.get_by_role("cell", name=f"exception {ERROR}").first.wait_for(timeout=60_000)
@@ -137,7 +134,6 @@ def web(rollcall: Rollcall) -> Callable[[Place], None]:
                 page.wait_for_timeout(500)
             for at, total in page.evaluate("window.seen"):
                 place.show(total, at)
-            chromium.close()
 
     return watching
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import multiprocessing
-import shutil
 import sys
 import time
 from multiprocessing.connection import Connection
@@ -24,10 +23,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "operator"), str(ROOT / "agent_sidecar")]
 
 import uvloop  # noqa: E402
 from aiohttp import web  # noqa: E402
-from playwright.sync_api import sync_playwright  # noqa: E402
 
 from rollcall.serve.access import Access  # noqa: E402
 from rollcall.serve.live import make_live_app  # noqa: E402
+from tests.harness.chromium import DESK, chromium  # noqa: E402
 from tests.web.world import STEP_S, World  # noqa: E402
 
 FIRST_S, DRAWN_S, PICTURES = 1.0, 0.05, 3.5
@@ -86,9 +85,8 @@ def part(values: list[float], share: float) -> float:
 
 def look(port: int, seconds: float) -> dict[str, float]:
     """What the browser tells of so many seconds; times in seconds."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="dark").new_page()
+    with chromium() as browser:
+        page = browser.new_context(**DESK).new_page()
         page.add_init_script(WATCH)
         cdp = page.context.new_cdp_session(page)
         cdp.send("Performance.enable")
@@ -106,7 +104,7 @@ def look(port: int, seconds: float) -> dict[str, float]:
         after, span_s = metrics(), time.monotonic() - began_s
         drawn, frames = page.evaluate("drawn"), page.evaluate("frames")
         busy = {name: (after[name] - before[name]) / span_s for name in SPENT}
-        found = {
+        return {
             "first picture, s": first_s,
             "pictures drawn a second": len(drawn) / span_s,
             "a drawing, p50, ms": part(drawn, 0.5),
@@ -120,8 +118,6 @@ def look(port: int, seconds: float) -> dict[str, float]:
             "heap, MB": after["JSHeapUsedSize"] / 1e6,
             "nodes": after["Nodes"],
         }
-        browser.close()
-        return found
 
 
 def main() -> None:

@@ -20,12 +20,10 @@ from playwright.sync_api import Page, expect
 from tests.cluster.observe import until
 from tests.harness.chromium import Tabs
 from tests.harness.cluster import Cluster
-from tests.harness.guide import shell_environment
+from tests.harness.guide import environment_of
 from tests.harness.install import Rollcall
 from tests.harness.paths import REPOSITORY
 
-INK = "canvas => new Set(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data).size"
-"""How many different values the pixels of a canvas have."""
 PICTURES = REPOSITORY / "build/surfaces"
 _FORKS = """
 import json, os, sys, tempfile
@@ -89,8 +87,7 @@ class Said(NamedTuple):
 
 def say(cluster: Cluster, commands: Sequence[Sequence[str]], kubeconfig: Path | None = None) -> list[Said]:
     """`rollcall` with each of these words, four at a time."""
-    environment = cluster.environment() | {"KUBECONFIG": str(kubeconfig or cluster.kubeconfig)}
-    environment["PATH"] = f"{shell_environment(cluster)['PATH']}:{environment['PATH']}"
+    environment = environment_of(cluster) | {"KUBECONFIG": str(kubeconfig or cluster.kubeconfig)}
     done = subprocess.run(
         [sys.executable, "-c", _FORKS], input=json.dumps(commands), env=environment, capture_output=True, text=True, check=True
     )
@@ -148,9 +145,9 @@ def sentence(said: Said) -> str:
 
 def shell(cluster: Cluster, command: str, folder: Path) -> str:
     """What a line that somebody pastes prints; fails with its complaint."""
-    environment = cluster.environment()
-    environment |= shell_environment(cluster) | {"PATH": f"{shell_environment(cluster)['PATH']}:{environment['PATH']}"}
-    done = subprocess.run(["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=folder, env=environment_of(cluster), capture_output=True, text=True, check=False
+    )
     assert done.returncode in (0, 124), f"$ {command}\n{done.stdout}{done.stderr}"
     return done.stdout
 
@@ -237,16 +234,6 @@ def keep(page: Page, name: str, *, whole: bool = False) -> None:
     """A picture for whoever wants to look, in build/surfaces."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=PICTURES / f"{name}.png", full_page=whole)
-
-
-def brush(page: Page) -> None:
-    """Drag over the slow ones of the last dots."""
-    box = page.locator("canvas.scatter").bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 5)
-    page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] - 2, box["y"] + box["height"] * 0.6, steps=3)
-    page.mouse.up()
 
 
 def downloaded(page: Page, button: str) -> bytes:

@@ -18,13 +18,11 @@ import yaml
 from playwright.sync_api import Page, expect
 
 from tests.cluster.looking import (
-    INK,
     KEYS,
     SECTIONS,
     WRONG,
     Dashboard,
     ask,
-    brush,
     check,
     downloaded,
     every_form,
@@ -39,7 +37,7 @@ from tests.cluster.looking import (
 )
 from tests.cluster.observe import until
 from tests.cluster.shopfront import HOSTILE_COMMAND, RATES, SHOP, kubeconfig_of_viewer, pod, pods_of, start_loads
-from tests.harness.chromium import PHONE, Tabs, chromium, serious
+from tests.harness.chromium import INK, PHONE, Tabs, brush, chromium, serious
 from tests.harness.cluster import Cluster
 from tests.harness.install import NAMESPACE as OPERATOR
 from tests.harness.install import Rollcall
@@ -202,7 +200,7 @@ def test_a_service_has_everything_that_the_issue_lists(
 def test_dots_are_brushed_and_what_is_seen_is_taken_away(
     cluster: Cluster, dashboard: Dashboard, page: Page, loads: dict[str, LoadPod], tmp_path: Path
 ) -> None:
-    brush(page)
+    brush(page, 0.6, 0.6)
     rows = table(page, "Requests of the region").locator("tbody tr")
     expect(rows.first).to_contain_text(re.compile("GET /slow|GET /hang"))
     page.get_by_role("button", name="List failed").click()

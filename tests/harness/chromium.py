@@ -16,6 +16,8 @@ DESK = {"viewport": {"width": 1440, "height": 900}, "color_scheme": "dark"}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 ELSEWHERE = "rollcall.example"
 """A name of this machine that is not local to the browser: there is no TLS, hence no clipboard."""
+INK = "canvas => new Set(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data).size"
+"""How many different values the pixels of a canvas have."""
 _ARGUMENTS = ("--no-sandbox", "--disable-gpu")
 _EXPECTED = ("Failed to load resource", "ERR_")
 """What the browser itself says of an answer that is no success."""
@@ -77,3 +79,13 @@ def serious(page: Page) -> list[str]:
     return [
         f"{each['id']}: {each['nodes'][0]['html']}" for each in found if each["impact"] in ("serious", "critical")
     ]  # fmt: skip
+
+
+def brush(page: Page, left: float, down: float) -> None:
+    """Drag over the dots, from that part of their width to now, and from the slowest down to that part of their height."""
+    box = page.locator("canvas.scatter").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * left, box["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 2, box["y"] + box["height"] * down, steps=3)
+    page.mouse.up()

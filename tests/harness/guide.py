@@ -79,12 +79,16 @@ def shell_environment(cluster: Cluster) -> Mapping[str, str]:
     return {"KUBECONFIG": str(cluster.kubeconfig), "PATH": ":".join(str(folder) for folder in dict.fromkeys(folders))}
 
 
+def environment_of(cluster: Cluster) -> dict[str, str]:
+    """In which a line that somebody pastes runs."""
+    known, extra = cluster.environment(), shell_environment(cluster)
+    return {**known, **extra, "PATH": f"{extra['PATH']}:{known['PATH']}"}
+
+
 def follow(step: Step, cluster: Cluster, within_s: float = 60) -> str:
     """Run a command until it prints what the document says, and return what it printed. What changes the cluster may be run
     more than once. Raises HarnessError with both when it does not come."""
-    extra = shell_environment(cluster)
-    environment = cluster.environment()
-    environment |= extra | {"PATH": f"{extra['PATH']}:{environment['PATH']}", "COLUMNS": "160"}
+    environment = environment_of(cluster) | {"COLUMNS": "160"}
     deadline_s = time.monotonic() + within_s
     while True:
         done = subprocess.run(

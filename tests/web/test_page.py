@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.harness.chromium import ELSEWHERE, PHONE, serious
+from tests.harness.chromium import ELSEWHERE, INK, PHONE, brush, serious
 from tests.web.conftest import Site
 from tests.web.world import World
 
@@ -69,21 +69,15 @@ def test_a_service_has_its_charts_tables_and_dots(site: Site, open_page: Open) -
         expect(page.get_by_role("table", name=name, exact=True)).to_contain_text(words)
     expect(page.get_by_label("Requests", exact=True)).to_contain_text(re.compile(r"\d+ % of all are shown"))
     expect(page.get_by_label("Where the time goes", exact=True)).to_contain_text("waiting for dependencies: dynamodb newsfeed")
-    ink = "canvas => new Set(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data).size"
     for canvas in ("canvas.scatter", "canvas.equalizer"):
-        assert page.locator(canvas).evaluate(ink) > 20
+        assert page.locator(canvas).evaluate(INK) > 20
     assert serious(page) == []
 
 
 def test_dots_of_a_region_are_listed(site: Site, open_page: Open) -> None:
     page = open_page(f"{site.url}/{SERVICE}")
     expect(page.get_by_label("Requests", exact=True)).to_contain_text("of all are shown")
-    box = page.locator("canvas.scatter").bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + box["width"] * 0.55, box["y"] + 5)
-    page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] - 2, box["y"] + box["height"] * 0.45, steps=3)
-    page.mouse.up()
+    brush(page, 0.55, 0.45)
     rows = page.get_by_role("table", name="Requests of the region").locator("tbody tr")
     expect(rows.first).to_contain_text("GET /")
     expect(rows.first).to_contain_text(" s")
@@ -152,9 +146,8 @@ def test_a_moment_is_shown_as_it_was(site: Site, open_page: Open) -> None:
     expect(page.locator("main")).to_contain_text("In the second")
     expect(page.get_by_label("Requests", exact=True)).to_contain_text(re.compile("not for this moment|until this moment"))
     assert serious(page) == []
-    ink = "canvas => new Set(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data).size"
     for canvas in page.locator("canvas.scatter:visible").all():
-        assert canvas.evaluate(ink) > 20
+        assert canvas.evaluate(INK) > 20
     page.keyboard.press("Shift+ArrowLeft")
     expect(page).to_have_url(f"{site.url}/{SERVICE}?at={int(at) - 29}")
     page.keyboard.press("Shift+ArrowRight")
