@@ -29,7 +29,7 @@ MUTE = (
     "import sys; sys.path.insert(0, '/opt/rollcall'); from rollcall_agent.uplink import Uplink; "
     "Uplink.send = lambda *_: None; from rollcall_agent.__main__ import main; main(['run'])"
 )
-"""An agent that is welcomed, and says nothing."""
+"""An agent that is welcomed, and says nothing; as it hears nothing either, it connects again every half minute."""
 Json = dict[str, Any]
 
 
@@ -119,7 +119,7 @@ CHANGES: dict[str, tuple[Callable[[Json], None], str, str]] = {
     "TokenRejected": (other_audience, "is turned away, because its token is not accepted (TokenRejected)", "restart the pod"),
     "AgentOutdated": (command(FUTURE), "speaks a version of the wire that this operator does not", "restart the pod"),
     "AgentCrashed": (command("raise SystemExit(3)"), "its agent ended and was restarted", f"logs agentcrashed -c {AGENT}"),
-    "NeverReported": (command(MUTE), "its agent is connected, but has not reported", "says what it waits for"),
+    "NeverReported": (command(MUTE), ", but has not reported", "says what it waits for"),
     "NetworkBlocked": (nobody_there, "its agent runs, but no connection from", "NetworkPolicy"),
     "ProbeInactive": (lambda made: None, "nothing in the application has told of itself", "spec.signals.otlp"),
 }

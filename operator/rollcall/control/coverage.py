@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rollcall.control.findings import Finding
 from rollcall.control.gap_events import GapNews
 from rollcall.control.telling import tell_of
-from rollcall.ingest.strangers import Strangers
+from rollcall.ingest.strangers import LEFT, Strangers
 from rollcall.kube.client import Client
 from rollcall.model.coverage import Heard, gap_of
 from rollcall.model.fleet import Fleet
@@ -100,9 +100,11 @@ class Coverage:
 
     def heard(self, fleet: Fleet, pod: Pod) -> Heard:
         """What is known of a pod's agent at this moment."""
+        noted = self._strangers.code(pod.facts.ip)
         return Heard(
             connected=pod.facts.uid in self._roll.sessions,
             report_age_s=fleet.report_age_s(pod, self._clock()),
-            refused=self._strangers.code(pod.facts.ip),
+            refused=None if noted == LEFT else noted,
             tells=fleet.probed(pod) or fleet.sources.any(pod.row),
+            left=noted == LEFT,
         )

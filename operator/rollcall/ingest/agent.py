@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, cast
 
-from rollcall.ingest.strangers import Strangers
+from rollcall.ingest.strangers import LEFT, Strangers
 from rollcall.model.roll import MOST_REPORTS, Roll, Session
 from rollcall_agent.wire import WIRE_VERSION, frames, report
 
@@ -139,6 +139,8 @@ class AgentConnection(asyncio.Protocol):
             self._greeting.cancel()
         if self._session is not None:
             self._door.roll.close(self._session)
+            if not self._session.heard and self._transport is not None:
+                self._door.strangers.note(_address(self._transport), LEFT)
             if self._door.agents.get(self._session.uid) is self:
                 del self._door.agents[self._session.uid]
         self._transport = None

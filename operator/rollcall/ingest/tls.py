@@ -106,10 +106,10 @@ class TlsConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closing = True
-        self._transport = None
         self._stop_timer()
         if self._inside is not None:
             self._inside.connection_lost(exc)
+        self._transport = None
 
     def data_received(self, data: bytes) -> None:
         if self._inside is not None:

@@ -35,12 +35,14 @@ class Gap(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Heard:
     """What the operator itself knows of a pod's agent: whether it is connected, the age of its last report (None: there was
-    none), the code with which the newest connection from the pod's address was turned away, and whether it told of requests."""
+    none), the code with which the newest connection from the pod's address was turned away, whether it told of requests, and
+    whether it was connected within the last minutes and `left` without a report."""
 
     connected: bool = False
     report_age_s: float | None = None
     refused: str | None = None
     tells: bool = False
+    left: bool = False
 
 
 def gap_of(pod: PodFacts, state: PodState, heard: Heard, unix_s: float) -> Gap | None:
@@ -66,7 +68,7 @@ def _silence(pod: PodFacts, heard: Heard) -> Gap:
         return Gap.AGENT_OUTDATED
     if not pod.agent.running and pod.agent.restarts:
         return Gap.AGENT_CRASHED
-    if heard.connected or heard.refused is not None or not pod.agent.running:
+    if heard.connected or heard.left or heard.refused is not None or not pod.agent.running:
         return Gap.NEVER_REPORTED
     return Gap.NETWORK_BLOCKED
 

@@ -9,7 +9,7 @@ import pytest
 from rollcall.control.conditions import Context, status_of
 from rollcall.control.coverage import Coverage
 from rollcall.control.why import Explainer
-from rollcall.ingest.strangers import Strangers
+from rollcall.ingest.strangers import LEFT, Strangers
 from rollcall.kube.client import KubeError
 from rollcall.model.picture import Departure, Totals
 from rollcall.model.show import picture
@@ -64,6 +64,15 @@ async def test_gaps_are_counted_and_shown_with_each_pod(scene: Scene, office: Of
     assert status["gaps"] == shown.gaps
     reporting = next(condition for condition in status["conditions"] if condition["type"] == "Reporting")
     assert reporting["message"] == ("2 of 5 pods do not report: 1 ImagePull, 1 NetworkBlocked, 1 TokenRejected")
+
+
+async def test_an_agent_that_came_and_went_is_not_blocked_by_the_network(scene: Scene, office: Office) -> None:
+    watch = scene.put()
+    watch.fleet.upsert(facts("uid-a", agent=RUNS, ip="10.0.0.3"))
+    office.strangers.note("10.0.0.3", LEFT)
+    office.look()
+    reason, sentence, _ = await office.why("pod-a")
+    assert (reason, sentence) == ("NeverReported", "pod-a is silent: its agent came, but has not reported")
 
 
 async def test_a_gap_that_is_closed_is_gone(scene: Scene, office: Office) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rollcall.control.certificates import Certificates
 from rollcall.ingest.agent import ACK_EVERY_S, SMALLEST_REPORT
+from rollcall.ingest.strangers import LEFT
 from rollcall_agent.wire import frames, report
 from tests.unit.ingest.conftest import PATIENCE_S, Identity, Ingest
 
@@ -203,6 +204,20 @@ async def test_a_goodbye_closes_and_the_pod_becomes_silent_not_gone(plain: Inges
     plain.roll.fold(plain.now_s + 60, 60)
     assert plain.fleet.pods["uid-0"].state == "silent"
     assert plain.fleet.totals().requests == 5
+
+
+async def test_who_was_let_in_and_left_without_a_report_is_remembered(ingest: Ingest) -> None:
+    """Between two connections of an agent that says nothing, its network is not what is wrong."""
+    teller = await ingest.welcomed(1)
+    await teller.synced(1)
+    await teller.close()
+    while ingest.roll.sessions:
+        await asyncio.sleep(0)
+    assert ingest.door.strangers.code("127.0.0.1") is None
+    await (await ingest.welcomed()).close()
+    while ingest.roll.sessions:
+        await asyncio.sleep(0)
+    assert ingest.door.strangers.code("127.0.0.1") == LEFT
 
 
 async def test_a_client_that_vanishes_leaves_nothing_behind(plain: Ingest) -> None:

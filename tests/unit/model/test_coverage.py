@@ -38,6 +38,7 @@ SILENT, SERVING, PENDING = PodState.SILENT, PodState.SERVING, PodState.PENDING
         (SILENT, RUNS, Heard(refused="WireVersion"), Gap.AGENT_OUTDATED),
         (SILENT, RUNS, Heard(refused="NoHello"), Gap.NEVER_REPORTED),
         (SILENT, RUNS, Heard(connected=True), Gap.NEVER_REPORTED),
+        (SILENT, RUNS, Heard(left=True), Gap.NEVER_REPORTED),
         (SILENT, AgentContainer(), Heard(), Gap.NEVER_REPORTED),
         (SILENT, RUNS, Heard(), Gap.NETWORK_BLOCKED),
         (SILENT, RUNS, Heard(report_age_s=60.0), Gap.NETWORK_BLOCKED),
@@ -74,7 +75,7 @@ TEXT = st.none() | st.text(max_size=20)
 
 @given(
     agent=st.builds(AgentContainer, st.booleans(), st.integers(0, 99), TEXT, st.text(max_size=30)),
-    heard=st.builds(Heard, st.booleans(), st.none() | st.floats(0, 1e6), TEXT, st.booleans()),
+    heard=st.builds(Heard, st.booleans(), st.none() | st.floats(0, 1e6), TEXT, st.booleans(), st.booleans()),
     state=st.sampled_from(PodState),
     injected=st.booleans(),
 )
@@ -98,6 +99,7 @@ def test_whatever_is_known_a_silent_pod_has_exactly_one_reason_and_a_sentence(
         (Gap.NETWORK_BLOCKED, RUNS, Heard(), "no connection from 10.1.2.3 reaches the operator"),
         (Gap.NEVER_REPORTED, RUNS, Heard(connected=True), "its agent is connected, but has not reported"),
         (Gap.NEVER_REPORTED, RUNS, Heard(refused="NoHello"), "its agent came, and was turned away with NoHello"),
+        (Gap.NEVER_REPORTED, RUNS, Heard(left=True), "its agent came, but has not reported"),
         (Gap.NEVER_REPORTED, AgentContainer(), Heard(), "its agent does not run yet"),
     ],
 )
