@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from rollcall.serve import web
 from tests.harness.chromium import ELSEWHERE, INK, PHONE, brush, serious
 from tests.web.conftest import Site
 from tests.web.world import World
@@ -220,6 +221,31 @@ def test_nothing_old_is_shown_as_live_and_it_heals_itself(site: Site, open_page:
         site.up()
     expect(page.locator("#top .chip")).to_have_text("● live")
     expect(page.locator("#notice")).to_have_text("")
+
+
+def restarted(site: Site, page: Page) -> None:
+    """The operator is away, and is there again."""
+    site.down()
+    expect(page.locator("#top .chip")).not_to_have_text("● live")
+    site.up()
+    expect(page.locator("#top .chip")).to_have_text("● live")
+
+
+def test_a_page_that_is_open_during_an_upgrade_loads_the_new_one(
+    site: Site, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = open_page(f"{site.url}/")
+    page.evaluate("window.before = true")
+    restarted(site, page)
+    page.get_by_role("searchbox").fill("news")
+    monkeypatch.setattr(web, "_tag", lambda *_: '"of another version"')
+    restarted(site, page)
+    page.wait_for_timeout(1000)
+    assert page.evaluate("window.before"), "not for the same page, and not while somebody types"
+    with page.expect_event("load"):
+        page.get_by_role("searchbox").blur()
+    expect(page.locator("a.tile:visible")).to_have_count(1)
+    assert "news" in page.url
 
 
 def test_an_operator_that_cannot_be_reached_from_the_start(site: Site, open_page: Open) -> None:

@@ -4,6 +4,7 @@ import { attribute, forgetColours, h, replace, text } from "./dom";
 import { clock, span } from "./format";
 import { address, go, keepFilter, keptFilter, LEAP_S, Moment, shownMoment, STEP_S } from "./moment";
 import { PodView } from "./pod";
+import { renewed } from "./renewal";
 import { Service } from "./service";
 import { askTabs, exchange, signOut, token } from "./session";
 import { refused, signInCard } from "./states";
@@ -11,7 +12,7 @@ import type { Picture } from "./types";
 import type { View } from "./view";
 import { Wall } from "./wall";
 
-const OLD_S = 2, VERY_OLD_S = 60, DOTS_KEPT_S = 55;
+const OLD_S = 2, VERY_OLD_S = 60, DOTS_KEPT_S = 55, BUSY_MS = 5000;
 const root = document.documentElement;
 const main = document.getElementById("main") as HTMLElement;
 const notice = document.getElementById("notice") as HTMLElement;
@@ -75,17 +76,28 @@ function age(): void {
 }
 
 function failed(found: Trouble | null): void {
+  if (!found && trouble) renew();
   trouble = found;
   if (!found) return;
   if (found.status === 401) {
     const known = token() !== null;
-    signOut();
+    signOut(route);
     return card(signInCard(known ? found.sentence : "", route));
   }
   const words = `${found.status} ${found.sentence}`;
   if (words !== carded && ([403, 404].includes(found.status) || heard === null)) card(refused(found, route), found.status !== 0 && found.status !== 503);
   if (view === null) carded = words;
   age();
+}
+
+/** After a break the operator may be another version, with another page: it is loaded, once nobody is in the middle of something. */
+function renew(): void {
+  void renewed().then((other) => {
+    if (!other) return;
+    const middle = (): boolean => help.open || document.activeElement?.tagName === "INPUT" || !getSelection()?.isCollapsed;
+    const load = (): unknown => (middle() ? setTimeout(load, BUSY_MS) : location.reload());
+    load();
+  });
 }
 
 /** Instead of a view; one that may still become live keeps its stream. */

@@ -2,24 +2,40 @@
 // of this page and sent as a header, so no other site can use it, and it is in no address that anybody logs.
 const PLACE = "rollcall", ANSWER_MS = 200;
 let held: string | null = null;
+let refused: string | null = null;
+let told = (): void => undefined;
 /** Other tabs of this page in this browser. */
 const tabs = new BroadcastChannel(PLACE);
-tabs.addEventListener("message", (event) => {
-  if (event.data === "who" && token()) tabs.postMessage({ token: token() });
+tabs.addEventListener("message", ({ data }) => {
+  if (data === "who" && token()) tabs.postMessage({ token: token() });
+  else if (data?.token && data.token !== refused && !token()) {
+    keep(String(data.token));
+    told();
+  }
 });
 
 export function token(): string | null {
   return (held ??= sessionStorage.getItem(PLACE));
 }
 
-export function signIn(value: string): void {
+function keep(value: string): void {
   held = value;
   sessionStorage.setItem(PLACE, value);
 }
 
-export function signOut(): void {
+/** Here, and in other tabs that wait for it. */
+export function signIn(value: string): void {
+  keep(value);
+  tabs.postMessage({ token: value });
+}
+
+/** What was known is not accepted any more: another tab may know better now, or later. */
+export function signOut(then: () => void): void {
+  refused = token() ?? refused;
   held = null;
   sessionStorage.removeItem(PLACE);
+  told = then;
+  tabs.postMessage("who");
 }
 
 export function headers(): Record<string, string> {
@@ -39,11 +55,9 @@ export async function exchange(): Promise<void> {
 /** A link that was opened in another tab: whoever is signed in in the first is it there, too. */
 export async function askTabs(): Promise<void> {
   if (token()) return;
-  const told = new Promise<string | null>((resolve) => {
-    tabs.addEventListener("message", ({ data }) => data?.token && resolve(String(data.token)));
-    setTimeout(() => resolve(null), ANSWER_MS);
+  await new Promise<void>((resolve) => {
+    told = resolve;
+    setTimeout(resolve, ANSWER_MS);
+    tabs.postMessage("who");
   });
-  tabs.postMessage("who");
-  const found = await told;
-  if (found && !token()) signIn(found);
 }

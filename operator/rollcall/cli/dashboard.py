@@ -26,6 +26,8 @@ _SAFETY = (
 _PASSED_ON = ("Content-Type", "Cache-Control", "ETag", *_SAFETY)
 _PAGE = ("/", "/app.js", "/style.css", "/icon.svg", "/licences.txt")
 _AGAIN_S = 2.0
+PORT = 7655
+"""ROLL on the keys of a telephone: the same for everybody, so that an address that is shared leads somewhere."""
 
 
 class Door:
@@ -101,27 +103,32 @@ def _refused(status: int, sentence: str) -> web.Response:
     return web.json_response({"error": sentence}, status=status, headers={"Cache-Control": "no-store"})
 
 
-def run_dashboard(caller: Caller, *, namespace: str | None, port: int, browser: bool) -> None:
-    """Serve until ctrl-c."""
+def run_dashboard(caller: Caller, *, namespace: str | None, port: int | None, browser: bool) -> None:
+    """Serve until ctrl-c. Without a port it is the usual one, or a free one where that is taken."""
     asyncio.run(_serve(caller, namespace, port, browser=browser))
 
 
-async def _serve(caller: Caller, namespace: str | None, port: int, *, browser: bool) -> None:
+async def _serve(caller: Caller, namespace: str | None, port: int | None, *, browser: bool) -> None:
     door = Door()
     runner = web.AppRunner(door.app(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", port)
-        try:
-            await site.start()
-        except OSError as error:
-            raise CliError(f"port {port} of 127.0.0.1 cannot be used: {error.strerror}; name another one by --port") from None
+        await _listen(runner, port)
         here = f"127.0.0.1:{runner.addresses[0][1]}"
         door.hosts = frozenset({here, here.replace("127.0.0.1", "localhost")})
         where = f"&/?namespace={quote(namespace)}" if namespace else ""
         await _keep_open(caller, door, f"http://{here}/#key={door.key}{where}", browser=browser)
     finally:
         await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, port: int | None) -> None:
+    try:
+        await web.TCPSite(runner, "127.0.0.1", PORT if port is None else port).start()
+    except OSError as error:
+        if port is not None:
+            raise CliError(f"port {port} of 127.0.0.1 cannot be used: {error.strerror}; name another one by --port") from None
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
 
 
 async def _keep_open(caller: Caller, door: Door, address: str, *, browser: bool) -> None:

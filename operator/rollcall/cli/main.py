@@ -12,7 +12,7 @@ import typer
 from rollcall.cli import names
 from rollcall.cli.connection import CliError, Target, identify
 from rollcall.cli.cost import run_cost
-from rollcall.cli.dashboard import run_dashboard
+from rollcall.cli.dashboard import PORT, run_dashboard
 from rollcall.cli.doctor import run_doctor
 from rollcall.cli.inject import inject_command
 from rollcall.cli.labels import by
@@ -121,7 +121,9 @@ def why(
 def dashboard(
     target: Target,
     all_namespaces: AllNamespaces = False,
-    port: Annotated[int, typer.Option(help="Local port; 0 takes a free one.", min=0, max=65535)] = 0,
+    port: Annotated[
+        int | None, typer.Option(help=f"Local port [default: {PORT}, or a free one where that is taken].", min=0, max=65535)
+    ] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
 ) -> None:
     """The web page, at a local address that signs you in with your kubeconfig; all namespaces unless one is named."""

@@ -38,13 +38,19 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def add_page(router: web.UrlDispatcher) -> None:
     """Serve the page at `/`, and its files."""
     static = resources.files("rollcall.serve") / "static"
+    bodies = {name: (static / name).read_bytes() for name in FILES}
     for name, kind in FILES.items():
-        handler = _file((static / name).read_bytes(), kind)
-        router.add_get("/" if name == "index.html" else f"/{name}", handler)
+        if name == "index.html":  # its tag stands for the whole page: an open one asks whether it is still that
+            router.add_get("/", _file(bodies[name], kind, _tag(*bodies.values())))
+        else:
+            router.add_get(f"/{name}", _file(bodies[name], kind, _tag(bodies[name])))
 
 
-def _file(body: bytes, kind: str) -> Handler:
-    tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+def _tag(*bodies: bytes) -> str:
+    return f'"{hashlib.sha256(b"".join(bodies)).hexdigest()[:16]}"'
+
+
+def _file(body: bytes, kind: str, tag: str) -> Handler:
 
     async def answer(request: web.Request) -> web.StreamResponse:
         headers = {**HEADERS, "ETag": tag}

@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from rollcall.cli import dashboard
 from rollcall.cli.connection import CliError
 from rollcall.cli.dashboard import Door
+from tests.unit.agent.pod import free_port
 
 
 @dataclass
@@ -154,6 +155,20 @@ async def test_the_command_prints_an_address_and_heals_the_way(
     command.cancel()
     with pytest.raises(asyncio.CancelledError):
         await command
+
+
+async def test_the_usual_port_is_taken_where_it_is_free(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that an address that somebody shares is that of their colleagues' page, too."""
+    monkeypatch.setattr(dashboard, "PORT", free_port())
+    runners = [web.AppRunner(house.door.app()) for _ in range(2)]
+    for runner in runners:
+        await runner.setup()
+        await dashboard._listen(runner, None)
+    first, second = (runner.addresses[0][1] for runner in runners)
+    for runner in runners:
+        await runner.cleanup()
+    assert first == dashboard.PORT
+    assert second not in (0, dashboard.PORT)
 
 
 async def test_a_port_that_is_taken_is_one_sentence(house: House) -> None:
