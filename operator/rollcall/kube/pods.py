@@ -170,11 +170,13 @@ class Pod(msgspec.Struct, frozen=True, gc=False):
         ours = {c.name: c for c in (*self.status.init_container_statuses, *self.status.container_statuses) if c.name in OURS}
         waiting = next((c.state.waiting for c in ours.values() if c.state.waiting is not None and c.state.waiting.reason), None)
         agent = ours.get(names.AGENT_CONTAINER)
+        running, restarts = (agent.state.running, agent.restart_count) if agent is not None else (None, 0)
         return AgentContainer(
-            running=agent is not None and agent.state.running is not None,
-            restarts=agent.restart_count if agent is not None else 0,
+            running=running is not None,
+            restarts=restarts,
             waiting=sys.intern(waiting.reason) if waiting is not None else None,
             message=waiting.message[:MOST_MESSAGE] if waiting is not None else "",
+            restarted_at=unix(running.started_at) if running is not None and restarts else None,
         )
 
     @property

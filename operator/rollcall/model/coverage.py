@@ -12,6 +12,8 @@ from .states import PodFacts, PodState
 
 PROBE_WITHIN_S = 30.0
 """So long after its start an application may take to load a probe, or to have its first request."""
+CONNECTS_WITHIN_S = 10.0
+"""So long after its start an agent may take to report. One that ends sooner, again and again, runs for a moment in between."""
 IMAGE_REASONS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"}
 )
@@ -55,20 +57,22 @@ def gap_of(pod: PodFacts, state: PodState, heard: Heard, unix_s: float) -> Gap |
             return Gap.IMAGE_PULL
         if agent.waiting is not None and agent.waiting not in _STARTING:
             return Gap.AGENT_CRASHED
-        return _silence(pod, heard) if state is PodState.SILENT else None
+        return _silence(pod, heard, unix_s) if state is PodState.SILENT else None
     young = pod.started_at is None or unix_s - pod.started_at < PROBE_WITHIN_S
     return None if heard.tells or young else Gap.PROBE_INACTIVE
 
 
-def _silence(pod: PodFacts, heard: Heard) -> Gap:
+def _silence(pod: PodFacts, heard: Heard, unix_s: float) -> Gap:
     """Why an agent whose container has nothing to complain of is not heard."""
     if heard.refused in _REFUSED_TOKEN:
         return Gap.TOKEN_REJECTED
     if heard.refused == "WireVersion":
         return Gap.AGENT_OUTDATED
-    if not pod.agent.running and pod.agent.restarts:
+    agent = pod.agent
+    ran_s = None if agent.restarted_at is None else unix_s - agent.restarted_at
+    if agent.restarts and (not agent.running or (ran_s is not None and ran_s < CONNECTS_WITHIN_S)):
         return Gap.AGENT_CRASHED
-    if heard.connected or heard.left or heard.refused is not None or not pod.agent.running:
+    if heard.connected or heard.left or heard.refused is not None or not agent.running:
         return Gap.NEVER_REPORTED
     return Gap.NETWORK_BLOCKED
 

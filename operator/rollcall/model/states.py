@@ -40,12 +40,14 @@ class BareReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AgentContainer:
-    """Our containers in a pod, as the kubelet sees them; `waiting` is its reason why one of them does not run."""
+    """Our containers in a pod, as the kubelet sees them; `waiting` is its reason why one of them does not run, `restarted_at`
+    the Unix time at which one that ended before was started."""
 
     running: bool = False
     restarts: int = 0
     waiting: str | None = None
     message: str = ""
+    restarted_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

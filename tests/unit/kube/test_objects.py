@@ -12,6 +12,7 @@ from rollcall.inject.workloads import workload_of
 from rollcall.kube.objects import Manifest, Node, Workload, unix
 from rollcall.kube.pods import LOOP_WELL_S, Pod
 from rollcall.model.departures import ContainerEnd, NodeFacts
+from rollcall.model.states import AgentContainer
 
 STARTED = "2026-03-01T10:00:05Z"
 METADATA = {
@@ -87,6 +88,7 @@ def test_a_running_pod() -> None:
     assert (found.running, found.ready, found.finished, found.leaving, found.injected) == (True, True, False, False, True)
     assert (found.created_at, found.started_at) == (unix("2026-03-01T10:00:00Z"), unix(STARTED))
     assert found.restarts == 2, "restarts of the application; a native sidecar's are not"
+    assert found.agent == AgentContainer(running=True, restarts=4, restarted_at=unix("2026-03-01T10:00:01Z"))
     assert found.labels == METADATA["labels"]
     assert found.labels is facts(RUNNING, uid="uid-2").labels, "what pods have in common is kept once"
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollcall.model.coverage import IMAGE_REASONS, PROBE_WITHIN_S, REMEDIES, Gap, Heard, gap_of, sentence
+from rollcall.model.coverage import CONNECTS_WITHIN_S, IMAGE_REASONS, PROBE_WITHIN_S, REMEDIES, Gap, Heard, gap_of, sentence
 from rollcall.model.states import AgentContainer, PodState
 from tests.unit.model.agents import facts
 
@@ -17,6 +17,8 @@ RUNS = AgentContainer(running=True)
 PULLS = AgentContainer(waiting="ImagePullBackOff", message='Back-off pulling image "registry.example/agent:9"')
 LOOPS = AgentContainer(restarts=4, waiting="CrashLoopBackOff", message="back-off 40s restarting failed container")
 DEAD = AgentContainer(restarts=1)
+AGAIN = AgentContainer(running=True, restarts=1, restarted_at=NOW - CONNECTS_WITHIN_S + 0.1)
+SINCE = AgentContainer(running=True, restarts=1, restarted_at=NOW - CONNECTS_WITHIN_S)
 SILENT, SERVING, PENDING = PodState.SILENT, PodState.SERVING, PodState.PENDING
 
 
@@ -28,6 +30,10 @@ SILENT, SERVING, PENDING = PodState.SILENT, PodState.SERVING, PodState.PENDING
         (PENDING, LOOPS, Heard(), Gap.AGENT_CRASHED),
         (SILENT, LOOPS, Heard(refused="TokenRejected"), Gap.AGENT_CRASHED),
         (SILENT, DEAD, Heard(report_age_s=9.0), Gap.AGENT_CRASHED),
+        (SILENT, AGAIN, Heard(), Gap.AGENT_CRASHED),
+        (SILENT, AGAIN, Heard(connected=True), Gap.AGENT_CRASHED),
+        (SILENT, SINCE, Heard(), Gap.NETWORK_BLOCKED),
+        (SILENT, SINCE, Heard(connected=True), Gap.NEVER_REPORTED),
         (PENDING, AgentContainer(waiting="CreateContainerConfigError", message="no such key"), Heard(), Gap.AGENT_CRASHED),
         (PENDING, AgentContainer(waiting="PodInitializing"), Heard(), None),
         (PENDING, AgentContainer(waiting="ContainerCreating"), Heard(), None),
