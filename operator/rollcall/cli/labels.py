@@ -1,4 +1,4 @@
-"""`-l` and `--show-labels`: pods, their requests in flight, or services by the labels of Kubernetes."""
+"""`-l`, `-L` and `--show-labels`: pods, their requests in flight, or services by the labels of Kubernetes."""
 
 from __future__ import annotations
 
@@ -9,22 +9,28 @@ from typing import NamedTuple
 from rich.console import RenderableType
 
 from rollcall.cli.connection import CliError
-from rollcall.cli.screen import Picture, nothing
-from rollcall.cli.selector import Selector, SelectorError, parse
+from rollcall.cli.screen import NO_LABELS, Labels, Picture, nothing
+from rollcall.cli.selector import Selector, SelectorError, Term, checked, parse
 from rollcall.cli.stream import Frame
 
 
 class By(NamedTuple):
-    """What was asked about labels: `selector` is None for all, `shown` adds a column."""
+    """What was asked about labels: `selector` is None for all."""
 
     selector: Selector | None = None
-    shown: bool = False
+    shown: Labels = NO_LABELS
 
 
-def by(selector: str | None, *, shown: bool) -> By:
-    """What was given to `-l` and `--show-labels`; raises CliError for what is no selector."""
+def by(selector: str | None, columns: list[str] | None, *, every: bool) -> By:
+    """What was given to `-l`, `-L` and `--show-labels`; raises CliError for what is no selector, or no name of a label."""
+    keys = [key.strip() for each in columns or () for key in each.split(",")]
     try:
-        return By(None if selector is None else parse(selector), shown)
+        for key in keys:
+            checked(Term(key, "has"))
+    except SelectorError as error:
+        raise CliError(f"--label-columns {error}", code=2) from None
+    try:
+        return By(None if selector is None else parse(selector), Labels(tuple(dict.fromkeys(keys)), every))
     except SelectorError as error:
         raise CliError(f"--selector {error}", code=2) from None
 

@@ -21,6 +21,7 @@ from rollcall.cli.options import (
     AsData,
     AsOutput,
     Data,
+    LabelColumns,
     Output,
     Seconds,
     Selector,
@@ -80,10 +81,11 @@ def get(
     watch: Watch = False,
     output: AsOutput = Output.TABLE,
     selector: Selector = None,
+    label_columns: LabelColumns = None,
     show_labels: ShowLabels = False,
 ) -> None:
     """Services: health, pods, requests, response times, errors, coverage, users."""
-    chosen, labels = one_or_all(service, all_namespaces=all_namespaces), by(selector, shown=show_labels)
+    chosen, labels = one_or_all(service, all_namespaces=all_namespaces), by(selector, label_columns, every=show_labels)
     run_get(identify(target), chosen, all_namespaces=all_namespaces, output=output, watch=watch, labels=labels)
 
 
@@ -146,13 +148,14 @@ def _part_command(name: str) -> Callable[..., None]:
         output: AsOutput = Output.TABLE,
         seconds: WatchSeconds = None,
         selector: Selector = None,
+        label_columns: LabelColumns = None,
         show_labels: ShowLabels = False,
     ) -> None:
-        chosen, labels = one_or_all(service, all_namespaces=all_namespaces), by(selector, shown=show_labels)
+        chosen, labels = one_or_all(service, all_namespaces=all_namespaces), by(selector, label_columns, every=show_labels)
         everywhere, caller = all_namespaces, identify(target)
         run_part(name, caller, chosen, all_namespaces=everywhere, output=output, watch=watch, seconds=seconds, labels=labels)
 
-    return with_target(part, without=() if name in OF_PODS else ("selector", "show_labels"))
+    return with_target(part, without=() if name in OF_PODS else ("selector", "label_columns", "show_labels"))
 
 
 for _name, _help in HELP.items():

@@ -51,6 +51,10 @@ Selector = Annotated[
         "--selector", "-l", help="Those with these labels, as in kubectl: app=feed,track!=canary,env in (prod,stage),!legacy."
     ),
 ]
+LabelColumns = Annotated[
+    list[str] | None,
+    typer.Option("--label-columns", "-L", help="These labels as columns, as in kubectl: app,track; -L once or several times."),
+]
 ShowLabels = Annotated[bool, typer.Option("--show-labels", help="Labels as the last column.")]
 Seconds = Annotated[float | None, typer.Option(help="End after so many seconds.", min=0)]
 AsOutput = Annotated[Output, typer.Option("--output", "-o", help="Form of what is printed.")]

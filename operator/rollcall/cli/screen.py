@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -28,10 +30,34 @@ _STATE = {
 _SIGN = {"serving": "●", "unready": "◐", "pending": "○", "silent": "✕", "bare": "◌", "leaving": "◁"}
 _BLOCKS = ("green", "yellow", "dark_orange", "red")
 NONE = Text("–", style="bright_black")
-LABELS = " LABELS~"
-"""The last column of a table, which may be cut."""
-
 Picture = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Which labels are the last columns of a table: one of each of these `keys`, and, `every`, one of all."""
+
+    keys: tuple[str, ...] = ()
+    every: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.keys) or self.every
+
+    @property
+    def columns(self) -> str:
+        """For `Columns`: named as kubectl names them, without a prefix; that of all may be cut."""
+        names = [key.rpartition("/")[2].upper() for key in self.keys]
+        return "".join(f" {name}" for name in (*names, *(["LABELS~"] if self.every else ())))
+
+    def cells(self, labels: Mapping[str, str] | None) -> list[Text]:
+        """Those of a row; None: nothing is known of it any more."""
+        labels = labels or {}
+        cells = [plain(labels[key]) if key in labels else NONE for key in self.keys]
+        every = ",".join(f"{name}={value}" for name, value in labels.items())
+        return [*cells, *([plain(every) if every else NONE] if self.every else ())]
+
+
+NO_LABELS = Labels()
 
 
 def rate(value: float | None) -> Text:
@@ -89,18 +115,13 @@ def nothing(sentence: str) -> Text:
     return Text(sentence, style="bright_black")
 
 
-def labels_cell(labels: dict[str, str] | None) -> Text:
-    """All of them, as kubectl writes them."""
-    return plain(",".join(f"{name}={value}" for name, value in labels.items())) if labels else NONE
-
-
 def state_of(pod: Picture) -> Text:
     """A pod's bucket, and why it is bare, leaves, or does not report as it should."""
     state = Text(f"{_SIGN[pod['state']]} {pod['state']}", style=_STATE[pod["state"]])
     return state.append(f" {pod['reason']}", style="bright_black") if pod["reason"] else state
 
 
-def services_table(pictures: list[Picture], *, labels: bool = False) -> RenderableType:
+def services_table(pictures: list[Picture], *, labels: Labels = NO_LABELS) -> RenderableType:
     """All services, a row each, with the columns of `kubectl get msvc`, and with their labels."""
     if not pictures:
         return Text(
@@ -108,7 +129,7 @@ def services_table(pictures: list[Picture], *, labels: bool = False) -> Renderab
             style="yellow",
         )
     columns = "NAMESPACE NAME PODS HEALTH >RPS >P95 >ERRORS INFLIGHT >COVERAGE >USERS >IMBALANCE"
-    table = Columns(columns + (LABELS if labels else ""))
+    table = Columns(columns + labels.columns)
     for picture in pictures:
         traffic, pods = picture["traffic"], picture["pods"]
         table.add_row(
@@ -123,7 +144,7 @@ def services_table(pictures: list[Picture], *, labels: bool = False) -> Renderab
             ratio_plain(picture["coverage"]),
             users(picture["visitors"]),
             times(picture["imbalance"] and picture["imbalance"]["requests"]),
-            *([labels_cell(picture.get("labels"))] if labels else ()),
+            *labels.cells(picture.get("labels")),
         )
     return table
 

@@ -13,7 +13,7 @@ from rollcall.cli.causes import crashes_table, dependencies_table
 from rollcall.cli.columns import Columns
 from rollcall.cli.departures import departures_table
 from rollcall.cli.labels import labels_by_pod, labels_of
-from rollcall.cli.screen import LABELS, NONE, Picture, age, duration, labels_cell, nothing, plain, rate, ratio, state_of
+from rollcall.cli.screen import NO_LABELS, NONE, Labels, Picture, age, duration, nothing, plain, rate, ratio, state_of
 
 OLD_S = 5.0
 """A reading older than this is shown with its age."""
@@ -84,7 +84,7 @@ def _sample(sample: Picture, older: list[Picture], at: float) -> RenderableType:
     return line
 
 
-def requests_table(picture: Picture, most: int | None = None, *, labels: bool = False) -> RenderableType:
+def requests_table(picture: Picture, most: int | None = None, *, labels: Labels = NO_LABELS) -> RenderableType:
     """Requests in flight, longest first, with what each is at, and with the labels of their pods."""
     if picture["traffic"]["inFlight"] is None:
         return nothing("nothing is known of requests in flight: no pod reports that can see them")
@@ -92,18 +92,17 @@ def requests_table(picture: Picture, most: int | None = None, *, labels: bool = 
     if not longest:
         bound_s = min(500, picture["bandsMs"][0]) / 1000
         return nothing(f"no request has been in flight for longer than {bound_s:g} s")
-    table = Columns(_REQUEST + (LABELS if labels else ""))
-    of = labels_by_pod(picture) if labels else None
+    table = Columns(_REQUEST + labels.columns)
+    of = labels_by_pod(picture) if labels else {}
     for request in longest[:most]:
-        table.add_row(*_request(request, picture["bandsMs"], of))
+        table.add_row(*_request(request, picture["bandsMs"]), *labels.cells(of.get(request["pod"])))
     return table
 
 
 _REQUEST = ">ELAPSED ENDPOINT~ STEP~ >FOR POD SLOT? >WORKER? REVISION?"
 
 
-def _request(request: Picture, bounds_ms: list[int], of: dict[str, dict[str, str]] | None) -> list[Text]:
-    """A row; `of` has the labels of pods, if they are to be seen."""
+def _request(request: Picture, bounds_ms: list[int]) -> list[Text]:
     return [
         Text(_elapsed(request["elapsed"]), style=_colour(request["elapsed"], bounds_ms)),
         plain(request["endpoint"]),
@@ -113,20 +112,19 @@ def _request(request: Picture, bounds_ms: list[int], of: dict[str, dict[str, str
         plain(request["slot"]) if request["slot"] else NONE,
         Text(str(request["worker"])),
         plain(request["revision"]) if request["revision"] else NONE,
-        *([] if of is None else [labels_cell(of.get(request["pod"]))]),
     ]
 
 
-def requests_of_each(pictures: list[Picture], *, labels: bool = False) -> RenderableType:
+def requests_of_each(pictures: list[Picture], *, labels: Labels = NO_LABELS) -> RenderableType:
     """Requests in flight of several services, longest first, then what is to be said of services that have none to show."""
-    of_each = [labels_by_pod(picture) if labels else None for picture in pictures]
+    of_each = [labels_by_pod(picture) if labels else {} for picture in pictures]
     known = [
         (request, picture, of) for picture, of in zip(pictures, of_each, strict=True) for request in picture["longest"] or ()
     ]
-    table = Columns(f"SERVICE {_REQUEST}" + (LABELS if labels else ""))
+    table = Columns(f"SERVICE {_REQUEST}{labels.columns}")
     for request, picture, of in sorted(known, key=lambda each: -each[0]["elapsed"]):
         name = f"{picture['namespace']}/{picture['name']}"
-        table.add_row(plain(name), *_request(request, picture["bandsMs"], of))
+        table.add_row(plain(name), *_request(request, picture["bandsMs"]), *labels.cells(of.get(request["pod"])))
     rest = [
         Text(f"{picture['namespace']}/{picture['name']}: ", style="bright_black").append_text(said)
         for picture in pictures
@@ -143,7 +141,7 @@ def _colour(elapsed_s: float, bounds_ms: list[int]) -> str:
     return ("green", "yellow", "dark_orange", "red")[sum(elapsed_s * 1000 >= bound for bound in bounds_ms)]
 
 
-def resources_table(picture: Picture, *, wide: bool = False, labels: bool = False) -> RenderableType:
+def resources_table(picture: Picture, *, wide: bool = False, labels: Labels = NO_LABELS) -> RenderableType:
     """The pods with what their containers use and how busy their workers are; `wide`: where they run, what tells of them, and
     what their agents use; with their labels."""
     roll: list[Picture] = picture["roll"] or []
@@ -151,7 +149,7 @@ def resources_table(picture: Picture, *, wide: bool = False, labels: bool = Fals
         return nothing("no pod matches the selector")
     more = " NODE SOURCES >AGENT_CPU >AGENT_MEMORY UID" if wide else ""
     columns = "POD SLOT STATE >CPU >REQUEST? >LIMIT? >THROTTLED? >MEMORY >LIMIT? >RESTARTS >OOM? BUSY >QUEUE? REVISION? READ?"
-    table = Columns(columns + more + (LABELS if labels else ""))
+    table = Columns(columns + more + labels.columns)
     for pod in roll:
         used = pod["resources"]
         table.add_row(
@@ -166,7 +164,7 @@ def resources_table(picture: Picture, *, wide: bool = False, labels: bool = Fals
             plain(pod["revision"]) if pod["revision"] else NONE,
             _read(used) if used else NONE,
             *(_more(pod) if wide else ()),
-            *([labels_cell(labels_of(picture, pod))] if labels else ()),
+            *(labels.cells(labels_of(picture, pod)) if labels else ()),
         )
     return table
 
@@ -225,8 +223,8 @@ _FIELDS = {
 }
 
 
-def table_for(command: str, output: str, *, labels: bool = False) -> Callable[[Picture], RenderableType]:
-    """How a part is shown; `wide` has more columns of pods, and `labels` one more of pods and their requests."""
+def table_for(command: str, output: str, *, labels: Labels = NO_LABELS) -> Callable[[Picture], RenderableType]:
+    """How a part is shown; `wide` has more columns of pods, and `labels` more of pods and their requests."""
     if command == "pods":
         return lambda picture: resources_table(picture, wide=output == "wide", labels=labels)
     if command == "requests":

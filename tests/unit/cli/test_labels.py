@@ -1,4 +1,4 @@
-"""`-l` and `--show-labels` of pods, requests and services, and what is said where that selects nothing or cannot be read."""
+"""`-l`, `-L` and `--show-labels` of pods, requests and services; what is said where that selects nothing or cannot be read."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from rollcall.cli import parts
 from rollcall.cli.connection import Caller, CliError
 from rollcall.cli.labels import By, by, with_pods
+from rollcall.cli.screen import Labels
 from rollcall.cli.selector import parse
 from rollcall.cli.stream import Frame
 from rollcall.cli.top import printed as printed_top
@@ -20,6 +21,7 @@ from tests.unit.cli.test_several import frames_of
 
 SETS = [{"app": "newsfeed", "track": "stable"}, {"app": "newsfeed", "track": "canary"}, {}]
 CANARY = By(parse("track=canary"))
+ALL = Labels(every=True)
 
 
 def service() -> dict[str, Any]:
@@ -72,15 +74,38 @@ def test_pods_and_their_requests_by_labels(
 
 def test_a_column_of_labels(told: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     for command, last in (("pods", ["stable", "canary", "–"]), ("requests", ["canary", "stable", "–"])):
-        part(command, By(shown=True))
+        part(command, By(shown=ALL))
         head, *rows = capsys.readouterr().out.splitlines()
         assert head.split()[-1] == "LABELS"
         assert [row.split()[-1] for row in rows] == [f"app=newsfeed,track={each}" if each != "–" else each for each in last]
-    part("pods", By(CANARY.selector, shown=True), "wide")
+    part("pods", By(CANARY.selector, ALL), "wide")
     (row,) = capsys.readouterr().out.splitlines()[1:]
     assert row.split()[-2:] == ["uid-b", "app=newsfeed,track=canary"]
-    get(By(shown=True))
+    get(By(shown=ALL))
     assert [row.split()[-1] for row in capsys.readouterr().out.splitlines()] == ["LABELS", "team=feed", "–"]
+
+
+def test_labels_as_columns(told: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    """Each once, in the order in which they are named; what somebody does not have is a dash."""
+    told["/v1/services/shop/newsfeed"]["labelSets"] = [*SETS[:2], {"app.kubernetes.io/name": "feed"}]
+    labels = by(None, ["app.kubernetes.io/name, track", "track"], every=False)
+    part("pods", labels, "wide")
+    head, *rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert head[-2:] == ["NAME", "TRACK"]
+    assert [row[-2:] for row in rows] == [["–", "stable"], ["–", "canary"], ["feed", "–"]]
+    part("requests", By(None, Labels(("track",), every=True)))
+    head, first, *_ = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert (head[-2:], first[-2:]) == (["TRACK", "LABELS"], ["canary", "app=newsfeed,track=canary"])
+    get(by("team", ["team"], every=False))
+    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == ["TEAM", "feed"]
+
+
+@pytest.mark.parametrize("columns", ["app,", "", "a b", "Team/x", "app=feed"])
+def test_what_is_no_label_is_no_column(columns: str) -> None:
+    with pytest.raises(CliError, match="no key of a label") as caught:
+        by(None, [columns], every=False)
+    assert str(caught.value).startswith("--label-columns ")
+    assert caught.value.code == 2
 
 
 def test_programs_get_the_sets_beside_the_pods(told: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,7 +161,7 @@ def test_where_nothing_is_selected_that_is_said(told: dict[str, Any], capsys: py
 
 def test_a_wrong_selector_is_a_sentence_and_ends_with_2() -> None:
     with pytest.raises(CliError) as caught:
-        by("app=feed,env in (prod", shown=False)
+        by("app=feed,env in (prod", None, every=False)
     assert (str(caught.value), caught.value.code) == ('--selector "env in (prod": the list has no )', 2)
 
 
@@ -144,7 +169,7 @@ def test_an_operator_that_tells_no_labels_is_too_old(told: dict[str, Any]) -> No
     del told["/v1/services/shop/newsfeed"]["labelSets"]
     for each in told["/v1/services?namespace=shop"]["services"]:
         del each["labels"]
-    for call in (lambda: part("pods", CANARY), lambda: part("requests", By(shown=True)), lambda: get(CANARY)):
+    for call in (lambda: part("pods", CANARY), lambda: part("requests", By(shown=ALL)), lambda: get(CANARY)):
         with pytest.raises(CliError, match="older than this command line"):
             call()
     part("pods", By())
@@ -172,7 +197,7 @@ def test_watching_is_narrowed_too(output: str, monkeypatch: pytest.MonkeyPatch, 
 def test_labels_cannot_move_the_cursor_and_are_no_markup(capsys: pytest.CaptureFixture[str], told: dict[str, Any]) -> None:
     told["/v1/services/shop/newsfeed"]["labelSets"] = [{EVIL: EVIL}] * 3
     told["/v1/services?namespace=shop"]["services"][0]["labels"] = {EVIL: EVIL}
-    for call in (lambda: part("pods", By(shown=True)), lambda: get(By(shown=True))):
+    for call in (lambda: part("pods", By(shown=ALL)), lambda: get(By(shown=ALL))):
         call()
         found = capsys.readouterr().out
         assert "GET /\ufffd[2J[bold]\ufffd" in found
