@@ -4,6 +4,7 @@ Network, mounts and pids are the node's, held by one process. When that process 
 in there: a power cut for a test, and no leftovers after a killed run.
 """
 
+import time
 from pathlib import Path
 
 from .. import archive, binaries
@@ -100,8 +101,18 @@ class Node:
         return run([*self._namespaces().enter(), *argv], input=input)
 
     def wait_runtime(self, timeout_s: float = 30.0) -> None:
-        """Return when containerd answers."""
-        self.run("ctr", "--connect-timeout", f"{timeout_s:.0f}s", "version")
+        """Return when containerd answers. On a busy machine it may be refused for a moment after its socket is there, which its
+        own waiting takes for an end."""
+        until_s = time.monotonic() + timeout_s
+        while True:
+            try:
+                self.run("ctr", "--connect-timeout", f"{timeout_s:.0f}s", "version")
+            except HarnessError as error:
+                if "connection refused" not in str(error) or time.monotonic() > until_s:
+                    raise
+                time.sleep(0.1)
+            else:
+                return
 
     def has(self, image: Image) -> bool:
         """Whether the node holds this very build of the image."""
