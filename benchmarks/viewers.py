@@ -5,11 +5,11 @@
 The server runs in a process of its own, with services of so many simulated pods that report once a second, and folds twice a
 second. It is measured without and with viewers of the wall (all services) and of one service with seconds and points, half
 and half; the viewers run in this process and read as fast as bytes come. CPU is the kernel's count for the server's process,
-TLS and the encoding included, without what the simulation of the pods takes. Bound: 500 viewers cost 5 % of a core more. What
-a server costs differs by a point from one moment to the next, so each round measures it without viewers, too, and what is
-judged is the median of the rounds. Beside it,
-because machines differ: a bare server, which does nothing at all but write as many bytes of its own to as many viewers over
-TLS, in the same event loop. No server in it can cost less.
+TLS and the encoding included, without the steps of the simulation: its pods, a fold and statuses, the same with viewers and
+without. Bound: 500 viewers cost 5 % of a core more. What a server costs differs by a point from one moment to the next, so each
+round measures it without viewers, too, and what is judged is the median of the rounds. Beside it, because machines differ: a
+bare server, which does nothing at all but write as many bytes of its own to as many viewers over TLS, in the same event loop.
+No server in it can cost less.
 """
 
 from __future__ import annotations

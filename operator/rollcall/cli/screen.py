@@ -46,15 +46,16 @@ class Labels:
     @property
     def columns(self) -> str:
         """For `Columns`: named as kubectl names them, without a prefix; that of all may be cut."""
-        names = [key.rpartition("/")[2].upper() for key in self.keys]
-        return "".join(f" {name}" for name in (*names, *(["LABELS~"] if self.every else ())))
+        names = "".join(f" {key.rpartition('/')[2].upper()}" for key in self.keys)
+        return f"{names} LABELS~" if self.every else names
 
     def cells(self, labels: Mapping[str, str] | None) -> list[Text]:
         """Those of a row; None: nothing is known of it any more."""
         labels = labels or {}
         cells = [plain(labels[key]) if key in labels else NONE for key in self.keys]
-        every = ",".join(f"{name}={value}" for name, value in labels.items())
-        return [*cells, *([plain(every) if every else NONE] if self.every else ())]
+        if self.every:
+            cells.append(plain(",".join(f"{name}={value}" for name, value in labels.items())) if labels else NONE)
+        return cells
 
 
 NO_LABELS = Labels()

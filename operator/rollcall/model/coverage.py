@@ -69,8 +69,8 @@ def _silence(pod: PodFacts, heard: Heard, unix_s: float) -> Gap:
     if heard.refused == "WireVersion":
         return Gap.AGENT_OUTDATED
     agent = pod.agent
-    ran_s = None if agent.restarted_at is None else unix_s - agent.restarted_at
-    if agent.restarts and (not agent.running or (ran_s is not None and ran_s < CONNECTS_WITHIN_S)):
+    just_restarted = agent.restarted_at is not None and unix_s - agent.restarted_at < CONNECTS_WITHIN_S
+    if just_restarted or (agent.restarts and not agent.running):
         return Gap.AGENT_CRASHED
     if heard.connected or heard.left or heard.refused is not None or not agent.running:
         return Gap.NEVER_REPORTED

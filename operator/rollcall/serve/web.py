@@ -39,11 +39,10 @@ def add_page(router: web.UrlDispatcher) -> None:
     """Serve the page at `/`, and its files."""
     static = resources.files("rollcall.serve") / "static"
     bodies = {name: (static / name).read_bytes() for name in FILES}
-    for name, kind in FILES.items():
-        if name == "index.html":  # its tag stands for the whole page: an open one asks whether it is still that
-            router.add_get("/", _file(bodies[name], kind, _tag(*bodies.values())))
-        else:
-            router.add_get(f"/{name}", _file(bodies[name], kind, _tag(bodies[name])))
+    for name, body in bodies.items():
+        page = name == "index.html"  # its tag stands for all files: an open page asks whether it is still that one
+        tag = _tag(*bodies.values()) if page else _tag(body)
+        router.add_get("/" if page else f"/{name}", _file(body, FILES[name], tag))
 
 
 def _tag(*bodies: bytes) -> str:
@@ -51,7 +50,6 @@ def _tag(*bodies: bytes) -> str:
 
 
 def _file(body: bytes, kind: str, tag: str) -> Handler:
-
     async def answer(request: web.Request) -> web.StreamResponse:
         headers = {**HEADERS, "ETag": tag}
         if request.headers.get("If-None-Match") == tag:
