@@ -78,7 +78,7 @@ class Figures:
                 picture["totals"]["requests"] - totals["requests"] >= truth.answered
                 and _by_endpoint(picture) - _by_endpoint(before) >= truth.answered
             ),
-            f"{truth.answered} requests more than {totals['requests']}, also by endpoint",
+            f"{truth.answered} requests more than {totals['requests']}, and than {_by_endpoint(before)} by endpoint",
             timeout_s=40,
         )
         failed = sum(count for status, count in truth.statuses.items() if status.startswith("5"))

@@ -56,7 +56,9 @@ class Rollcall:
             else:
                 if condition(picture):
                     return picture
-                last = str(picture["pods"])
+                rows = (picture["endpoints"] or {"rows": ()})["rows"]
+                requests = {row["endpoint"]: row["requests"] for row in rows}
+                last = f"{picture['pods']} {picture['totals']} {requests}"
             time.sleep(0.2)
         raise HarnessError(f"{namespace}/{service}: not within {timeout_s:.0f} s: {what}; last: {last}")
 

@@ -26,6 +26,7 @@ PUBLISH_S = 5.0
 SYNC_WITHIN_S = 10.0
 LABEL_WITHIN_S = 2.0
 """An API server that does not answer must not keep a former leader from ending its term."""
+LABEL_AGAIN_S = 1.0
 LEADER_LABEL = "rollcall.dev/leader"
 _log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class LeaderLabel:
     async def set(self, leading: bool) -> None:
         """Put the label on or take it off; outside a cluster there is no pod and nothing to do."""
         if not self._pod:
+            self.shown = leading
             return
         self.shown = None
         patch = {"metadata": {"labels": {LEADER_LABEL: "true" if leading else None}}}
@@ -103,12 +105,16 @@ class Term:
 
     async def run(self) -> None:
         """Serve terms until cancelled."""
-        await self._label.set(False)  # a container that was restarted finds the label of its former life
         while True:
-            await self._turn.wait()
-            self._turn.clear()
             if self._leading:
                 await self._serve()
+            elif self._label.shown is not False:
+                # A container that was restarted finds the label of its former life. And an API server that was away when the
+                # term ended still shows it, beside that of who leads now.
+                await self._label.set(False)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._turn.wait(), None if self._label.shown is False else LABEL_AGAIN_S)
+            self._turn.clear()
 
     async def _serve(self) -> None:
         await self._begin()

@@ -55,8 +55,16 @@ class Changes(NamedTuple):
     rows: list[Row]
 
 
+class TakenOverError(sqlite3.Error):
+    """Another process has begun its history in this file since: it knows nothing of what would be written here."""
+
+
 class Database:
-    """Open it, `write` moments, `read` them back. Raises sqlite3.Error and OSError when the volume fails."""
+    """Open it, `begin` to lead, `write` moments, `read` them back. Raises sqlite3.Error and OSError when the volume fails.
+
+    Two processes may have the file open: one whose pod was deleted without grace lives on for a moment beside its successor.
+    Who began last may write; the other is refused.
+    """
 
     def __init__(self, path: Path, most_bytes: int = MOST_BYTES) -> None:
         self._path = path
@@ -83,11 +91,19 @@ class Database:
                 older.unlink(missing_ok=True)
             return _connect(self._path, most_bytes)
 
-    def begin(self) -> None:
-        """Another history begins: this replica leads, and what it writes is no continuation of what others have copied."""
-        self.log = secrets.token_hex(8)
-        with self._connection:
-            self._connection.execute("UPDATE log SET id = ?", (self.log,))
+    def begin(self) -> dict[str, dict[str, bytes]]:
+        """Another history begins: this replica leads, and what it writes continues neither what others have copied nor what
+        another process would still write here. Returns all that is kept, as `read`.
+        """
+        log = secrets.token_hex(8)
+        with self._connection as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            found = self.read()
+            connection.execute("UPDATE log SET id = ?", (log,))
+            (self.version,) = connection.execute("SELECT version FROM log").fetchone()
+        self.log = log
+        self._hashes.clear()
+        return found
 
     def write(self, services: Mapping[str, Mapping[str, bytes]], unix_s: float) -> int:
         """The parts of every service that exists, of one moment; only what changed is written. Returns the version."""
@@ -110,7 +126,10 @@ class Database:
 
     def _put(self, log: str, version: int, services: list[str], rows: list[Row], unix_s: float) -> None:
         with self._connection as connection:
-            connection.execute("BEGIN")
+            connection.execute("BEGIN IMMEDIATE")
+            (ours,) = connection.execute("SELECT id = ? FROM log", (self.log,)).fetchone()
+            if not ours:
+                raise TakenOverError(f"another process keeps what it counts in {self._path} since")
             if log != self.log:
                 connection.execute("DELETE FROM parts")
             connection.executemany("INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?)", rows)

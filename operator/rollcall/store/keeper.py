@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from rollcall.model.kept import Keepsake, Parts, keep
 from rollcall.model.roll import Key, Roll
-from rollcall.store.database import Changes, Database
+from rollcall.store.database import Changes, Database, TakenOverError
 
 EVERY_S = 1.0
 COPY_S = 3.0
@@ -73,14 +73,8 @@ class Keeper:
         self._untold.clear()
         if database is None:
             return {}
-
-        def read() -> dict[str, Parts]:
-            kept: dict[str, Parts] = {**database.read()}
-            database.begin()
-            return kept
-
         try:
-            found = await self._in_thread(read)
+            found: dict[str, Parts] = {**await self._in_thread(database.begin)}
         except (sqlite3.Error, OSError) as error:
             _log.error("what was kept cannot be read: %s", error)
             return {}
@@ -120,6 +114,12 @@ class Keeper:
         try:
             version = await self._in_thread(lambda: database.write(parts, unix_s))
             self.bytes = await self._in_thread(database.bytes)
+        except TakenOverError as error:
+            # Agents keep their FACTS for who keeps them now, and this replica will hear that it does not lead any more.
+            if self.writes["refused"] % 60 == 0:
+                _log.error("nothing is kept by this replica: %s", error)
+            self.writes["refused"] += 1
+            return
         except (sqlite3.Error, OSError) as error:
             if self.writes["failed"] % 60 == 0:
                 _log.error("nothing is kept until the volume can be written to: %s", error)

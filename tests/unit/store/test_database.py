@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rollcall.store.database import KEEP_DELETED_S, Database
+from rollcall.store.database import KEEP_DELETED_S, Database, TakenOverError
 
 
 @pytest.fixture
@@ -40,6 +40,18 @@ def test_a_deleted_service_is_kept_for_a_day(path: Path) -> None:
     assert set(database.read()) == {"uid-1", "uid-2"}
     database.write({"uid-2": {"counted": b"four"}}, KEEP_DELETED_S + 1)
     assert set(database.read()) == {"uid-2"}
+
+
+def test_who_began_last_writes(path: Path) -> None:
+    """A process whose pod was deleted without grace lives on for a moment, and its successor has the same volume."""
+    former, successor = Database(path), Database(path)
+    assert former.begin() == {}
+    former.write({"uid-1": {"counted": b"one"}}, 0.0)
+    assert successor.begin() == {"uid-1": {"counted": b"one"}}
+    with pytest.raises(TakenOverError, match=r"another process keeps .*kept\.db"):
+        former.write({"uid-1": {"counted": b"two"}}, 1.0)
+    assert successor.write({"uid-1": {"counted": b"three"}}, 1.0) == 2, "versions go on"
+    assert Database(path).read() == {"uid-1": {"counted": b"three"}}
 
 
 @pytest.mark.parametrize("what", ["damaged", "foreign", "later", "torn"])

@@ -66,6 +66,18 @@ async def test_agents_are_told_of_what_is_kept(scene: Scene) -> None:
     assert scene.teller.session.kept == 1
 
 
+async def test_what_a_former_leader_cannot_write_any_more_is_kept_by_the_agents(scene: Scene, tmp_path: Path) -> None:
+    successor = Scene(tmp_path / "kept.db")
+    await successor.keeper.open()
+    await successor.keeper.load()
+    scene.tell()
+    for _ in range(2):
+        await scene.keeper.write()
+    assert scene.keeper.writes == {"refused": 2}
+    assert (scene.teller.session.taken, scene.teller.session.kept) == (1, 0)
+    await successor.keeper.close()
+
+
 async def test_a_copy_is_waited_for_while_it_comes(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     log, _ = scene.keeper.copied
     await scene.keeper.changes("standby", log, 0)
