@@ -7,6 +7,7 @@ not ours, or is of a later version is set aside under another name, and a new on
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import secrets
@@ -23,15 +24,18 @@ MOST_BYTES = 256 * 2**20
 """The file grows no larger; a write that would is refused as if the volume were full."""
 MOST_LOG_BYTES = 16 * 2**20
 _MIGRATIONS = (
-    """
-    CREATE TABLE parts (
-        service TEXT NOT NULL, part TEXT NOT NULL, version INTEGER NOT NULL, value BLOB NOT NULL,
-        PRIMARY KEY (service, part)
-    ) WITHOUT ROWID;
-    CREATE INDEX parts_by_version ON parts (version);
-    CREATE TABLE services (service TEXT PRIMARY KEY, seen REAL NOT NULL) WITHOUT ROWID;
-    CREATE TABLE log (id TEXT NOT NULL, version INTEGER NOT NULL);
-    """,
+    (
+        """
+        CREATE TABLE parts (
+            service TEXT NOT NULL, part TEXT NOT NULL, version INTEGER NOT NULL, value BLOB NOT NULL,
+            PRIMARY KEY (service, part)
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX parts_by_version ON parts (version)",
+        "CREATE TABLE services (service TEXT PRIMARY KEY, seen REAL NOT NULL) WITHOUT ROWID",
+        "CREATE TABLE log (id TEXT NOT NULL, version INTEGER NOT NULL)",
+        "INSERT INTO log VALUES (hex(randomblob(8)), 0)",
+    ),
 )
 """What brings a file of version n to version n + 1, by n. What a part holds has its own versions: fields are only appended."""
 _log = logging.getLogger(__name__)
@@ -199,11 +203,19 @@ def _prepare(connection: sqlite3.Connection, most_bytes: int) -> None:
     connection.execute(f"PRAGMA journal_size_limit = {MOST_LOG_BYTES}")
     (page,) = connection.execute("PRAGMA page_size").fetchone()
     connection.execute(f"PRAGMA max_page_count = {most_bytes // page}")
-    for number, script in enumerate(_MIGRATIONS[version:], version + 1):
-        connection.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
-    connection.execute(f"PRAGMA application_id = {APPLICATION}")
-    if connection.execute("SELECT count(*) FROM log").fetchone() == (0,):
-        connection.execute("INSERT INTO log VALUES (?, 0)", (secrets.token_hex(8),))
+    if version < len(_MIGRATIONS):
+        _migrate(connection)
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """All at once, so that another process that opens the file now finds it as it was, or as it will be."""
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        for statement in itertools.chain(*_MIGRATIONS[version:]):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+        connection.execute(f"PRAGMA application_id = {APPLICATION}")
 
 
 def _is_wrong(error: sqlite3.OperationalError) -> bool:
