@@ -152,7 +152,7 @@ def test_a_renamed_container_is_followed(cluster: Cluster, rollcall: Rollcall, s
 
 def test_a_deleted_service_leaves_nothing_behind(cluster: Cluster, rollcall: Rollcall, shop: str) -> None:
     """Pods serve on, agents idle; a service of the same name begins anew with the pods that are there."""
-    pods = names(cluster, shop)
+    pods = until(lambda: len(found := names(cluster, shop)) == 2 and found, 40, "those before the rollout have gone")
     manifest = json.loads(cluster.kubectl("-n", shop, "get", "msvc", "newsfeed", "-o", "json"))
     assert not manifest["metadata"].get("finalizers")
     cluster.kubectl("-n", shop, "delete", "msvc", "newsfeed", "--wait=true", "--timeout=5s")

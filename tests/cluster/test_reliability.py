@@ -283,7 +283,8 @@ def _cut_off(node: Node, address: str) -> Iterator[None]:
 
 
 def test_a_volume_outlives_the_pod(cluster: Cluster, plan: Plan, shop: str, rollcall: Rollcall) -> None:
-    """One replica, its file on a volume, and its pod is deleted without grace after another pod has left."""
+    """One replica, its file on a volume, and its pod is deleted without grace after another pod has left. Its process hangs for
+    a while, as on a node that swaps: it goes on beside its successor, which has the same file."""
     node, folder = provider.nodes(plan)[0], plan.folder / "kept"
     folder.mkdir(exist_ok=True)
     cluster.kubectl(
@@ -299,7 +300,11 @@ def test_a_volume_outlives_the_pod(cluster: Cluster, plan: Plan, shop: str, roll
     until(lambda: len(_names(cluster, shop)) == 1, 60, "one pod has left")
     time.sleep(1.5)  # a moment is written each second
     [operator] = _pods(cluster, OPERATOR)
+    process = _process_of(cluster, operator)
+    os.kill(process, signal.SIGSTOP)
     cluster.kubectl("-n", NAMESPACE, "delete", "pod", operator, "--grace-period=0", "--force")
+    until(lambda: len(_pods(cluster, LEADER)) == 1, 60, "its successor leads")
+    os.kill(process, signal.SIGCONT)
     figures.assert_exact()
     assert (folder / "kept.db").stat().st_size > 0
 
