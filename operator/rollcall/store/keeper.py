@@ -73,13 +73,16 @@ class Keeper:
         self._untold.clear()
         if database is None:
             return {}
-        try:
-            found: dict[str, Parts] = {**await self._in_thread(database.begin)}
-        except (sqlite3.Error, OSError) as error:
-            _log.error("what was kept cannot be read: %s", error)
-            return {}
-        self._roll.keep(True)
-        return found
+        for take in (database.begin, database.read):  # a volume that is full can still be read
+            try:
+                found = await self._in_thread(take)
+            except (sqlite3.Error, OSError) as error:
+                _log.error("going on from what was kept: %s", error)
+                self.writes["failed"] += 1
+            else:
+                self._roll.keep(True)
+                return dict(found)
+        return {}
 
     async def run(self) -> None:
         """While this replica leads: a moment each second until cancelled, and one last."""

@@ -24,6 +24,7 @@ from rollcall.model.kept import restore
 from rollcall.serve.access import RefusedError
 from rollcall.serve.kept import KeptApi
 from rollcall.store import keeper as module
+from rollcall.store.database import Database
 from rollcall.store.keeper import Keeper
 from rollcall.store.mirror import Mirror, decode, encode
 from tests.unit.model.tellers import Stage, Teller
@@ -64,6 +65,18 @@ async def test_agents_are_told_of_what_is_kept(scene: Scene) -> None:
     assert (scene.teller.session.taken, scene.teller.session.kept) == (1, 0)
     await scene.keeper.write()
     assert scene.teller.session.kept == 1
+
+
+async def test_what_was_kept_is_read_from_a_volume_that_is_full(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.tell()
+    await scene.keeper.write()
+
+    def full(database: Database) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Database, "begin", full)
+    assert set(await scene.keeper.load()) == {"uid-service"}
+    assert scene.keeper.writes["failed"] == 1
 
 
 async def test_what_a_former_leader_cannot_write_any_more_is_kept_by_the_agents(scene: Scene, tmp_path: Path) -> None:
