@@ -98,7 +98,12 @@ class Operator:
         self._newest = Newest(client, self._services.put)
         self._coverage = Coverage(client, self._services, self._roll, self._door.strangers)
         self._explainer = Explainer(client, self._services, self._coverage)
-        self._store = Keeper(settings.store, self._roll, lambda: self._services.uids)
+        self._store = Keeper(
+            settings.store,
+            self._roll,
+            lambda: self._services.uids,
+            lambda: self._lease is not None and self._lease.sure,
+        )
         self._lease: Lease | None = None
         self._facts = ProcessFacts()
         self._apart = Apart("webhook")

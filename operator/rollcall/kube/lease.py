@@ -56,6 +56,11 @@ class Lease:
         self._seen: tuple[str, float] = ("", 0.0)
         self._renewed_s = 0.0
 
+    @property
+    def sure(self) -> bool:
+        """Whether this replica leads and has renewed of late, also as seen after it was stopped for a while."""
+        return self.leading and self._clock() - self._renewed_s < GIVE_UP_S
+
     async def run(self) -> None:
         """Compete until cancelled; on cancellation a held lease is released, so that the next leader need not wait."""
         try:

@@ -22,7 +22,8 @@ from rollcall.model.roll import Key, Roll
 from rollcall.store.database import Changes, Database, TakenOverError
 
 EVERY_S = 1.0
-COPY_S = 3.0
+COPY_S = 5.0
+"""Longer than a leader goes on that cannot renew its lease: what was copied until another began to lead, it has."""
 MOST_UNTOLD = 8
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -31,10 +32,14 @@ _log = logging.getLogger(__name__)
 class Keeper:
     """`open` it once; `load` and `run` in each term of leadership; `changes` is for who copies, `copy` takes a copy over."""
 
-    def __init__(self, path: Path | None, roll: Roll, uids: Callable[[], Mapping[Key, str]]) -> None:
+    def __init__(
+        self, path: Path | None, roll: Roll, uids: Callable[[], Mapping[Key, str]], sure: Callable[[], bool] = lambda: True
+    ) -> None:
         self._path = path
         self._roll = roll
         self._uids = uids
+        self._sure = sure
+        """Whether this replica leads for certain; a process that was stopped for a while thinks so at first."""
         self._database: Database | None = None
         self._thread = ThreadPoolExecutor(1, "store")
         self._copies: dict[str, tuple[int, float]] = {}
@@ -137,6 +142,8 @@ class Keeper:
 
     def _tell(self) -> None:
         """Pods whose FACTS are in every copy may forget them."""
+        if not self._sure():
+            return
         since_s = time.monotonic() - COPY_S
         copied = min((version for version, at_s in self._copies.values() if at_s >= since_s), default=None)
         while self._untold and (copied is None or self._untold[0][0] <= copied):

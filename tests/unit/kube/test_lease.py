@@ -169,6 +169,23 @@ def test_a_leader_stays_leader_and_writes_every_two_seconds() -> None:
     simulate(scene())
 
 
+def test_a_leader_that_was_stopped_for_a_while_is_not_sure_before_it_has_looked() -> None:
+    """As a process that a node swapped out: it wakes up and still believes that it leads."""
+
+    async def scene() -> None:
+        contest = Contest(1)
+        await contest.settle(10.3)
+        (lease,) = contest.leases
+        assert lease.sure
+        clock, lease._clock = lease._clock, lambda: asyncio.get_running_loop().time() + DURATION_S
+        assert (lease.leading, lease.sure) == (True, False)
+        lease._clock = clock
+        await contest.stop(0)
+        assert not lease.sure
+
+    simulate(scene())
+
+
 def test_release_hands_over_at_once() -> None:
     async def scene() -> None:
         contest = Contest()

@@ -40,7 +40,8 @@ class Scene:
         self.stage = Stage()
         self.teller: Teller = self.stage.pod("uid-a")
         self.teller.session.facts_from = 1
-        self.keeper = Keeper(path, self.stage.roll, lambda: UIDS)
+        self.sure = True
+        self.keeper = Keeper(path, self.stage.roll, lambda: UIDS, lambda: self.sure)
 
     def tell(self) -> None:
         self.teller.tell(self.teller.answered("GET /feed", [0.01]), self.stage.now_s)
@@ -89,6 +90,17 @@ async def test_what_a_former_leader_cannot_write_any_more_is_kept_by_the_agents(
     assert scene.keeper.writes == {"refused": 2}
     assert (scene.teller.session.taken, scene.teller.session.kept) == (1, 0)
     await successor.keeper.close()
+
+
+async def test_who_may_not_lead_any_more_tells_nobody(scene: Scene) -> None:
+    """Another replica may lead by now, and does not have what comes here."""
+    scene.tell()
+    scene.sure = False
+    await scene.keeper.write()
+    assert (scene.teller.session.taken, scene.teller.session.kept) == (1, 0)
+    scene.sure = True
+    await scene.keeper.write()
+    assert scene.teller.session.kept == 1
 
 
 async def test_a_copy_is_waited_for_while_it_comes(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
