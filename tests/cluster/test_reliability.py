@@ -206,7 +206,7 @@ def test_pods_that_left_are_known_when_all_replicas_are_killed(cluster: Cluster,
     time.sleep(3)
     cluster.kubectl("-n", shop, "scale", "deployment/newsfeed", "--replicas=1")
     until(lambda: len(_names(cluster, shop)) == 1, 60, "one pod has left")
-    time.sleep(1.5)  # a moment is written each second
+    time.sleep(2.5)  # a moment is written each second, and copied within another
     operators = _pods(cluster, OPERATOR)
     for pid in [_process_of(cluster, name) for name in operators]:
         os.kill(pid, signal.SIGKILL)
@@ -318,12 +318,20 @@ def test_a_volume_outlives_the_pod(cluster: Cluster, plan: Plan, shop: str, roll
     figures.load(seconds=16)
     cluster.kubectl("-n", shop, "scale", "deployment/newsfeed", "--replicas=1")
     until(lambda: len(_names(cluster, shop)) == 1, 60, "one pod has left")
-    time.sleep(1.5)  # a moment is written each second
+    moments = _moments_written(rollcall)
+    until(lambda: _moments_written(rollcall) >= moments + 2, 10, "a moment is written each second")
     [operator] = _pods(cluster, OPERATOR)
     os.kill(_process_of(cluster, operator), signal.SIGSTOP)
     cluster.kubectl("-n", NAMESPACE, "delete", "pod", operator, "--grace-period=0", "--force")
     figures.assert_exact()
     assert (folder / "kept.db").stat().st_size > 0
+
+
+def _moments_written(rollcall: Rollcall) -> float:
+    [line] = [
+        line for line in rollcall.metrics().splitlines() if line.startswith('rollcall_store_writes_total{result="written"}')
+    ]
+    return float(line.split()[-1])
 
 
 def _volume(node: Node, folder: str) -> list[Picture]:
