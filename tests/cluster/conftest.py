@@ -6,13 +6,14 @@ A machine that cannot run it fails these tests; they are never skipped, a green 
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cluster.invariants import Watcher
+from tests.cluster.observe import said_by
 from tests.harness.cluster import DEFAULT_NAME, Cluster
 from tests.harness.install import Rollcall, install
 from tests.harness.paths import REPOSITORY
@@ -34,6 +35,16 @@ def cluster() -> Iterator[Cluster]:
     yield running
     if os.environ.get("ROLLCALL_KEEP_CLUSTER") != "1":
         running.down()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Of a test that fails, what the operator and the API server said of it: the cluster is gone when somebody reads that."""
+    report = yield
+    cluster = getattr(item, "funcargs", {}).get("cluster") or getattr(item, "funcargs", {}).get("release")
+    if report.failed and isinstance(cluster, Cluster):
+        report.sections += said_by(cluster)
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +27,8 @@ from rollcall.cli.connection import Target, identify
 from rollcall.cli.stream import frames
 from rollcall.cli.top import path_of, stream_of
 from tests.harness.cluster import Cluster
+from tests.harness.install import NAMESPACE
+from tests.harness.local import provider
 
 STATES = ("pending", "serving", "unready", "silent", "bare", "leaving")
 Picture = dict[str, Any]
@@ -51,6 +54,19 @@ def condition(cluster: Cluster, namespace: str, service: str, kind: str) -> dict
     """A condition of a MonitoredService as its status has it, empty when it has none of this type."""
     found = json.loads(cluster.kubectl("-n", namespace, "get", "msvc", service, "-o", "json"))
     return next((c for c in found.get("status", {}).get("conditions", ()) if c["type"] == kind), {})
+
+
+def said_by(cluster: Cluster) -> list[tuple[str, str]]:
+    """(who, last lines of its log) of each pod of the operator, and of the API server where it speaks of us."""
+    found = []
+    kubectl = partial(cluster.kubectl, "--request-timeout=5s", "-n", NAMESPACE, check=False)
+    for pod in kubectl("get", "pods", "-l", "app.kubernetes.io/name=rollcall", "-o", "name").split():
+        found.append((pod, kubectl("logs", pod, "--tail=40")))
+    plan = provider.load(cluster.name)
+    log = plan.folder / "logs/kube-apiserver.log" if plan is not None else None
+    if log is not None and log.exists():
+        found.append(("kube-apiserver", "\n".join([line for line in log.read_text().splitlines() if "rollcall" in line][-20:])))
+    return found
 
 
 class LiveStream:

@@ -202,7 +202,11 @@ def test_dots_are_brushed_and_what_is_seen_is_taken_away(
 ) -> None:
     brush(page, 0.6, 0.6)
     rows = table(page, "Requests of the region").locator("tbody tr")
-    expect(rows.first).to_contain_text(re.compile("GET /slow|GET /hang"))
+    expect(rows.filter(has_text=re.compile("GET /slow|GET /hang")).first).to_be_visible()
+    shown = [re.search(r"([\d.]+) (ms|s)\b", text) for text in rows.all_inner_texts()]
+    took_ms = [float(found[1]) * {"ms": 1, "s": 1000}[found[2]] for found in shown if found]
+    assert len(took_ms) == len(shown) > 1
+    assert took_ms == sorted(took_ms, reverse=True), "the longest first"
     page.get_by_role("button", name="List failed").click()
     expect(rows.first).to_contain_text(re.compile("✕ 5xxGET /fail.*exception RuntimeError.*newsfeed-"))
     page.get_by_role("button", name="Close list").click()
