@@ -72,8 +72,8 @@ BRIDGE_S = 20.0
 """By then kopf follows MonitoredServices, also on a busy node."""
 CALM_STEP_S, CALM_STEPS, CALM_WITHIN_S = 0.05, 20, 20.0
 """Ready when so many steps in a row took not much longer than they should; after `CALM_WITHIN_S` in any case."""
-LINGER_S = 6.0
-"""After SIGTERM the webhook goes on for so long, until every node, also a busy one, has heard that this pod leaves."""
+LINGER_S = 3.0
+"""After SIGTERM the webhook goes on for so long, until every node has heard that this pod is leaving."""
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
