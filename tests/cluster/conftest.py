@@ -41,8 +41,8 @@ def cluster() -> Iterator[Cluster]:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Of a test that fails, what the operator and the API server said of it: the cluster is gone when somebody reads that."""
     report = yield
-    cluster = getattr(item, "funcargs", {}).get("cluster") or getattr(item, "funcargs", {}).get("release")
-    if report.failed and isinstance(cluster, Cluster):
+    cluster = next((each for each in getattr(item, "funcargs", {}).values() if isinstance(each, Cluster)), None)
+    if report.failed and cluster is not None:
         report.sections += said_by(cluster)
     return report
 

@@ -57,7 +57,7 @@ class Figures:
     def __init__(self, cluster: Cluster, rollcall: Rollcall, shop: str) -> None:
         self._cluster, self._rollcall, self._shop = cluster, rollcall, shop
         self._load = LoadPod(cluster, shop)
-        until(self._adds_up, 20, "the total is that of the pods on the roll, and in the status that of pods that left")
+        self._assert_adds_up()
         self._before = self._now()
 
     def _now(self) -> Picture:
@@ -91,15 +91,19 @@ class Figures:
         assert _by_endpoint(after) - _by_endpoint(before) == truth.answered
         assert after["visitors"]["day"] >= before["visitors"]["day"] if before["visitors"] else True
         assert _departed(after) >= _departed(before)
-        until(self._adds_up, 20, "the total is that of the pods on the roll, and in the status that of pods that left")
+        self._assert_adds_up()
         return truth
 
-    def _adds_up(self) -> bool:
+    def _assert_adds_up(self) -> None:
         """A total never falls; so one that was too high would hide what is lost, until it is reached again."""
-        picture = self._now()
-        status = json.loads(self._cluster.kubectl("-n", self._shop, "get", "msvc", "newsfeed", "-o", "json"))["status"]
-        there = sum(pod["requests"] for pod in picture["roll"])
-        return bool(there + status["totals"]["departed"]["requests"] == picture["totals"]["requests"])
+
+        def adds_up() -> bool:
+            picture = self._now()
+            status = json.loads(self._cluster.kubectl("-n", self._shop, "get", "msvc", "newsfeed", "-o", "json"))["status"]
+            there = sum(pod["requests"] for pod in picture["roll"])
+            return bool(there + status["totals"]["departed"]["requests"] == picture["totals"]["requests"])
+
+        until(adds_up, 20, "the total is that of the pods on the roll, and in the status that of pods that left")
 
 
 def _by_endpoint(picture: Picture) -> int:

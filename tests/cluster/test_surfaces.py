@@ -381,8 +381,7 @@ def test_while_the_operator_is_away_nothing_is_shown_as_live_and_all_comes_back(
         assert " at 0x" not in later.locator("#notice").inner_text()
         keep(later, "an-hour")
         terminal.wait(b"What you see is")
-        operators = ("-n", OPERATOR, "get", "pods", "-l", "app.kubernetes.io/name=rollcall", "-o", "name")
-        until(lambda: cluster.kubectl(*operators) == "", 40, "its pod has ended, which others may still find while it does")
+        cluster.wait("pod", "-n", OPERATOR, "-l", "app.kubernetes.io/name=rollcall", "--for=delete")  # found until then
         for said in say(cluster, [["get", "-n", SHOP], ["pods", "newsfeed", "-n", SHOP], ["dashboard", "--no-browser"]]):
             assert said.code == 1, said
             assert "the operator cannot be reached" in sentence(said)
